@@ -1,0 +1,146 @@
+/**
+ * The boundary to the native data path: the only file that loads the addon.
+ *
+ * Plain data crosses it, in both directions; volume bytes never do. Sizes are numbers (exact up to 2^53).
+ * Every rejected promise is an `Error` with a `code` from {@link NativeErrorCode}.
+ */
+import { createRequire } from 'node:module';
+
+export type CacheMode = 'none' | 'writeback' | 'writethrough';
+
+/** What the addon's errors carry as `code`. `EIO` and the like come from the operating system. */
+export type NativeErrorCode =
+  | 'VOLUME_EXISTS'
+  | 'VOLUME_NOT_OPEN'
+  | 'VOLUME_LOCKED'
+  | 'VOLUME_IN_USE'
+  | 'REPLICA_EXISTS'
+  | 'REPLICA_MISSING'
+  | 'REPLICA_CORRUPT'
+  | 'SNAPSHOT_EXISTS'
+  | 'SNAPSHOT_MISSING'
+  | 'EXPORT_EXISTS'
+  | 'EXPORT_MISSING'
+  | 'INVALID_ARGUMENT'
+  | 'CLOSED'
+  | 'ENOSPC'
+  | 'EIO'
+  | 'EADDRINUSE'
+  | 'EADDRNOTAVAIL'
+  | 'EACCES'
+  | (string & {});
+
+export interface DataPlaneOptions {
+  /** Reactor threads, each with one io_uring; a volume belongs to one of them. */
+  reactors: number;
+  /** Bytes of aligned I/O buffers for each reactor. */
+  bufferBytes: number;
+}
+
+export interface NewReplica {
+  directory: string;
+  volumeId: string;
+  replicaId: string;
+  /** A multiple of 4096, at least 4096. */
+  sizeBytes: number;
+  /** Logical block size: 512 or 4096. */
+  blockSize: number;
+}
+
+export interface LayerInfo {
+  id: string;
+  /** `null` for the base. */
+  parent: string | null;
+  removed: boolean;
+  inChain: boolean;
+  allocatedBytes: number;
+  createdMs: number;
+  /** 0 to 1 while a removed layer is merged away, else 0. */
+  mergeProgress: number;
+}
+
+export interface VolumeCounters {
+  reads: number;
+  readBytes: number;
+  writes: number;
+  writtenBytes: number;
+  flushes: number;
+  trims: number;
+  trimmedBytes: number;
+  writeZeroes: number;
+  errors: number;
+}
+
+export interface VolumeInfo {
+  name: string;
+  directory: string;
+  volumeId: string;
+  sizeBytes: number;
+  blockSize: number;
+  cacheMode: CacheMode;
+  /** Oldest first, the head last. */
+  layers: LayerInfo[];
+  counters: VolumeCounters;
+  clients: number;
+  /** Why the volume refuses writes; `null` when it is well. */
+  failure: string | null;
+  /** True when the last owner did not close it and the open recovered it. */
+  recovered: boolean;
+}
+
+export interface NewExport {
+  name: string;
+  description: string;
+  readOnly: boolean;
+  /** A volume of this process, or `null` and `handover` set. */
+  volume: string | null;
+  /** The process that holds the volume, when it is another one. */
+  handover: { path: string; sizeBytes: number; blockSize: number } | null;
+}
+
+export interface NativeEvent {
+  kind: 'merge-finished' | 'volume-failed' | 'no-space';
+  volume: string;
+  message: string;
+}
+
+/** One data plane: its reactors, open volumes, exports and listeners. */
+export interface NativeDataPlane {
+  createReplica(replica: NewReplica): Promise<void>;
+  openVolume(volume: { name: string; directory: string; cacheMode: CacheMode }): Promise<VolumeInfo>;
+  /** Flushes and closes; rejects with `VOLUME_IN_USE` while exported. */
+  closeVolume(name: string): Promise<void>;
+  volumeInfo(name: string): Promise<VolumeInfo>;
+  createSnapshot(volume: string, snapshotId: string): Promise<void>;
+  /** Marks it removed; resolves when that is durable. The merge goes on in the background (`merge-finished`). */
+  deleteSnapshot(volume: string, snapshotId: string): Promise<void>;
+  /** Rejects with `VOLUME_IN_USE` while clients are connected. */
+  revertSnapshot(volume: string, snapshotId: string): Promise<void>;
+  addExport(exported: NewExport): Promise<void>;
+  /** Rejects with `VOLUME_IN_USE` while clients are connected, unless forced. */
+  removeExport(name: string, force: boolean): Promise<void>;
+  listenTcp(host: string, port: number): Promise<{ host: string; port: number }>;
+  /** Replaces a stale socket file; rejects with `EADDRINUSE` if another process listens on it. */
+  listenUnix(path: string): Promise<void>;
+  /** Takes connections over from other processes (SCM_RIGHTS). */
+  listenHandover(path: string): Promise<void>;
+  /** Stops accepting, drains, flushes and closes everything. The object cannot be used afterwards. */
+  close(): Promise<void>;
+}
+
+export interface Native {
+  DataPlane: new (options: DataPlaneOptions, onEvent: (event: NativeEvent) => void) => NativeDataPlane;
+  /** What the kernel offers; `reason` says what to enable when io_uring cannot be used. */
+  probe(): { ioUring: boolean; reason: string | null };
+}
+
+let loaded: Native | undefined;
+
+/** Loads the addon once; throws with the build command when it is missing. */
+export function loadNative(): Native {
+  if (loaded) return loaded;
+  const require = createRequire(import.meta.url);
+  const build = require('node-gyp-build') as (directory: string) => Native;
+  loaded = build(new URL('../..', import.meta.url).pathname);
+  return loaded;
+}
