@@ -1,0 +1,16 @@
+{
+  "targets": [
+    {
+      "target_name": "cairn",
+      "sources": ["<!@(node scripts/list-native-sources.mjs library addon)"],
+      "include_dirs": ["native", "<!(node -p \"require('node-addon-api').include_dir\")"],
+      "defines": ["NAPI_VERSION=9", "NODE_ADDON_API_CPP_EXCEPTIONS_ALL"],
+      "cflags!": ["-fno-exceptions"],
+      "cflags_cc!": ["-fno-exceptions", "-fno-rtti", "-std=gnu++17"],
+      "cflags": ["-fvisibility=hidden", "-fstack-protector-strong"],
+      "cflags_cc": ["-std=gnu++20", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-missing-field-initializers"],
+      "libraries": ["-luring", "-lisal", "-lpthread"],
+      "conditions": [["target_arch=='x64'", { "cflags": ["-march=x86-64-v2"] }]]
+    }
+  ]
+}
