@@ -1,0 +1,143 @@
+// The Debian packages that building and testing need, how their absence is noticed, and how they get installed.
+import { accessSync, constants, existsSync, readdirSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import { run, SetupFailed } from './steps.mjs';
+
+/**
+ * A package counts as present when its file (an absolute path) or command (a bare name) is: a compiler from elsewhere is
+ * as good as Debian's, and other distributions get by with the same check.
+ */
+export const packages = {
+  build: [
+    { name: 'g++', provides: 'g++' },
+    { name: 'make', provides: 'make' },
+    { name: 'python3', provides: 'python3' },
+    { name: 'pkg-config', provides: 'pkg-config' },
+    { name: 'liburing-dev', provides: '/usr/include/liburing.h' },
+    { name: 'libisal-dev', provides: '/usr/include/isa-l.h' },
+  ],
+  nativeTests: [
+    { name: 'cmake', provides: 'cmake' },
+    { name: 'ninja-build', provides: 'ninja' },
+    { name: 'libgtest-dev', provides: '/usr/include/gtest/gtest.h' },
+  ],
+  clients: [
+    { name: 'libnbd-bin', provides: 'nbdinfo' },
+    { name: 'nbdkit', provides: 'nbdkit' },
+    { name: 'qemu-utils', provides: 'qemu-io' },
+    { name: 'fio', provides: 'fio' },
+    { name: 'e2fsprogs', provides: 'mkfs.ext4' },
+    { name: 'xfsprogs', provides: 'mkfs.xfs' },
+    { name: 'fuse3', provides: 'fusermount3' },
+    { name: 'jq', provides: 'jq' },
+  ],
+  checks: [
+    { name: 'clang-format-14', provides: 'clang-format-14' },
+    { name: 'protobuf-compiler', provides: 'protoc' },
+  ],
+  fuzzing: [{ name: 'clang-14', provides: 'clang++-14' }],
+  speed: [{ name: 'ccache', provides: 'ccache' }],
+};
+
+/** Where a command is, or `null`. Administrators' folders count: Debian keeps mkfs there, outside a user's PATH. */
+export function findCommand(name, path = process.env.PATH ?? '') {
+  for (const directory of [...path.split(delimiter), '/usr/local/sbin', '/usr/sbin', '/sbin']) {
+    const candidate = join(directory, name);
+    if (directory !== '' && isExecutable(candidate)) return candidate;
+  }
+  return null;
+}
+
+/** Those of `wanted` that are not there. */
+export function missingPackages(wanted, present = isPresent) {
+  return wanted.filter((wantedPackage) => !present(wantedPackage.provides));
+}
+
+/**
+ * How to install `names` here: `{ commands }` when it can be done without asking, else `{ line }` to show. `listsMissing`:
+ * apt has never been updated, as in a container image.
+ */
+export function planInstall(names, { uid, hasApt, hasSudo, listsMissing }) {
+  const command = ['apt-get', 'install', '-y', '--no-install-recommends', ...names];
+  if (!hasApt) return { line: `Install what these Debian packages hold: ${names.join(' ')}` };
+  if (uid !== 0 && !hasSudo) return { line: `sudo apt-get update && sudo ${command.join(' ')}` };
+  const prefix = uid === 0 ? [] : ['sudo', '-n'];
+  const commands = [[...prefix, ...command]];
+  if (listsMissing) commands.unshift([...prefix, 'apt-get', 'update']);
+  return { commands };
+}
+
+/**
+ * Installs what is missing of `wanted`. Returns the packages that are still missing; throws `SetupFailed` with the exact line
+ * to run when `required` and they cannot be installed.
+ */
+export async function ensurePackages(wanted, { required, progress = () => {} }) {
+  const missing = missingPackages(wanted);
+  if (missing.length === 0) return [];
+  const names = missing.map((missingPackage) => missingPackage.name);
+  const plan = planInstall(names, await inspectMachine());
+  if (plan.line !== undefined) {
+    if (required)
+      throw new SetupFailed(`System packages are missing. Run this, then the same command again:\n\n  ${plan.line}`);
+    return missing;
+  }
+  try {
+    await install(plan.commands, progress);
+  } catch (error) {
+    if (required) throw error;
+    console.error(`\n  could not install ${names.join(' ')}: ${error.message}`);
+  }
+  return missingPackages(missing);
+}
+
+/** The line a person would run for `missing`, for messages. */
+export function installLine(missing) {
+  return `sudo apt-get install -y --no-install-recommends ${missing.map((missingPackage) => missingPackage.name).join(' ')}`;
+}
+
+async function install(commands, progress) {
+  const options = {
+    env: { DEBIAN_FRONTEND: 'noninteractive', APT_LISTCHANGES_FRONTEND: 'none' },
+    onLine: progress,
+  };
+  const execute = async () => {
+    for (const [command, ...args] of commands) await run(command, args, options);
+  };
+  try {
+    await execute();
+  } catch {
+    // Lists that are too old name files that the mirror no longer has: refresh them once and try again.
+    const [command, ...args] = commands.at(-1);
+    const update = command === 'sudo' ? ['sudo', ['-n', 'apt-get', 'update']] : ['apt-get', ['update']];
+    await run(...update, options);
+    await run(command, args, options);
+  }
+}
+
+async function inspectMachine() {
+  const uid = process.getuid?.() ?? 1;
+  const sudo = uid !== 0 && findCommand('sudo') !== null;
+  return {
+    uid,
+    hasApt: findCommand('apt-get') !== null,
+    hasSudo: sudo && (await run('sudo', ['-n', 'true'], { allowFailure: true })).status === 0,
+    listsMissing: !hasPackageLists(),
+  };
+}
+
+function hasPackageLists(directory = '/var/lib/apt/lists') {
+  return existsSync(directory) && readdirSync(directory).some((file) => /_Packages(\.\w+)?$/.test(file));
+}
+
+function isPresent(provides) {
+  return provides.startsWith('/') ? existsSync(provides) : findCommand(provides) !== null;
+}
+
+function isExecutable(path) {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,38 @@
+import { defineConfig } from 'vitest/config';
+
+/** Folders of test/ that are not unit tests: each needs the addon, running processes or programs of the system. */
+const processes = ['test/e2e/**/*.test.ts', 'test/interop/**/*.test.ts', 'test/faults/**/*.test.ts'];
+const addon = ['test/addon/**/*.test.ts'];
+
+export default defineConfig({
+  test: {
+    projects: [
+      {
+        test: {
+          name: 'unit',
+          include: ['test/**/*.test.ts'],
+          exclude: [...processes, ...addon],
+        },
+      },
+      {
+        test: {
+          name: 'addon',
+          include: addon,
+          pool: 'forks',
+          testTimeout: 60_000,
+        },
+      },
+      {
+        test: {
+          name: 'e2e',
+          include: processes,
+          pool: 'forks',
+          fileParallelism: false,
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+        },
+      },
+    ],
+    coverage: { provider: 'v8', include: ['src/**/*.ts'], exclude: ['src/generated/**'] },
+  },
+});
