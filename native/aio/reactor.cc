@@ -1,0 +1,488 @@
+#include "aio/reactor.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <future>
+
+namespace cairn {
+namespace {
+
+constexpr unsigned completion_batch = 64;
+
+Error ring_error(int error) {
+  const std::string detail = std::strerror(error);
+  switch (error) {
+    case ENOSYS:
+      return {"ENOSYS", "this kernel has no io_uring: Cairn needs Linux 5.19 or newer with CONFIG_IO_URING"};
+    case EPERM:
+    case EACCES:
+      return {"EPERM",
+              "io_uring is not allowed here: set `sysctl kernel.io_uring_disabled=0`, or let the container's seccomp "
+              "profile pass io_uring_setup, io_uring_enter and io_uring_register"};
+    case ENOMEM:
+      return {"ENOMEM", "io_uring could not lock its memory: raise the limit (`ulimit -l`, LimitMEMLOCK= in systemd)"};
+    default:
+      return {errno_code(error), "io_uring_queue_init: " + detail};
+  }
+}
+
+int init_ring(io_uring* ring) {
+  // Best first; each fallback drops what older kernels lack (DEFER_TASKRUN: 6.1, SINGLE_ISSUER: 6.0, COOP_TASKRUN: 5.19).
+  const unsigned choices[] = {IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN, IORING_SETUP_COOP_TASKRUN, 0};
+  int result = -EINVAL;
+  for (unsigned flags : choices) {
+    io_uring_params parameters{};
+    parameters.flags = flags | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP;
+    parameters.cq_entries = ring_entries * 4;
+    result = io_uring_queue_init_params(ring_entries, ring, &parameters);
+    if (result != -EINVAL) break;
+  }
+  return result;
+}
+
+}  // namespace
+
+// ---- File -----------------------------------------------------------------------------------------------------------
+
+File::File(File&& other) noexcept
+    : reactor_(std::exchange(other.reactor_, nullptr)), fd_(std::move(other.fd_)), slot_(std::exchange(other.slot_, -1)) {}
+
+File& File::operator=(File&& other) noexcept {
+  if (this != &other) {
+    close();
+    reactor_ = std::exchange(other.reactor_, nullptr);
+    fd_ = std::move(other.fd_);
+    slot_ = std::exchange(other.slot_, -1);
+  }
+  return *this;
+}
+
+void File::close() {
+  if (slot_ >= 0) reactor_->give_slot(std::exchange(slot_, -1));
+  fd_.reset();
+}
+
+// ---- The loop -------------------------------------------------------------------------------------------------------
+
+/// The read of the eventfd that other threads wake the reactor with. It is always under way, and not counted.
+struct Reactor::Wake final : Completion {
+  explicit Wake(Reactor& owner) : reactor(owner) {}
+  void arm() {
+    io_uring_sqe* sqe = reactor.next_sqe();
+    io_uring_prep_read(sqe, reactor.wake_fd_.get(), &reactor.wake_count_, sizeof reactor.wake_count_, 0);
+    io_uring_sqe_set_data(sqe, static_cast<Completion*>(this));
+  }
+  void complete(int, uint32_t) override {
+    ++reactor.in_flight_;  // reap() counts every completion down
+    arm();
+    reactor.run_posted();
+  }
+  Reactor& reactor;
+};
+
+Reactor::Reactor(const ReactorOptions& options) : buffers_(std::make_unique<BufferPool>(ready_, options.buffer_bytes)) {}
+
+Result<std::unique_ptr<Reactor>> Reactor::create(const ReactorOptions& options) {
+  std::unique_ptr<Reactor> reactor(new Reactor(options));
+  Result<Unit> result = reactor->set_up();
+  if (!result.ok()) return result.error();
+  return reactor;
+}
+
+Result<Unit> Reactor::set_up() {
+  if (int result = init_ring(&ring_); result < 0) return ring_error(-result);
+  ring_ready_ = true;
+
+  rlimit files{};
+  ::getrlimit(RLIMIT_NOFILE, &files);
+  const auto slots = static_cast<unsigned>(std::min<rlim_t>(fixed_files_max, files.rlim_cur));
+  if (io_uring_register_files_sparse(&ring_, slots) == 0)
+    for (unsigned slot = slots; slot > 0; --slot) free_slots_.push_back(static_cast<int>(slot - 1));
+
+  const std::span<std::byte> region = buffers_->region();
+  const iovec registration{region.data(), region.size()};
+  buffers_registered_ = io_uring_register_buffers(&ring_, &registration, 1) == 0;
+
+  wake_fd_ = UniqueFd(::eventfd(0, EFD_CLOEXEC));
+  if (!wake_fd_.valid()) return system_error("create", "eventfd", errno);
+  wake_ = std::make_unique<Wake>(*this);
+  wake_->arm();
+  return Unit{};
+}
+
+Reactor::~Reactor() {
+  CAIRN_ASSERT(in_flight_ == 0);
+  if (ring_ready_) io_uring_queue_exit(&ring_);
+}
+
+void Reactor::run(const std::function<bool()>& done) {
+  for (;;) {
+    run_timers();
+    // Deferred work may make coroutines ready and the other way round; both must be done before the thread may sleep.
+    do {
+      ready_.run();
+      run_deferred();
+    } while (!ready_.empty());
+    if (in_flight_ == 0 && timers_.empty() && done()) return;
+    submit_and_wait();
+    reap();
+  }
+}
+
+void Reactor::run_deferred() {
+  while (Deferred* work = deferred_.pop_front()) work->run_deferred();
+}
+
+void Reactor::submit_and_wait() {
+  if (timers_.empty()) {
+    io_uring_submit_and_wait(&ring_, 1);
+    return;
+  }
+  const auto delay = std::max(timers_.front().when - Clock::now(), Clock::duration::zero());
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(delay);
+  __kernel_timespec timeout{seconds.count(), std::chrono::nanoseconds(delay - seconds).count()};
+  io_uring_cqe* cqe = nullptr;
+  io_uring_submit_and_wait_timeout(&ring_, &cqe, 1, &timeout, nullptr);
+}
+
+void Reactor::reap() {
+  io_uring_cqe* cqes[completion_batch];
+  struct Done {
+    Completion* completion;
+    int result;
+    uint32_t flags;
+  } batch[completion_batch];
+  for (;;) {
+    const unsigned count = io_uring_peek_batch_cqe(&ring_, cqes, completion_batch);
+    if (count == 0) return;
+    // Copied out first: a resumed coroutine may submit, and the ring's slots are free for the kernel again.
+    for (unsigned i = 0; i < count; ++i)
+      batch[i] = {static_cast<Completion*>(io_uring_cqe_get_data(cqes[i])), cqes[i]->res, cqes[i]->flags};
+    io_uring_cq_advance(&ring_, count);
+    for (unsigned i = 0; i < count; ++i) {
+      batch[i].completion->complete(batch[i].result, batch[i].flags);
+      --in_flight_;
+    }
+  }
+}
+
+void Reactor::run_timers() {
+  const auto later = [](const TimerEntry& a, const TimerEntry& b) { return a.when > b.when; };
+  while (!timers_.empty() && timers_.front().when <= Clock::now()) {
+    std::pop_heap(timers_.begin(), timers_.end(), later);
+    Sleep* sleep = timers_.back().sleep;
+    timers_.pop_back();
+    sleep->handle_.resume();
+  }
+}
+
+void Reactor::post(std::function<void()> work) {
+  bool wake = false;
+  {
+    std::lock_guard lock(posted_mutex_);
+    wake = posted_.empty();
+    posted_.push_back(std::move(work));
+  }
+  const uint64_t one = 1;
+  if (wake && ::write(wake_fd_.get(), &one, sizeof one) < 0) CAIRN_ASSERT(errno == EAGAIN);
+}
+
+void Reactor::run_posted() {
+  std::vector<std::function<void()>> work;
+  {
+    std::lock_guard lock(posted_mutex_);
+    work.swap(posted_);
+  }
+  for (auto& run : work) run();
+}
+
+io_uring_sqe* Reactor::next_sqe() {
+  io_uring_sqe* sqe = io_uring_get_sqe(&ring_);
+  while (sqe == nullptr) {
+    io_uring_submit(&ring_);
+    sqe = io_uring_get_sqe(&ring_);
+  }
+  return sqe;
+}
+
+// ---- Files and buffers ----------------------------------------------------------------------------------------------
+
+File Reactor::adopt(UniqueFd fd) {
+  File file;
+  file.reactor_ = this;
+  file.slot_ = take_slot(fd.get());
+  file.fd_ = std::move(fd);
+  return file;
+}
+
+int Reactor::take_slot(int fd) {
+  if (free_slots_.empty()) return -1;
+  const int slot = free_slots_.back();
+  if (io_uring_register_files_update(&ring_, static_cast<unsigned>(slot), &fd, 1) != 1) return -1;
+  free_slots_.pop_back();
+  return slot;
+}
+
+void Reactor::give_slot(int slot) {
+  int none = -1;
+  io_uring_register_files_update(&ring_, static_cast<unsigned>(slot), &none, 1);
+  free_slots_.push_back(slot);
+}
+
+void Reactor::use_file(io_uring_sqe* sqe, const File& file) const {
+  if (file.slot_ < 0) {
+    sqe->fd = file.fd();
+    return;
+  }
+  sqe->fd = file.slot_;
+  sqe->flags |= IOSQE_FIXED_FILE;
+}
+
+bool Reactor::registered(const void* data, size_t length) const {
+  if (!buffers_registered_) return false;
+  const std::span<std::byte> region = buffers_->region();
+  const auto* bytes = static_cast<const std::byte*>(data);
+  return bytes >= region.data() && bytes + length <= region.data() + region.size();
+}
+
+// ---- Transfers ------------------------------------------------------------------------------------------------------
+
+IoTap::Event Reactor::Transfer::event() const {
+  const bool write = direction_ == Direction::write;
+  return {write ? IoTap::Kind::write : IoTap::Kind::read, file_.fd(), offset_, {data_, write ? length_ : 0}, length_,
+          durable_};
+}
+
+bool Reactor::Transfer::await_suspend(std::coroutine_handle<> waiting) {
+  handle_ = waiting;
+  if (reactor_.tap_ != nullptr) [[unlikely]] {
+    status_ = reactor_.tap_->before(event());
+    if (!status_.ok()) return false;
+  }
+  submit();
+  return true;
+}
+
+void Reactor::Transfer::submit() {
+  io_uring_sqe* sqe = reactor_.next_sqe();
+  std::byte* data = data_ + done_;
+  const auto length = static_cast<unsigned>(length_ - done_);
+  const bool fixed = reactor_.registered(data, length);
+  const uint64_t offset = offset_ + done_;
+  if (direction_ == Direction::read) {
+    if (fixed)
+      io_uring_prep_read_fixed(sqe, file_.fd(), data, length, offset, 0);
+    else
+      io_uring_prep_read(sqe, file_.fd(), data, length, offset);
+  } else {
+    if (fixed)
+      io_uring_prep_write_fixed(sqe, file_.fd(), data, length, offset, 0);
+    else
+      io_uring_prep_write(sqe, file_.fd(), data, length, offset);
+    if (durable_) sqe->rw_flags |= RWF_DSYNC;
+  }
+  reactor_.use_file(sqe, file_);
+  reactor_.queue(sqe, this);
+}
+
+void Reactor::Transfer::complete(int result, uint32_t) {
+  if (result == -EINTR || result == -EAGAIN) {
+    submit();
+    return;
+  }
+  if (result <= 0) {
+    // Nothing read: the file is shorter than the store says. Nothing written: the kernel could not say why.
+    status_ = result == 0 ? Status::from_errno(EIO) : Status::from_result(result);
+  } else if (done_ + static_cast<size_t>(result) < length_) {
+    if (go_on_after(static_cast<size_t>(result))) return;
+    status_ = Status::from_errno(EIO);
+  } else if (reactor_.tap_ != nullptr) [[unlikely]] {
+    reactor_.tap_->after(event());
+  }
+  handle_.resume();
+}
+
+bool Reactor::Transfer::go_on_after(size_t transferred) {
+  // Direct I/O must go on from a sector boundary, so the piece behind the last one is transferred again.
+  const uint64_t end = offset_ + done_ + transferred;
+  const uint64_t resume_at = end - end % 512;
+  if (resume_at <= offset_ + done_) return false;
+  done_ = resume_at - offset_;
+  submit();
+  return true;
+}
+
+Reactor::Transfer Reactor::read(const File& file, std::span<std::byte> into, uint64_t offset) {
+  return Transfer(*this, file, Transfer::Direction::read, into.data(), into.size(), offset, false);
+}
+
+Reactor::Transfer Reactor::write(const File& file, std::span<const std::byte> from, uint64_t offset, bool durable) {
+  return Transfer(*this, file, Transfer::Direction::write, const_cast<std::byte*>(from.data()), from.size(), offset,
+                  durable);
+}
+
+// ---- Calls ----------------------------------------------------------------------------------------------------------
+
+IoTap::Event Reactor::Call::event() const {
+  IoTap::Kind kind = IoTap::Kind::sync;
+  if (code_ == Code::fallocate)
+    kind = (flags_ & FALLOC_FL_PUNCH_HOLE) != 0 ? IoTap::Kind::punch : IoTap::Kind::allocate;
+  return {kind, file_->fd(), offset_, {}, length_, false};
+}
+
+bool Reactor::Call::await_suspend(std::coroutine_handle<> waiting) {
+  handle_ = waiting;
+  if (reactor_.tap_ != nullptr && tapped()) [[unlikely]] {
+    const Status status = reactor_.tap_->before(event());
+    if (!status.ok()) {
+      result_ = -status.error();
+      return false;
+    }
+  }
+  io_uring_sqe* sqe = reactor_.next_sqe();
+  prepare(sqe);
+  if (file_ != nullptr) reactor_.use_file(sqe, *file_);
+  reactor_.queue(sqe, this);
+  return true;
+}
+
+void Reactor::Call::prepare(io_uring_sqe* sqe) {
+  switch (code_) {
+    case Code::sync_data:
+      return io_uring_prep_fsync(sqe, -1, IORING_FSYNC_DATASYNC);
+    case Code::sync_all:
+      return io_uring_prep_fsync(sqe, -1, 0);
+    case Code::fallocate:
+      // liburing 2.3 takes off_t; lengths above 2^63 do not occur.
+      return io_uring_prep_fallocate(sqe, -1, flags_, static_cast<off_t>(offset_), static_cast<off_t>(length_));
+    case Code::receive:
+      return io_uring_prep_recv(sqe, -1, const_cast<void*>(first_), length_, flags_);
+    case Code::send:
+      return io_uring_prep_sendmsg(sqe, -1, static_cast<const msghdr*>(first_), MSG_WAITALL | MSG_NOSIGNAL);
+    case Code::accept:
+      return io_uring_prep_accept(sqe, -1, nullptr, nullptr, SOCK_CLOEXEC);
+    case Code::poll:
+      return io_uring_prep_poll_add(sqe, -1, static_cast<unsigned>(flags_));
+    case Code::rename:
+      return io_uring_prep_renameat(sqe, AT_FDCWD, static_cast<const char*>(first_), AT_FDCWD,
+                                    static_cast<const char*>(second_), 0);
+    case Code::unlink:
+      return io_uring_prep_unlinkat(sqe, AT_FDCWD, static_cast<const char*>(first_), 0);
+    case Code::cancel:
+      io_uring_prep_cancel_fd(sqe, file_->fd(), IORING_ASYNC_CANCEL_ALL);
+      if (file_->slot_ >= 0) {
+        sqe->fd = file_->slot_;
+        sqe->cancel_flags |= IORING_ASYNC_CANCEL_FD_FIXED;
+      }
+      file_ = nullptr;  // the descriptor is an argument, not the request's own file
+      return;
+  }
+}
+
+void Reactor::Call::complete(int result, uint32_t) {
+  result_ = result;
+  if (reactor_.tap_ != nullptr && tapped() && result >= 0) [[unlikely]]
+    reactor_.tap_->after(event());
+  handle_.resume();
+}
+
+Reactor::Call Reactor::sync_data(const File& file) { return Call(*this, Call::Code::sync_data, &file); }
+Reactor::Call Reactor::sync_all(const File& file) { return Call(*this, Call::Code::sync_all, &file); }
+
+Reactor::Call Reactor::fallocate(const File& file, int mode, uint64_t offset, uint64_t length) {
+  Call call(*this, Call::Code::fallocate, &file);
+  call.flags_ = mode;
+  call.offset_ = offset;
+  call.length_ = length;
+  return call;
+}
+
+Reactor::Call Reactor::receive(const File& socket, std::span<std::byte> into, int flags) {
+  Call call(*this, Call::Code::receive, &socket);
+  call.first_ = into.data();
+  call.length_ = into.size();
+  call.flags_ = flags;
+  return call;
+}
+
+Reactor::Call Reactor::send(const File& socket, const msghdr* message) {
+  Call call(*this, Call::Code::send, &socket);
+  call.first_ = message;
+  return call;
+}
+
+Reactor::Call Reactor::accept(const File& socket) { return Call(*this, Call::Code::accept, &socket); }
+
+Reactor::Call Reactor::poll(const File& file, unsigned events) {
+  Call call(*this, Call::Code::poll, &file);
+  call.flags_ = static_cast<int>(events);
+  return call;
+}
+
+Reactor::Call Reactor::rename(const char* from, const char* to) {
+  Call call(*this, Call::Code::rename, nullptr);
+  call.first_ = from;
+  call.second_ = to;
+  return call;
+}
+
+Reactor::Call Reactor::unlink(const char* path) {
+  Call call(*this, Call::Code::unlink, nullptr);
+  call.first_ = path;
+  return call;
+}
+
+Reactor::Call Reactor::cancel(const File& file) { return Call(*this, Call::Code::cancel, &file); }
+
+// ---- Timers ---------------------------------------------------------------------------------------------------------
+
+Reactor::Sleep Reactor::sleep(Clock::duration delay) { return Sleep(*this, Clock::now() + delay); }
+
+void Reactor::Sleep::await_suspend(std::coroutine_handle<> waiting) {
+  handle_ = waiting;
+  const auto later = [](const TimerEntry& a, const TimerEntry& b) { return a.when > b.when; };
+  reactor_.timers_.push_back({when_, this});
+  std::push_heap(reactor_.timers_.begin(), reactor_.timers_.end(), later);
+}
+
+// ---- Thread ---------------------------------------------------------------------------------------------------------
+
+Result<std::unique_ptr<ReactorThread>> ReactorThread::start(const ReactorOptions& options) {
+  std::unique_ptr<ReactorThread> owner(new ReactorThread);
+  std::promise<Result<Unit>> started;
+  std::future<Result<Unit>> outcome = started.get_future();
+  ReactorThread* self = owner.get();
+  owner->thread_ = std::thread([self, options, &started] {
+    ::pthread_setname_np(::pthread_self(), "cairn-reactor");
+    auto created = Reactor::create(options);
+    if (!created.ok()) {
+      started.set_value(created.error());
+      return;
+    }
+    self->reactor_ = std::move(created.value());
+    started.set_value(Unit{});
+    self->reactor_->run([self] { return self->stopping_.load(); });
+    self->reactor_.reset();  // a ring with SINGLE_ISSUER is torn down by its own thread
+  });
+  Result<Unit> result = outcome.get();
+  if (!result.ok()) {
+    owner->thread_.join();
+    return result.error();
+  }
+  return owner;
+}
+
+ReactorThread::~ReactorThread() {
+  if (!thread_.joinable()) return;
+  if (reactor_ != nullptr) {
+    stopping_ = true;
+    reactor_->post([] {});
+  }
+  thread_.join();
+}
+
+}  // namespace cairn

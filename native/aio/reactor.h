@@ -1,0 +1,281 @@
+// One thread, one io_uring: the only place that talks to the kernel about I/O.
+//
+// A coroutine awaits an operation; the operation object in its frame is the completion (its address is the user_data), so
+// an I/O allocates nothing. Submissions are batched: one io_uring_enter a loop submits what all resumed coroutines queued
+// and reaps what is done.
+#pragma once
+
+#include <liburing.h>
+#include <sys/socket.h>
+
+#include <atomic>
+#include <chrono>
+#include <coroutine>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <thread>
+#include <vector>
+
+#include "aio/buffer_pool.h"
+#include "aio/ready_queue.h"
+#include "aio/task.h"
+#include "base/status.h"
+#include "base/unique_fd.h"
+
+namespace cairn {
+
+class Reactor;
+
+/// What the kernel reports to. The object outlives its operation.
+class Completion {
+ public:
+  /// `result`: as the system call would return it, or negative errno.
+  virtual void complete(int result, uint32_t flags) = 0;
+
+ protected:
+  ~Completion() = default;
+};
+
+/// Work put off to the end of a loop, when every completion of the batch has been handled: how replies and ring records
+/// of many requests become one system call. May be queued again when it has run.
+class Deferred : public ListLink {
+ public:
+  virtual void run_deferred() = 0;
+
+ protected:
+  ~Deferred() = default;
+};
+
+/// An open descriptor that belongs to a reactor, in its registered file table where there is room.
+class File {
+ public:
+  File() = default;
+  File(File&& other) noexcept;
+  File& operator=(File&& other) noexcept;
+  ~File() { close(); }
+
+  bool valid() const { return fd_.valid(); }
+  int fd() const { return fd_.get(); }
+  void close();
+
+ private:
+  friend class Reactor;
+  Reactor* reactor_ = nullptr;
+  UniqueFd fd_;
+  int slot_ = -1;
+};
+
+/// Watches and fails file operations: crash recording and fault injection in tests. Called on the reactor's thread.
+class IoTap {
+ public:
+  enum class Kind { read, write, sync, punch, allocate };
+  struct Event {
+    Kind kind;
+    int fd;
+    uint64_t offset;
+    std::span<const std::byte> data;  // of a write
+    uint64_t length;
+    bool durable;  // a write with RWF_DSYNC
+  };
+  virtual ~IoTap() = default;
+  /// Not ok: the operation fails so, and never reaches the kernel.
+  virtual Status before(const Event& event) = 0;
+  /// The operation has succeeded.
+  virtual void after(const Event& event) = 0;
+};
+
+struct ReactorOptions {
+  size_t buffer_bytes = 64 * mebibyte;
+};
+
+class Reactor {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  /// Sets up the ring for the calling thread, which must be the one that runs it. Fails with a sentence that says what
+  /// to enable where io_uring cannot be used.
+  static Result<std::unique_ptr<Reactor>> create(const ReactorOptions& options);
+  ~Reactor();
+  Reactor(const Reactor&) = delete;
+  Reactor& operator=(const Reactor&) = delete;
+
+  /// Serves until `done` holds (checked after each loop) and nothing is in flight any more.
+  void run(const std::function<bool()>& done);
+  /// Any thread: runs `work` on the reactor's thread.
+  void post(std::function<void()> work);
+
+  ReadyQueue& ready() { return ready_; }
+  BufferPool& buffers() { return *buffers_; }
+  /// To the end of this loop; queued twice, it runs once.
+  void defer(Deferred* work) {
+    if (!work->linked()) deferred_.push_back(work);
+  }
+  File adopt(UniqueFd fd);
+  void set_tap(IoTap* tap) { tap_ = tap; }
+
+  // Operations. Each returns an awaitable that yields what the comment says. Buffers must stay until it resumes.
+  class Transfer;
+  class Call;
+  /// Status of reading all of `into`; a file that ends before is EIO.
+  Transfer read(const File& file, std::span<std::byte> into, uint64_t offset);
+  /// Status of writing all of `from`; `durable`: as RWF_DSYNC.
+  Transfer write(const File& file, std::span<const std::byte> from, uint64_t offset, bool durable = false);
+  /// int: 0 or negative errno.
+  Call sync_data(const File& file);
+  Call sync_all(const File& file);
+  Call fallocate(const File& file, int mode, uint64_t offset, uint64_t length);
+  /// int: bytes (0 at the end of the stream) or negative errno. `flags`: MSG_WAITALL to fill `into`.
+  Call receive(const File& socket, std::span<std::byte> into, int flags = 0);
+  /// int: bytes sent, all of them unless the connection broke, or negative errno. `message` must stay until it resumes.
+  Call send(const File& socket, const msghdr* message);
+  /// int: a descriptor or negative errno.
+  Call accept(const File& socket);
+  /// int: poll events or negative errno.
+  Call poll(const File& file, unsigned events);
+  /// int: 0 or negative errno. Blocking file system calls, moved off this thread by the kernel.
+  Call rename(const char* from, const char* to);
+  Call unlink(const char* path);
+  /// Ends the operations under way on `file` with -ECANCELED (int: how many, or negative errno).
+  Call cancel(const File& file);
+  /// Resumes after `delay`.
+  class Sleep;
+  Sleep sleep(Clock::duration delay);
+
+  size_t operations_in_flight() const { return in_flight_; }
+
+ private:
+  friend class File;
+  struct TimerEntry {
+    Clock::time_point when;
+    Sleep* sleep;
+  };
+  struct Wake;
+
+  explicit Reactor(const ReactorOptions& options);
+  Result<Unit> set_up();
+  io_uring_sqe* next_sqe();
+  void queue(io_uring_sqe* sqe, Completion* completion) {
+    io_uring_sqe_set_data(sqe, completion);
+    ++in_flight_;
+  }
+  void use_file(io_uring_sqe* sqe, const File& file) const;
+  bool registered(const void* data, size_t length) const;
+  void submit_and_wait();
+  void reap();
+  void run_deferred();
+  void run_timers();
+  void run_posted();
+  int take_slot(int fd);
+  void give_slot(int slot);
+
+  io_uring ring_{};
+  bool ring_ready_ = false;
+  bool buffers_registered_ = false;
+  size_t in_flight_ = 0;
+  IoTap* tap_ = nullptr;
+  ReadyQueue ready_;
+  std::unique_ptr<BufferPool> buffers_;
+  IntrusiveList<Deferred> deferred_;
+  std::vector<int> free_slots_;
+  std::vector<TimerEntry> timers_;  // a heap, earliest first
+
+  UniqueFd wake_fd_;
+  uint64_t wake_count_ = 0;
+  std::unique_ptr<Wake> wake_;
+  std::mutex posted_mutex_;
+  std::vector<std::function<void()>> posted_;
+};
+
+/// A read or write of a whole span: goes on after a short transfer.
+class Reactor::Transfer : Completion {
+ public:
+  bool await_ready() const noexcept { return length_ == 0; }
+  bool await_suspend(std::coroutine_handle<> waiting);
+  Status await_resume() const noexcept { return status_; }
+
+ private:
+  friend class Reactor;
+  enum class Direction : uint8_t { read, write };
+  Transfer(Reactor& reactor, const File& file, Direction direction, std::byte* data, size_t length, uint64_t offset,
+           bool durable)
+      : reactor_(reactor), file_(file), data_(data), length_(length), offset_(offset), direction_(direction),
+        durable_(durable) {}
+  void submit();
+  /// After a short transfer; false when it made no progress.
+  bool go_on_after(size_t transferred);
+  void complete(int result, uint32_t flags) override;
+  IoTap::Event event() const;
+
+  Reactor& reactor_;
+  const File& file_;
+  std::byte* data_;
+  size_t length_;
+  size_t done_ = 0;
+  uint64_t offset_;
+  Direction direction_;
+  bool durable_;
+  Status status_;
+  std::coroutine_handle<> handle_;
+};
+
+/// Any operation with one result. The SQE is filled when it is awaited.
+class Reactor::Call : Completion {
+ public:
+  bool await_ready() const noexcept { return false; }
+  bool await_suspend(std::coroutine_handle<> waiting);
+  int await_resume() const noexcept { return result_; }
+
+ private:
+  friend class Reactor;
+  enum class Code : uint8_t { sync_data, sync_all, fallocate, receive, send, accept, poll, rename, unlink, cancel };
+  Call(Reactor& reactor, Code code, const File* file) : reactor_(reactor), file_(file), code_(code) {}
+  void prepare(io_uring_sqe* sqe);
+  void complete(int result, uint32_t flags) override;
+  bool tapped() const { return code_ == Code::sync_data || code_ == Code::sync_all || code_ == Code::fallocate; }
+  IoTap::Event event() const;
+
+  Reactor& reactor_;
+  const File* file_;
+  const void* first_ = nullptr;
+  const void* second_ = nullptr;
+  uint64_t offset_ = 0;
+  uint64_t length_ = 0;
+  Code code_;
+  int flags_ = 0;
+  int result_ = 0;
+  std::coroutine_handle<> handle_;
+};
+
+class Reactor::Sleep {
+ public:
+  bool await_ready() const noexcept { return false; }
+  void await_suspend(std::coroutine_handle<> waiting);
+  void await_resume() const noexcept {}
+
+ private:
+  friend class Reactor;
+  Sleep(Reactor& reactor, Clock::time_point when) : reactor_(reactor), when_(when) {}
+  Reactor& reactor_;
+  Clock::time_point when_;
+  std::coroutine_handle<> handle_;
+};
+
+/// A reactor with its thread.
+class ReactorThread {
+ public:
+  static Result<std::unique_ptr<ReactorThread>> start(const ReactorOptions& options);
+  /// Ends the thread when nothing is in flight any more; whoever has work there has ended it before.
+  ~ReactorThread();
+
+  Reactor& reactor() { return *reactor_; }
+
+ private:
+  ReactorThread() = default;
+  std::thread thread_;
+  std::unique_ptr<Reactor> reactor_;
+  std::atomic<bool> stopping_ = false;
+};
+
+}  // namespace cairn
