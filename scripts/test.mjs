@@ -57,7 +57,7 @@ async function built(title, work) {
   } catch (error) {
     if (!(error instanceof CommandFailed)) throw error;
     totals.add({ failed: 1 });
-    failures.push(`${title}\n${error.output}`);
+    failures.push(`${title}\n${error.output.replaceAll(/^\[\d+\/\d+\] (Building|Linking) .*\n/gm, '')}`);
     return false;
   }
 }
