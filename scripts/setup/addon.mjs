@@ -35,8 +35,14 @@ export async function ensureAddon(root, progress) {
 
 /** Node's own headers when they came with it, so that the build needs no download. */
 export function headersOption(execPath, exists = existsSync) {
-  const prefix = dirname(dirname(execPath));
-  return exists(join(prefix, 'include/node/node_api.h')) ? [`--nodedir=${prefix}`] : [];
+  const include = nodeIncludeFolder(execPath, exists);
+  return include === null ? [] : [`--nodedir=${dirname(dirname(include))}`];
+}
+
+/** The folder of node_api.h in the prefix that holds `execPath` (PREFIX/bin/node), or `null`. */
+export function nodeIncludeFolder(execPath, exists = existsSync) {
+  const include = join(dirname(dirname(execPath)), 'include/node');
+  return exists(join(include, 'node_api.h')) ? include : null;
 }
 
 /** The compilers in the environment of node-gyp: through ccache when it is there and nothing else was chosen. */

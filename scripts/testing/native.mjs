@@ -2,6 +2,7 @@
 import { existsSync, readdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { basename, join } from 'node:path';
+import { nodeIncludeFolder } from '../setup/addon.mjs';
 import { run } from '../setup/steps.mjs';
 import { findCommand } from '../setup/system-packages.mjs';
 import { parseGtest } from './gtest-output.mjs';
@@ -22,16 +23,31 @@ export function nativeLists(root) {
   return JSON.parse(readFileSync(join(root, 'native/sources.json'), 'utf8'));
 }
 
-/** Configures (the first time) and builds build/<kind>; returns that folder. */
+/** Configures and builds build/<kind>. `extra`: further CMake settings. */
 export async function buildNative(root, kind, progress, extra = []) {
   const folder = join(root, 'build', kind);
-  if (!existsSync(join(folder, 'build.ninja'))) {
-    const settings = [`-DCAIRN_SANITIZE=${cmakeName[kind]}`, '-DCMAKE_BUILD_TYPE=', ...launcher(), ...extra];
-    await run('cmake', ['-S', join(root, 'native'), '-B', folder, '-G', 'Ninja', ...settings], { onLine: progress });
-  }
+  const settings = [`-DCAIRN_SANITIZE=${cmakeName[kind]}`, '-DCMAKE_BUILD_TYPE=', ...launcher(), ...extra];
+  await run('cmake', ['-S', join(root, 'native'), '-B', folder, '-G', 'Ninja', ...settings], { onLine: progress });
   await run('cmake', ['--build', folder, '-j', String(availableParallelism())], { onLine: progress });
   if (kind === 'asan') linkCompileCommands(root);
-  return folder;
+}
+
+/** CMake settings that build the addon too; empty when Node came without its headers. */
+export function addonSettings(root) {
+  const include = nodeIncludeFolder(process.execPath);
+  if (include === null) return [];
+  return [`-DCAIRN_NODE_INCLUDE=${include}`, `-DCAIRN_NODE_ADDON_API=${join(root, 'node_modules/node-addon-api')}`];
+}
+
+/** The environment in which Node loads the addon of build/asan. */
+export async function asanAddonEnvironment(root) {
+  const { output } = await run('g++', ['-print-file-name=libasan.so']);
+  return {
+    LD_PRELOAD: output.trim(),
+    CAIRN_PREBUILD: join(root, 'build/asan/addon'),
+    ASAN_OPTIONS: 'detect_leaks=0:detect_stack_use_after_return=0',
+    UBSAN_OPTIONS: sanitizerEnvironment.asan.UBSAN_OPTIONS,
+  };
 }
 
 /** Runs native_tests of build/<kind>, split over the cores. `filter` is gtest's. */

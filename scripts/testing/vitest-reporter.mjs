@@ -1,4 +1,4 @@
-// Counts vitest's results with the reasons of skips, into the JSON file that CAIRN_TEST_COUNTS names.
+// Counts vitest's results with the reasons of skips, into the JSON file that TEST_COUNTS_FILE names.
 import { writeFileSync } from 'node:fs';
 
 export default class CountsReporter {
@@ -10,7 +10,7 @@ export default class CountsReporter {
       counts.failed += module.errors().length;
       for (const suite of module.children.allSuites()) counts.failed += suite.errors().length;
     }
-    const path = process.env.CAIRN_TEST_COUNTS;
+    const path = process.env.TEST_COUNTS_FILE;
     if (path !== undefined) writeFileSync(path, JSON.stringify(counts));
   }
 }

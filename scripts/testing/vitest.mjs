@@ -18,7 +18,7 @@ export async function runVitest(root, project, progress) {
       [vitest, 'run', '--project', project, '--passWithNoTests', ...reporters],
       {
         cwd: root,
-        env: { CAIRN_TEST_COUNTS: counts, NO_COLOR: '1', FORCE_COLOR: undefined },
+        env: { TEST_COUNTS_FILE: counts, NO_COLOR: '1', FORCE_COLOR: undefined },
         timeoutMs: runTimeoutMs,
         allowFailure: true,
         onLine: progress,
