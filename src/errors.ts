@@ -33,54 +33,169 @@ export interface CatalogueRow {
 /** Codes are kebab-case and stable: clients match on them. Rows may be added, never renamed. */
 export const catalogue = {
   // The request itself
-  'invalid-request': row('Invalid request', 400, 'INVALID_ARGUMENT', 'Correct the named fields; /docs describes every request.'),
+  'invalid-request': row(
+    'Invalid request',
+    400,
+    'INVALID_ARGUMENT',
+    'Correct the named fields; /docs describes every request.',
+  ),
   'malformed-body': row('Malformed body', 400, 'INVALID_ARGUMENT', 'Send one valid JSON document.'),
   'route-not-found': row('No such route', 404, 'UNIMPLEMENTED', 'See /docs for all routes.'),
   'method-not-allowed': row('Method not allowed', 405, 'UNIMPLEMENTED', 'Use one of the methods in the Allow header.'),
   'body-too-large': row('Body too large', 413, 'RESOURCE_EXHAUSTED', 'Send a smaller body.'),
-  'unsupported-media-type': row('Unsupported media type', 415, 'INVALID_ARGUMENT', 'Send the body as application/json.'),
+  'unsupported-media-type': row(
+    'Unsupported media type',
+    415,
+    'INVALID_ARGUMENT',
+    'Send the body as application/json.',
+  ),
 
   // Volumes
   'volume-not-found': row('Volume not found', 404, 'NOT_FOUND', 'List the volumes to see which exist.'),
   'volume-exists': row('Volume exists', 409, 'ALREADY_EXISTS', 'Choose another name, or delete the volume first.'),
   'volume-attached': row('Volume is attached', 409, 'FAILED_PRECONDITION', 'Detach the volume first.'),
   'volume-detached': row('Volume is detached', 409, 'FAILED_PRECONDITION', 'Attach the volume first.'),
-  'volume-in-use': row('Volume is in use', 409, 'FAILED_PRECONDITION', 'Disconnect its clients first, or force the operation.'),
-  'volume-busy': row('Volume is being created or deleted', 409, 'ABORTED', 'Wait until its state changes, then try again.'),
-  'volume-locked': row('Volume is open elsewhere', 409, 'FAILED_PRECONDITION', 'End the other process that holds the replica, then try again.'),
-  'volume-faulted': row('Volume is faulted', 503, 'UNAVAILABLE', 'Show the volume for the reason; attach it again once that is mended.'),
+  'volume-in-use': row(
+    'Volume is in use',
+    409,
+    'FAILED_PRECONDITION',
+    'Disconnect its clients first, or force the operation.',
+  ),
+  'volume-busy': row(
+    'Volume is being created or deleted',
+    409,
+    'ABORTED',
+    'Wait until its state changes, then try again.',
+  ),
+  'volume-locked': row(
+    'Volume is open elsewhere',
+    409,
+    'FAILED_PRECONDITION',
+    'End the other process that holds the replica, then try again.',
+  ),
+  'volume-faulted': row(
+    'Volume is faulted',
+    503,
+    'UNAVAILABLE',
+    'Show the volume for the reason; attach it again once that is mended.',
+  ),
 
   // Snapshots
   'snapshot-not-found': row('Snapshot not found', 404, 'NOT_FOUND', "List the volume's snapshots to see which exist."),
-  'snapshot-exists': row('Snapshot exists', 409, 'ALREADY_EXISTS', 'Choose another name, or delete the snapshot first.'),
-  'snapshot-busy': row('Snapshot is being created or deleted', 409, 'ABORTED', 'Wait until its state changes, then try again.'),
+  'snapshot-exists': row(
+    'Snapshot exists',
+    409,
+    'ALREADY_EXISTS',
+    'Choose another name, or delete the snapshot first.',
+  ),
+  'snapshot-busy': row(
+    'Snapshot is being created or deleted',
+    409,
+    'ABORTED',
+    'Wait until its state changes, then try again.',
+  ),
 
   // Replicas, exports, listeners: what the data plane says
-  'replica-exists': row('Replica exists', 409, 'ALREADY_EXISTS', 'Use another directory, or remove the files there first.'),
-  'replica-missing': row('Replica is missing', 500, 'DATA_LOSS', "Check that the pool's file system is mounted, then attach again."),
-  'replica-corrupt': row('Replica is corrupt', 500, 'DATA_LOSS', 'Leave the files as they are and restore the volume from a copy.'),
-  'export-exists': row('Export name is taken', 409, 'ALREADY_EXISTS', 'Detach the volume that is exported under this name.'),
+  'replica-exists': row(
+    'Replica exists',
+    409,
+    'ALREADY_EXISTS',
+    'Use another directory, or remove the files there first.',
+  ),
+  'replica-missing': row(
+    'Replica is missing',
+    500,
+    'DATA_LOSS',
+    "Check that the pool's file system is mounted, then attach again.",
+  ),
+  'replica-corrupt': row(
+    'Replica is corrupt',
+    500,
+    'DATA_LOSS',
+    'Leave the files as they are and restore the volume from a copy.',
+  ),
+  'export-exists': row(
+    'Export name is taken',
+    409,
+    'ALREADY_EXISTS',
+    'Detach the volume that is exported under this name.',
+  ),
   'export-not-found': row('Export not found', 404, 'NOT_FOUND', 'Attach the volume to export it.'),
   'no-space': row('No space left', 507, 'RESOURCE_EXHAUSTED', 'Free space in the pool, or add to it; then try again.'),
   'io-error': row('I/O error', 500, 'INTERNAL', 'Check the disk and the kernel log, then try again.'),
-  'permission-denied': row('Permission denied', 500, 'PERMISSION_DENIED', 'Let the user that runs Cairn read and write the named path.'),
-  'address-in-use': row('Address is in use', 409, 'ALREADY_EXISTS', 'End what listens there, or configure another address.'),
-  'address-unavailable': row('Address is not available', 400, 'FAILED_PRECONDITION', 'Configure an address that this host has.'),
-  'io-uring-unavailable': row('io_uring is not available', 503, 'FAILED_PRECONDITION', 'Enable it: sysctl kernel.io_uring_disabled=0 on Linux 5.15 or newer.'),
-  'data-plane-unavailable': row('Data plane is not available', 503, 'UNAVAILABLE', 'It is restarted automatically; try again in a moment.'),
-  'data-plane-timeout': row('Data plane did not answer in time', 504, 'DEADLINE_EXCEEDED', 'The operation may still finish; look at its result before trying again.'),
+  'permission-denied': row(
+    'Permission denied',
+    500,
+    'PERMISSION_DENIED',
+    'Let the user that runs Cairn read and write the named path.',
+  ),
+  'address-in-use': row(
+    'Address is in use',
+    409,
+    'ALREADY_EXISTS',
+    'End what listens there, or configure another address.',
+  ),
+  'address-unavailable': row(
+    'Address is not available',
+    400,
+    'FAILED_PRECONDITION',
+    'Configure an address that this host has.',
+  ),
+  'io-uring-unavailable': row(
+    'io_uring is not available',
+    503,
+    'FAILED_PRECONDITION',
+    'Enable it: sysctl kernel.io_uring_disabled=0 on Linux 5.15 or newer.',
+  ),
+  'data-plane-unavailable': row(
+    'Data plane is not available',
+    503,
+    'UNAVAILABLE',
+    'It is restarted automatically; try again in a moment.',
+  ),
+  'data-plane-timeout': row(
+    'Data plane did not answer in time',
+    504,
+    'DEADLINE_EXCEEDED',
+    'The operation may still finish; look at its result before trying again.',
+  ),
 
   // The store of records
-  'store-locked': row('Store is open elsewhere', 503, 'FAILED_PRECONDITION', 'Stop the other `cairn serve` on this data directory, or use another one.'),
-  'store-corrupt': row('Stored record is invalid', 500, 'DATA_LOSS', 'Restore the data directory, or remove the named record.'),
+  'store-locked': row(
+    'Store is open elsewhere',
+    503,
+    'FAILED_PRECONDITION',
+    'Stop the other `cairn serve` on this data directory, or use another one.',
+  ),
+  'store-corrupt': row(
+    'Stored record is invalid',
+    500,
+    'DATA_LOSS',
+    'Restore the data directory, or remove the named record.',
+  ),
   'store-conflict': row('Record changed meanwhile', 409, 'ABORTED', 'Read it again, then repeat the change.'),
   'store-closed': row('Store is closed', 503, 'UNAVAILABLE', 'The service is stopping; try again once it runs.'),
-  'revision-compacted': row('Revision is compacted away', 410, 'OUT_OF_RANGE', 'List again and watch from the revision of that list.'),
+  'revision-compacted': row(
+    'Revision is compacted away',
+    410,
+    'OUT_OF_RANGE',
+    'List again and watch from the revision of that list.',
+  ),
   'lease-not-found': row('Lease not found', 404, 'NOT_FOUND', 'It expired or was revoked; take a new lease.'),
 
   // The service
-  'invalid-config': row('Invalid configuration', 400, 'INVALID_ARGUMENT', 'Correct the named key; `cairn config show` prints what is in force.'),
-  'service-unavailable': row('Service is not reachable', 503, 'UNAVAILABLE', 'Check that `cairn serve` runs and listens at this address.'),
+  'invalid-config': row(
+    'Invalid configuration',
+    400,
+    'INVALID_ARGUMENT',
+    'Correct the named key; `cairn config show` prints what is in force.',
+  ),
+  'service-unavailable': row(
+    'Service is not reachable',
+    503,
+    'UNAVAILABLE',
+    'Check that `cairn serve` runs and listens at this address.',
+  ),
   overloaded: row('Service is overloaded', 503, 'UNAVAILABLE', 'Try again in a moment.'),
   internal: row('Internal error', 500, 'INTERNAL', "This is a defect in Cairn; the service's log has the cause."),
 } as const satisfies Record<string, CatalogueRow>;
@@ -175,7 +290,8 @@ export function toCairnError(error: unknown): CairnError {
   if (error instanceof CairnError) return error;
   const message = error instanceof Error ? error.message : String(error);
   const native = (error as { code?: unknown } | null | undefined)?.code;
-  const code = typeof native === 'string' && Object.hasOwn(nativeErrorCodes, native) ? nativeErrorCodes[native] : undefined;
+  const code =
+    typeof native === 'string' && Object.hasOwn(nativeErrorCodes, native) ? nativeErrorCodes[native] : undefined;
   return catalogued(code ?? 'internal', message, { cause: error });
 }
 
