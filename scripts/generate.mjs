@@ -67,7 +67,7 @@ function filesBelow(directory) {
     const entries = readdirSync(directory, { recursive: true, withFileTypes: true });
     return entries
       .filter((entry) => entry.isFile())
-      .map((entry) => join(entry.parentPath, entry.name).slice(directory.length + 1));
+      .map((entry) => join(entry.parentPath ?? entry.path, entry.name).slice(directory.length + 1));
   } catch (error) {
     if (error.code === 'ENOENT') return [];
     throw error;

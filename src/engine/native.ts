@@ -5,6 +5,7 @@
  * Every rejected promise is an `Error` with a `code` from {@link NativeErrorCode}.
  */
 import { createRequire } from 'node:module';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 
 export type CacheMode = 'none' | 'writeback' | 'writethrough';
 
@@ -141,6 +142,19 @@ export function loadNative(): Native {
   if (loaded) return loaded;
   const require = createRequire(import.meta.url);
   const build = require('node-gyp-build') as (directory: string) => Native;
-  loaded = build(new URL('../..', import.meta.url).pathname);
+  try {
+    loaded = build(fileURLToPath(new URL('../..', import.meta.url)));
+  } catch (error) {
+    throw new Error('The native addon cannot be loaded. Build it with: npx node-gyp rebuild', { cause: error });
+  }
   return loaded;
+}
+
+/**
+ * The addon, or for tests the module that the variable CAIRN_NATIVE_MODULE names, which exports the same as the addon.
+ */
+export async function loadNativeOrStandIn(environment: NodeJS.ProcessEnv): Promise<Native> {
+  const standIn = environment['CAIRN_NATIVE_MODULE'];
+  if (standIn === undefined || standIn === '') return loadNative();
+  return (await import(pathToFileURL(standIn).href)) as Native;
 }

@@ -1,0 +1,128 @@
+/** The data plane's messages against the plain types of src/engine/native.ts, which use numbers and `null`. */
+import type { MessageInitShape } from '@bufbuild/protobuf';
+import {
+  CacheMode as WireCacheMode,
+  type Export,
+  type ExportSchema,
+  type Volume,
+  type VolumeSchema,
+} from '../generated/cairn/dataplane/v1/data_plane_pb.js';
+import { CairnError } from '../errors.js';
+import type { CacheMode, LayerInfo, NewExport, VolumeCounters, VolumeInfo } from './native.js';
+
+const wireCacheModes: Readonly<Record<CacheMode, WireCacheMode>> = {
+  none: WireCacheMode.NONE,
+  writeback: WireCacheMode.WRITEBACK,
+  writethrough: WireCacheMode.WRITETHROUGH,
+};
+
+export function toWireCacheMode(mode: CacheMode): WireCacheMode {
+  return wireCacheModes[mode];
+}
+
+export function fromWireCacheMode(wire: WireCacheMode): CacheMode {
+  for (const mode of Object.keys(wireCacheModes) as CacheMode[]) {
+    if (wireCacheModes[mode] === wire) return mode;
+  }
+  throw new CairnError('invalid-request', `cache_mode ${wire} is not a cache mode.`, { field: 'cache_mode' });
+}
+
+export function toWireVolume(info: VolumeInfo): MessageInitShape<typeof VolumeSchema> {
+  return {
+    name: info.name,
+    directory: info.directory,
+    volumeId: info.volumeId,
+    sizeBytes: BigInt(info.sizeBytes),
+    blockSize: info.blockSize,
+    cacheMode: toWireCacheMode(info.cacheMode),
+    layers: info.layers.map(toWireLayer),
+    counters: mapValues(info.counters, BigInt),
+    clients: info.clients,
+    failure: info.failure ?? '',
+  };
+}
+
+/** The message as the data plane holds it, except whether the open recovered it: that was an event. */
+export function fromWireVolume(volume: Volume): Omit<VolumeInfo, 'recovered'> {
+  return {
+    name: volume.name,
+    directory: volume.directory,
+    volumeId: volume.volumeId,
+    sizeBytes: Number(volume.sizeBytes),
+    blockSize: volume.blockSize,
+    cacheMode: fromWireCacheMode(volume.cacheMode),
+    layers: volume.layers.map(fromWireLayer),
+    counters: fromWireCounters(volume.counters),
+    clients: volume.clients,
+    failure: volume.failure === '' ? null : volume.failure,
+  };
+}
+
+export function toWireExport(exported: NewExport): MessageInitShape<typeof ExportSchema> {
+  const { name, description, readOnly, volume, handover } = exported;
+  if (handover === null) return { name, description, readOnly, volume: volume ?? '' };
+  const { path, sizeBytes, blockSize } = handover;
+  return { name, description, readOnly, handoverPath: path, sizeBytes: BigInt(sizeBytes), blockSize };
+}
+
+/** Checks that the export names exactly one holder: a volume of the process, or another process. */
+export function fromWireExport(wire: Export): NewExport {
+  const { name, description, readOnly } = wire;
+  if ((wire.volume === '') === (wire.handoverPath === '')) {
+    throw new CairnError('invalid-request', `Export ${name} needs either volume or handover_path.`, {
+      field: 'export.volume',
+    });
+  }
+  if (wire.volume !== '') return { name, description, readOnly, volume: wire.volume, handover: null };
+  const handover = { path: wire.handoverPath, sizeBytes: Number(wire.sizeBytes), blockSize: wire.blockSize };
+  return { name, description, readOnly, volume: null, handover };
+}
+
+function toWireLayer(layer: LayerInfo) {
+  return {
+    ...layer,
+    parent: layer.parent ?? '',
+    allocatedBytes: BigInt(layer.allocatedBytes),
+    createdMs: BigInt(layer.createdMs),
+  };
+}
+
+function fromWireLayer(layer: Volume['layers'][number]): LayerInfo {
+  const { id, removed, inChain, mergeProgress } = layer;
+  return {
+    id,
+    parent: layer.parent === '' ? null : layer.parent,
+    removed,
+    inChain,
+    allocatedBytes: Number(layer.allocatedBytes),
+    createdMs: Number(layer.createdMs),
+    mergeProgress,
+  };
+}
+
+function fromWireCounters(counters: Volume['counters']): VolumeCounters {
+  const { reads, readBytes, writes, writtenBytes, flushes, trims, trimmedBytes, writeZeroes, errors } =
+    counters ?? none;
+  const wire = { reads, readBytes, writes, writtenBytes, flushes, trims, trimmedBytes, writeZeroes, errors };
+  return mapValues(wire, Number);
+}
+
+const none = {
+  reads: 0n,
+  readBytes: 0n,
+  writes: 0n,
+  writtenBytes: 0n,
+  flushes: 0n,
+  trims: 0n,
+  trimmedBytes: 0n,
+  writeZeroes: 0n,
+  errors: 0n,
+};
+
+function mapValues<Key extends string, From, To>(
+  record: Readonly<Record<Key, From>>,
+  convert: (value: From) => To,
+): Record<Key, To> {
+  const entries = Object.entries(record) as [Key, From][];
+  return Object.fromEntries(entries.map(([key, value]) => [key, convert(value)])) as Record<Key, To>;
+}

@@ -1,0 +1,238 @@
+/**
+ * The gRPC service of a data-plane process: checks what it is told, does it on the addon, and remembers what it holds
+ * so that a restarted `cairn serve` can ask.
+ */
+import type { MessageInitShape } from '@bufbuild/protobuf';
+import type {
+  DataPlane,
+  EventSchema,
+  GetStateResponseSchema,
+  Listener,
+  ListenerSchema,
+  VolumeSchema,
+} from '../generated/cairn/dataplane/v1/data_plane_pb.js';
+import { CairnError, hasCode, toCairnError } from '../errors.js';
+import type { Outgoing, ServiceHandlers } from './grpc-adapter.js';
+import { fromWireCacheMode, fromWireExport, toWireExport, toWireVolume } from './data-plane-messages.js';
+import { KeyedQueue } from './keyed-queue.js';
+import type { CacheMode, NativeDataPlane, NewExport } from './native.js';
+import type { Log } from './process-log.js';
+import { removeReplica } from './replica-directory.js';
+
+export interface DataPlaneIdentity {
+  id: string;
+  version: string;
+  startTimeMs: number;
+}
+
+type EventInit = MessageInitShape<typeof EventSchema>;
+type ListenerInit = MessageInitShape<typeof ListenerSchema>;
+type VolumeInit = MessageInitShape<typeof VolumeSchema>;
+type NativeEventReport = { kind: string; volume: string; message: string };
+
+export class DataPlaneService {
+  private readonly volumes = new Map<string, { directory: string; cacheMode: CacheMode }>();
+  private readonly exports = new Map<string, NewExport>();
+  /** By what was asked for, which may have left the port open; the value is what was bound. */
+  private readonly listeners = new Map<string, ListenerInit>();
+  private readonly watchers = new Set<Outgoing<EventInit>>();
+  private readonly queue = new KeyedQueue();
+  private readonly ended = new AbortController();
+
+  constructor(
+    private readonly native: NativeDataPlane,
+    private readonly identity: DataPlaneIdentity,
+    private readonly log: Log,
+    /** Ends the process once the response to the Shutdown call has gone out. */
+    private readonly shutdown: () => Promise<void>,
+  ) {}
+
+  readonly handlers: ServiceHandlers<typeof DataPlane> = {
+    getState: () => this.state(),
+    watchEvents: (_request, stream) => this.watch(stream),
+
+    createReplica: async ({ directory, volumeId, replicaId, sizeBytes, blockSize }) => {
+      await this.native.createReplica({ directory, volumeId, replicaId, sizeBytes: Number(sizeBytes), blockSize });
+      this.log('info', 'replica created', { directory, volumeId, replicaId });
+      return {};
+    },
+    deleteReplica: ({ directory }) => this.deleteReplica(directory),
+
+    openVolume: ({ volume, directory, cacheMode }) =>
+      this.queue.run(volume, () => this.open(volume, directory, fromWireCacheMode(cacheMode))),
+    closeVolume: ({ volume }) => this.queue.run(volume, () => this.close(volume)),
+    getVolume: async ({ volume }) => ({ volume: await this.volume(volume) }),
+
+    createSnapshot: ({ volume, snapshotId }) =>
+      this.changeSnapshot('snapshot created', volume, snapshotId, () => this.native.createSnapshot(volume, snapshotId)),
+    deleteSnapshot: ({ volume, snapshotId }) =>
+      this.changeSnapshot('snapshot removed', volume, snapshotId, () => this.native.deleteSnapshot(volume, snapshotId)),
+    revertSnapshot: ({ volume, snapshotId }) =>
+      this.changeSnapshot('volume reverted', volume, snapshotId, () => this.native.revertSnapshot(volume, snapshotId)),
+
+    addExport: ({ export: wire }) => {
+      const exported = fromWireExport(required(wire, 'export'));
+      return this.queue.run(exported.name, () => this.addExport(exported));
+    },
+    removeExport: ({ name, force }) => this.queue.run(name, () => this.removeExport(name, force)),
+    listen: ({ listener }) => this.listen(required(listener, 'listener')),
+
+    shutdown: async () => {
+      await this.shutdown();
+      return {};
+    },
+  };
+
+  /** Hands an event to every watching service. */
+  report(event: NativeEventReport): void {
+    const { kind, volume, message } = event;
+    this.log(kind === 'merge-finished' ? 'info' : 'warn', kind, { volume, detail: message });
+    for (const watcher of this.watchers) watcher.send(stamped(event));
+  }
+
+  /** Ends the event streams: by that the services learn that the process goes. */
+  endStreams(): void {
+    this.ended.abort();
+  }
+
+  private async state(): Promise<MessageInitShape<typeof GetStateResponseSchema>> {
+    const { id, version, startTimeMs } = this.identity;
+    const volumes = await Promise.all([...this.volumes.keys()].map((name) => this.volumeUnlessClosed(name)));
+    return {
+      id,
+      pid: process.pid,
+      version,
+      startTimeMs: BigInt(startTimeMs),
+      volumes: volumes.filter((volume) => volume !== undefined),
+      exports: [...this.exports.values()].map(toWireExport),
+      listeners: [...this.listeners.values()],
+    };
+  }
+
+  private watch(stream: Outgoing<EventInit>): Promise<void> {
+    this.watchers.add(stream);
+    stream.send(stamped({ kind: 'hello', volume: '', message: '' }));
+    return new Promise((resolve) => {
+      const end = (): void => {
+        this.watchers.delete(stream);
+        resolve();
+      };
+      stream.closed.addEventListener('abort', end, { once: true });
+      this.ended.signal.addEventListener('abort', end, { once: true });
+    });
+  }
+
+  private async deleteReplica(directory: string) {
+    const open = [...this.volumes].find(([, volume]) => volume.directory === directory);
+    if (open) throw new CairnError('volume-in-use', `Volume ${open[0]} is open in ${directory}. Detach it first.`);
+    await removeReplica(directory);
+    this.log('info', 'replica deleted', { directory });
+    return {};
+  }
+
+  private async open(name: string, directory: string, cacheMode: CacheMode): Promise<{ volume: VolumeInit }> {
+    const held = this.volumes.get(name);
+    if (held && (held.directory !== directory || held.cacheMode !== cacheMode)) {
+      const how = `from ${held.directory} with cache mode ${held.cacheMode}`;
+      throw new CairnError('volume-exists', `Volume ${name} is already open ${how}. Detach it first.`);
+    }
+    if (held) return { volume: await this.volume(name) };
+    const info = await this.native.openVolume({ name, directory, cacheMode });
+    this.volumes.set(name, { directory, cacheMode });
+    this.log('info', 'volume opened', { volume: name, directory, cacheMode, recovered: info.recovered });
+    if (info.recovered)
+      this.report({ kind: 'unclean-recovery', volume: name, message: 'recovered after an unclean end' });
+    return { volume: toWireVolume(info) };
+  }
+
+  private async close(name: string) {
+    if (!this.volumes.has(name)) return {};
+    await this.native.closeVolume(name);
+    this.volumes.delete(name);
+    this.log('info', 'volume closed', { volume: name });
+    return {};
+  }
+
+  private async volume(name: string): Promise<VolumeInit> {
+    return toWireVolume(await this.native.volumeInfo(name));
+  }
+
+  private async volumeUnlessClosed(name: string): Promise<VolumeInit | undefined> {
+    try {
+      return await this.volume(name);
+    } catch (error) {
+      if (hasCode(toCairnError(error), 'volume-detached')) return undefined; // closed while the others were asked
+      throw error;
+    }
+  }
+
+  private changeSnapshot(what: string, volume: string, snapshotId: string, change: () => Promise<void>) {
+    return this.queue.run(volume, async () => {
+      await change();
+      this.log('info', what, { volume, snapshotId });
+      return { volume: await this.volume(volume) };
+    });
+  }
+
+  private async addExport(exported: NewExport) {
+    const held = this.exports.get(exported.name);
+    if (held && JSON.stringify(held) !== JSON.stringify(exported)) {
+      throw new CairnError('export-exists', `Export ${exported.name} already serves something else. Remove it first.`);
+    }
+    if (held) return {};
+    await this.native.addExport(exported);
+    this.exports.set(exported.name, exported);
+    this.log('info', 'export added', { export: exported.name, handover: exported.handover?.path });
+    return {};
+  }
+
+  private async removeExport(name: string, force: boolean) {
+    await this.native.removeExport(name, force);
+    this.exports.delete(name);
+    this.log('info', 'export removed', { export: name, force });
+    return {};
+  }
+
+  private listen(listener: Listener): Promise<{ listener: ListenerInit }> {
+    const key = keyOf(listener);
+    return this.queue.run(`listen ${key}`, async () => {
+      const existing = this.listeners.get(key) ?? [...this.listeners.values()].find((bound) => keyOf(bound) === key);
+      if (existing) return { listener: existing };
+      const bound = await this.bind(listener.address);
+      this.listeners.set(key, bound);
+      this.log('info', 'listening', { address: keyOf(bound) });
+      return { listener: bound };
+    });
+  }
+
+  private async bind(address: Listener['address']): Promise<ListenerInit> {
+    switch (address.case) {
+      case 'nbdTcp': {
+        const value = await this.native.listenTcp(address.value.host, address.value.port);
+        return { address: { case: 'nbdTcp', value } };
+      }
+      case 'nbdUnix':
+        await this.native.listenUnix(address.value);
+        return { address };
+      case 'handover':
+        await this.native.listenHandover(address.value);
+        return { address };
+      default:
+        throw new CairnError('invalid-request', 'The listener has no address.', { field: 'listener.address' });
+    }
+  }
+}
+
+function required<Value>(value: Value | undefined, field: string): Value {
+  if (value !== undefined) return value;
+  throw new CairnError('invalid-request', `${field} is missing.`, { field });
+}
+
+function keyOf({ address }: Pick<ListenerInit, 'address'>): string {
+  if (address?.case === 'nbdTcp') return `tcp ${address.value.host} ${address.value.port}`;
+  return `${address?.case} ${address?.value}`;
+}
+
+function stamped(event: NativeEventReport): EventInit {
+  return { timeMs: BigInt(Date.now()), ...event };
+}

@@ -1,0 +1,156 @@
+/** Which process holds which volume, and the calls that open, serve, withdraw and close it there. */
+import { toCairnError } from '../errors.js';
+import type { GetStateResponse, Volume } from '../generated/cairn/dataplane/v1/data_plane_pb.js';
+import { flushTimeoutMs } from './data-plane-connection.js';
+import { fromWireCacheMode, toWireCacheMode, toWireExport } from './data-plane-messages.js';
+import type { DataPlaneFleet } from './data-plane-fleet.js';
+import type { HandedOverExport, NbdFront } from './nbd-front.js';
+import type { Frontend, VolumeSpec } from './node-engine.js';
+import type { Log } from './process-log.js';
+import type { DataPlaneCalls, RunningProcess } from './supervised-process.js';
+
+/** Why the volume is open: somebody attached it, or an operation on a detached volume needs it (until its merges end). */
+export type Purpose = 'attached' | 'operation';
+
+export interface HeldVolume {
+  spec: VolumeSpec;
+  process: string;
+  purpose: Purpose;
+  frontend: Frontend;
+  sizeBytes: number;
+  blockSize: number;
+}
+
+export class HeldVolumes {
+  private readonly records = new Map<string, HeldVolume>();
+
+  constructor(
+    private readonly fleet: DataPlaneFleet,
+    private readonly front: NbdFront,
+    /** The process that listens for clients. */
+    private readonly frontProcess: () => string,
+    private readonly log: Log,
+  ) {}
+
+  get(name: string): HeldVolume | undefined {
+    return this.records.get(name);
+  }
+
+  all(): HeldVolume[] {
+    return [...this.records.values()];
+  }
+
+  in(process: string): HeldVolume[] {
+    return this.all().filter((held) => held.process === process);
+  }
+
+  /** Takes over what a process that was found running holds. Volumes without an export count as in maintenance. */
+  adopt(process: string, { volumes, exports }: GetStateResponse): void {
+    for (const volume of volumes) {
+      const exported = exports.find((each) => each.volume === volume.name);
+      const spec = specOf(volume, exported?.description ?? '');
+      this.remember(spec, process, 'attached', volume).frontend = exported ? 'nbd' : 'none';
+    }
+  }
+
+  /** Opens the volume in the process, and ends nothing if that fails. */
+  async open(spec: VolumeSpec, process: string, purpose: Purpose): Promise<HeldVolume> {
+    const { calls } = await this.fleet.ensure(process);
+    const volume = await openIn(calls, spec);
+    const frontend = this.records.get(spec.name)?.frontend ?? 'none';
+    return Object.assign(this.remember(spec, process, purpose, volume), { frontend });
+  }
+
+  async serve(held: HeldVolume): Promise<void> {
+    const { calls } = await this.fleet.ensure(held.process);
+    await exportIn(calls, held.spec);
+    held.frontend = 'nbd';
+    if (held.process === this.frontProcess()) return;
+    const front = await this.fleet.ensure(this.frontProcess());
+    await this.front.add(front.calls, handedOver(held));
+  }
+
+  /** The holder first: it knows the clients, and a connection that the front still hands over finds no export there. */
+  async withdraw(held: HeldVolume, force: boolean): Promise<void> {
+    if (held.frontend === 'none') return;
+    const { calls } = await this.fleet.ensure(held.process);
+    await this.front.remove(calls, held.spec.name, force);
+    held.frontend = 'none';
+    if (held.process !== this.frontProcess()) await this.removeFromFront(held.spec.name);
+  }
+
+  async removeFromFront(name: string): Promise<void> {
+    const { calls } = await this.fleet.ensure(this.frontProcess());
+    await this.front.remove(calls, name, true);
+  }
+
+  async close(held: HeldVolume): Promise<void> {
+    const { calls } = await this.fleet.ensure(held.process);
+    await calls.closeVolume({ volume: held.spec.name }, { timeoutMs: flushTimeoutMs });
+    this.records.delete(held.spec.name);
+  }
+
+  /** Forgets a volume whose process is down: it is not opened again. */
+  drop(held: HeldVolume): void {
+    this.records.delete(held.spec.name);
+  }
+
+  /** Operations on detached volumes are over with the process; what is attached is opened again by {@link restore}. */
+  forgetOperationsIn(process: string): void {
+    for (const held of this.in(process)) if (held.purpose === 'operation') this.records.delete(held.spec.name);
+  }
+
+  /** Opens and exports again what a process held before it died. Volumes that cannot be opened are left to the reconciler. */
+  async restore({ id, calls }: RunningProcess): Promise<void> {
+    await Promise.all(this.in(id).map((held) => this.restoreOne(calls, held)));
+  }
+
+  /** What the front must know of the other processes' volumes. */
+  handedOver(): HandedOverExport[] {
+    const others = this.all().filter(({ process, frontend }) => process !== this.frontProcess() && frontend === 'nbd');
+    return others.map(handedOver);
+  }
+
+  private async restoreOne(calls: DataPlaneCalls, held: HeldVolume): Promise<void> {
+    const { spec } = held;
+    try {
+      await openIn(calls, spec);
+      if (this.records.get(spec.name) !== held)
+        await calls.closeVolume({ volume: spec.name }); // dropped meanwhile
+      else if (held.frontend === 'nbd') await exportIn(calls, spec);
+    } catch (error) {
+      this.records.delete(spec.name);
+      const { code, detail } = toCairnError(error);
+      this.log('error', 'volume cannot be restored', { volume: spec.name, process: held.process, code, detail });
+    }
+  }
+
+  private remember(spec: VolumeSpec, process: string, purpose: Purpose, volume: Volume): HeldVolume {
+    const { blockSize } = volume;
+    const sizeBytes = Number(volume.sizeBytes);
+    const held: HeldVolume = { spec, process, purpose, frontend: 'none', sizeBytes, blockSize };
+    this.records.set(spec.name, held);
+    return held;
+  }
+}
+
+async function openIn(calls: DataPlaneCalls, { name, directory, cacheMode }: VolumeSpec): Promise<Volume> {
+  const request = { volume: name, directory, cacheMode: toWireCacheMode(cacheMode) };
+  const { volume } = await calls.openVolume(request, { timeoutMs: flushTimeoutMs });
+  if (!volume) throw new Error('OpenVolume answered without a volume');
+  return volume;
+}
+
+async function exportIn(calls: DataPlaneCalls, { name, description }: VolumeSpec): Promise<void> {
+  await calls.addExport({
+    export: toWireExport({ name, description, readOnly: false, volume: name, handover: null }),
+  });
+}
+
+function handedOver({ spec, process, sizeBytes, blockSize }: HeldVolume): HandedOverExport {
+  return { name: spec.name, description: spec.description, holder: process, sizeBytes, blockSize };
+}
+
+function specOf({ name, volumeId, directory, cacheMode }: Volume, description: string): VolumeSpec {
+  return { name, volumeId, directory, cacheMode: fromWireCacheMode(cacheMode), description };
+}

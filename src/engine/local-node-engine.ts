@@ -1,0 +1,316 @@
+/**
+ * The engine of the node that the service runs on: places volumes in data-plane processes and keeps those running.
+ *
+ * `isolation: node` puts all volumes into the process `node`, which listens too. `isolation: volume` lets `front` listen and
+ * gives each volume a process `volume-NAME`. A changed setting never interrupts I/O: attached volumes stay in their processes until they
+ * are detached, the process that listens goes on listening while any volume is open, and volumes attached from then on go where
+ * the setting says.
+ */
+import { hasCode, CairnError } from '../errors.js';
+import {
+  CacheMode,
+  type Event,
+  type GetStateResponse,
+  type Volume,
+} from '../generated/cairn/dataplane/v1/data_plane_pb.js';
+import { DataPlaneFleet } from './data-plane-fleet.js';
+import { DataPlaneLauncher, type LauncherOptions } from './data-plane-launcher.js';
+import { fromWireVolume } from './data-plane-messages.js';
+import { HeldVolumes, type HeldVolume } from './held-volumes.js';
+import { KeyedQueue } from './keyed-queue.js';
+import { MergeWatch } from './merge-watch.js';
+import type { LayerInfo } from './native.js';
+import { isFront, NbdFront, type NbdAddress } from './nbd-front.js';
+import type {
+  Attachment,
+  DataPlaneProcess,
+  EngineEvent,
+  Frontend,
+  Isolation,
+  NewReplicaSpec,
+  NodeEngine,
+  RunningVolume,
+  VolumeSpec,
+} from './node-engine.js';
+import type { Log } from './process-log.js';
+import { RunDirectory } from './run-directory.js';
+import type { DataPlaneCalls, RunningProcess } from './supervised-process.js';
+
+export interface LocalNodeEngineOptions extends LauncherOptions {
+  isolation: Isolation;
+  nbd: NbdAddress;
+  log: Log;
+}
+
+export class LocalNodeEngine implements NodeEngine {
+  private readonly directory: RunDirectory;
+  private readonly fleet: DataPlaneFleet;
+  private readonly front: NbdFront;
+  private readonly held: HeldVolumes;
+  private readonly queue = new KeyedQueue();
+  private readonly merges: MergeWatch;
+  private frontProcess: string;
+  private onEvent: (event: EngineEvent) => void = () => {};
+
+  constructor(private readonly options: LocalNodeEngineOptions) {
+    this.directory = new RunDirectory(options.runDirectory);
+    const hooks = {
+      prepare: (process: RunningProcess) => this.prepare(process),
+      started: ({ id, pid }: RunningProcess, restarted: boolean) =>
+        this.onEvent({ kind: 'process-started', process: id, pid, restarted }),
+      died: (process: RunningProcess, signal: string | null) => this.died(process, signal),
+      event: (event: Event) => this.handle(event),
+    };
+    this.fleet = new DataPlaneFleet(this.directory, new DataPlaneLauncher(options), hooks, options.log);
+    this.front = new NbdFront(this.directory, options.nbd);
+    this.frontProcess = frontOf(options.isolation);
+    this.held = new HeldVolumes(this.fleet, this.front, () => this.frontProcess, options.log);
+    this.merges = new MergeWatch((name) => this.queue.run(name, () => this.closeOperation(name, true)), options.log);
+  }
+
+  async start(onEvent: (event: EngineEvent) => void): Promise<void> {
+    this.onEvent = onEvent;
+    this.directory.create();
+    const found = await this.fleet.discover();
+    this.frontProcess = frontAmong(found, frontOf(this.options.isolation));
+    for (const [id, state] of found) this.held.adopt(id, state);
+    // The holders first: the front hands connections over to them.
+    const holders = [...found.keys()].filter((id) => id !== this.frontProcess);
+    await Promise.all(holders.map((id) => this.fleet.ensure(id)));
+    await Promise.all(holders.map((id) => this.endIfIdle(id)));
+    await this.fleet.ensure(this.frontProcess);
+  }
+
+  async release(): Promise<void> {
+    this.merges.stop();
+    await this.fleet.release();
+  }
+
+  async shutdown(): Promise<void> {
+    this.merges.stop();
+    await this.fleet.shutdown(this.frontProcess);
+  }
+
+  processes(): DataPlaneProcess[] {
+    return this.fleet.running().map(({ id, pid, startTimeMs, version }) => {
+      return { id, pid, startTimeMs, version, volumes: this.held.in(id).map(({ spec }) => spec.name) };
+    });
+  }
+
+  async createReplica(replica: NewReplicaSpec): Promise<void> {
+    const { calls } = await this.fleet.ensure(this.frontProcess);
+    try {
+      await calls.createReplica({ ...replica, sizeBytes: BigInt(replica.sizeBytes) });
+    } catch (error) {
+      if (!hasCode(error, 'replica-exists') || !(await holdsReplica(calls, replica))) throw error;
+    }
+  }
+
+  async deleteReplica(directory: string): Promise<void> {
+    const held = this.held.all().find(({ spec }) => spec.directory === directory);
+    if (held) await this.queue.run(held.spec.name, () => this.closeForDelete(held.spec.name));
+    const { calls } = await this.fleet.ensure(this.frontProcess);
+    await calls.deleteReplica({ directory });
+  }
+
+  attach(spec: VolumeSpec, frontend: Frontend): Promise<Attachment> {
+    return this.queue.run(spec.name, async () => {
+      const before = this.held.get(spec.name);
+      const cacheModeChanges = before?.purpose === 'operation' && before.spec.cacheMode !== spec.cacheMode;
+      if (cacheModeChanges) await this.close(before);
+      const held = await this.open(spec, 'attached');
+      if (frontend === 'none') await this.held.withdraw(held, false);
+      else await this.held.serve(held);
+      return { uris: frontend === 'none' ? [] : this.front.urisOf(spec.name) };
+    });
+  }
+
+  detach(volume: string, force: boolean): Promise<void> {
+    return this.queue.run(volume, async () => {
+      const held = this.held.get(volume);
+      if (!held) return this.held.removeFromFront(volume);
+      if (!this.fleet.find(held.process)) return this.abandon(held);
+      await this.held.withdraw(held, force);
+      held.purpose = 'operation';
+      await this.closeOperation(volume, false);
+    });
+  }
+
+  async running(volume: string): Promise<RunningVolume | null> {
+    const held = this.held.get(volume);
+    const process = held && this.fleet.find(held.process);
+    if (!process || held.purpose !== 'attached') return null;
+    const answer = await unlessGone(process.calls.getVolume({ volume }));
+    return answer?.volume ? runningVolume(answer.volume, held) : null;
+  }
+
+  async allRunning(): Promise<RunningVolume[]> {
+    const states = await Promise.all(this.fleet.running().map(({ calls }) => unlessGone(calls.getState({}))));
+    const volumes = states.flatMap((state) => state?.volumes ?? []);
+    return volumes.flatMap((volume) => {
+      const held = this.held.get(volume.name);
+      return held?.purpose === 'attached' ? [runningVolume(volume, held)] : [];
+    });
+  }
+
+  layers(spec: VolumeSpec): Promise<LayerInfo[]> {
+    return this.withOpen(spec, async (calls) => {
+      const { volume } = await calls.getVolume({ volume: spec.name });
+      return volume ? fromWireVolume(volume).layers : [];
+    });
+  }
+
+  createSnapshot(spec: VolumeSpec, snapshotId: string): Promise<void> {
+    return this.withOpen(spec, async (calls) => {
+      await accepting('snapshot-exists', calls.createSnapshot({ volume: spec.name, snapshotId }));
+    });
+  }
+
+  deleteSnapshot(spec: VolumeSpec, snapshotId: string): Promise<void> {
+    return this.withOpen(spec, async (calls) => {
+      await accepting('snapshot-not-found', calls.deleteSnapshot({ volume: spec.name, snapshotId }));
+    });
+  }
+
+  revertSnapshot(spec: VolumeSpec, snapshotId: string): Promise<void> {
+    return this.withOpen(spec, async (calls) => {
+      await calls.revertSnapshot({ volume: spec.name, snapshotId });
+    });
+  }
+
+  /** A detached volume is opened for the operation, and stays open while it has merges to finish. */
+  private withOpen<Result>(spec: VolumeSpec, operation: (calls: DataPlaneCalls) => Promise<Result>): Promise<Result> {
+    return this.queue.run(spec.name, async () => {
+      const held = this.held.get(spec.name) ?? (await this.open(spec, 'operation'));
+      try {
+        const { calls } = await this.fleet.ensure(held.process);
+        return await operation(calls);
+      } finally {
+        await this.closeOperation(spec.name, false);
+      }
+    });
+  }
+
+  private async open(spec: VolumeSpec, purpose: HeldVolume['purpose']): Promise<HeldVolume> {
+    const process = this.held.get(spec.name)?.process ?? this.placementOf(spec.name);
+    try {
+      return await this.held.open(spec, process, purpose);
+    } catch (error) {
+      await this.endIfIdle(process);
+      throw error;
+    }
+  }
+
+  /** Closes a volume that nobody attached, unless it merges; `isGivenUp` closes it all the same: its next open goes on. */
+  private async closeOperation(name: string, isGivenUp: boolean): Promise<void> {
+    const held = this.held.get(name);
+    if (held?.purpose !== 'operation') return;
+    const { calls } = await this.fleet.ensure(held.process);
+    const { volume } = await calls.getVolume({ volume: name });
+    const isMerging = volume?.layers.some(({ removed }) => removed) ?? false;
+    if (isMerging && !isGivenUp) this.merges.watch(name, calls);
+    else await this.close(held);
+  }
+
+  /** Lets go of a volume whose process is down, so that one that dies of its volume is not started for it for ever. */
+  private async abandon(held: HeldVolume): Promise<void> {
+    this.held.drop(held);
+    if (held.process === this.frontProcess) return;
+    await this.endIfIdle(held.process);
+    await this.held.removeFromFront(held.spec.name);
+  }
+
+  private async closeForDelete(name: string): Promise<void> {
+    const held = this.held.get(name);
+    if (held?.purpose === 'attached')
+      throw new CairnError('volume-attached', `Volume ${name} is attached. Detach it first.`);
+    if (held) await this.close(held);
+  }
+
+  private async close(held: HeldVolume): Promise<void> {
+    this.merges.forget(held.spec.name);
+    await this.held.close(held);
+    await this.endIfIdle(held.process);
+  }
+
+  private async endIfIdle(process: string): Promise<void> {
+    if (process !== this.frontProcess && this.held.in(process).length === 0) await this.fleet.end(process);
+  }
+
+  private placementOf(volume: string): string {
+    return this.options.isolation === 'node' ? 'node' : `volume-${volume}`;
+  }
+
+  /** Volumes before listeners, so that a client that connects again finds its volume. */
+  private async prepare(process: RunningProcess): Promise<void> {
+    await this.held.restore(process);
+    if (process.id === this.frontProcess) return this.front.serve(process, this.held.handedOver());
+    const value = this.directory.handoverSocket(process.id);
+    await process.calls.listen({ listener: { address: { case: 'handover', value } } });
+  }
+
+  private died({ id, pid }: RunningProcess, signal: string | null): boolean {
+    this.held.forgetOperationsIn(id);
+    const isWanted = id === this.frontProcess || this.held.in(id).length > 0;
+    if (!isWanted) this.fleet.forget(id);
+    this.onEvent({ kind: 'process-died', process: id, pid, signal });
+    return isWanted;
+  }
+
+  private handle({ kind, volume, message }: Event): void {
+    if (!isVolumeEvent(kind)) return;
+    if (kind === 'merge-finished')
+      this.merges.finished(volume, () => this.queue.run(volume, () => this.closeOperation(volume, false)));
+    this.onEvent({ kind, volume, message });
+  }
+}
+
+const volumeEvents = ['merge-finished', 'volume-failed', 'no-space', 'unclean-recovery'] as const;
+
+function isVolumeEvent(kind: string): kind is (typeof volumeEvents)[number] {
+  return (volumeEvents as readonly string[]).includes(kind);
+}
+
+function frontOf(isolation: Isolation): string {
+  return isolation === 'node' ? 'node' : 'front';
+}
+
+/** Who listens already goes on while any volume is open anywhere; else the setting decides. */
+function frontAmong(found: ReadonlyMap<string, GetStateResponse>, bySetting: string): string {
+  const isHolding = [...found.values()].some(({ volumes }) => volumes.length > 0);
+  const listening = [...found].find(([, state]) => isFront(state));
+  return isHolding && listening ? listening[0] : bySetting;
+}
+
+/** Whether the directory holds this very replica: then an earlier call made it. */
+async function holdsReplica(calls: DataPlaneCalls, replica: NewReplicaSpec): Promise<boolean> {
+  const volume = `check-${replica.replicaId}`;
+  const opened = await calls.openVolume({ volume, directory: replica.directory, cacheMode: CacheMode.NONE });
+  await calls.closeVolume({ volume });
+  const { volumeId, sizeBytes, blockSize } = opened.volume ?? {};
+  return volumeId === replica.volumeId && sizeBytes === BigInt(replica.sizeBytes) && blockSize === replica.blockSize;
+}
+
+function runningVolume(volume: Volume, { frontend }: HeldVolume): RunningVolume {
+  const { name, sizeBytes, blockSize, layers, counters, clients, failure } = fromWireVolume(volume);
+  return { name, sizeBytes, blockSize, layers, counters, clients, frontend, failure };
+}
+
+/** `undefined` when the process died or the volume was closed while it was asked. */
+async function unlessGone<Result>(call: Promise<Result>): Promise<Result | undefined> {
+  try {
+    return await call;
+  } catch (error) {
+    if (hasCode(error, 'data-plane-unavailable', 'volume-detached')) return undefined;
+    throw error;
+  }
+}
+
+/** Repeating what was done before is no error. */
+async function accepting(code: 'snapshot-exists' | 'snapshot-not-found', call: Promise<unknown>): Promise<void> {
+  try {
+    await call;
+  } catch (error) {
+    if (!hasCode(error, code)) throw error;
+  }
+}

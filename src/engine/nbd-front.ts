@@ -1,0 +1,126 @@
+/**
+ * The addresses at which clients find volumes, and the one process that listens there. That process serves the volumes it
+ * holds itself; connections to any other go to its holder through the holder's hand-over socket.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import { hasCode } from '../errors.js';
+import type { Export, GetStateResponse, Listener } from '../generated/cairn/dataplane/v1/data_plane_pb.js';
+import { toWireExport } from './data-plane-messages.js';
+import type { RunDirectory } from './run-directory.js';
+import type { DataPlaneCalls, RunningProcess } from './supervised-process.js';
+
+export interface NbdAddress {
+  host: string;
+  /** 0 picks a free one, which is then kept. */
+  port: number;
+}
+
+/** A volume that another process than the front holds. */
+export interface HandedOverExport {
+  name: string;
+  description: string;
+  holder: string;
+  sizeBytes: number;
+  blockSize: number;
+}
+
+/** How long a dead process's address may stay in use before that counts as somebody else's. */
+const addressRetryLimits = { timeoutMs: 5_000, pollMs: 50 } as const;
+
+export class NbdFront {
+  private boundPort: number;
+
+  constructor(
+    private readonly directory: RunDirectory,
+    private readonly address: NbdAddress,
+  ) {
+    this.boundPort = address.port;
+  }
+
+  /** Makes the process listen at the addresses and know exactly these exports of other processes. Idempotent. */
+  async serve({ calls }: RunningProcess, exports: readonly HandedOverExport[]): Promise<void> {
+    const state = await calls.getState({});
+    for (const stale of staleExports(state, exports)) await removeIfThere(calls, stale.name, true);
+    for (const exported of exports) await this.add(calls, exported);
+    await this.listen(calls, state.listeners);
+  }
+
+  async add(calls: DataPlaneCalls, { holder, ...exported }: HandedOverExport): Promise<void> {
+    const { name, description, sizeBytes, blockSize } = exported;
+    const handover = { path: this.directory.handoverSocket(holder), sizeBytes, blockSize };
+    const wire = toWireExport({ name, description, readOnly: false, volume: null, handover });
+    try {
+      await calls.addExport({ export: wire });
+    } catch (error) {
+      if (!hasCode(error, 'export-exists')) throw error;
+      await removeIfThere(calls, name, true); // from the volume's last attachment, perhaps of another size
+      await calls.addExport({ export: wire });
+    }
+  }
+
+  /** Succeeds if there is no such export. */
+  async remove(calls: DataPlaneCalls, name: string, force: boolean): Promise<void> {
+    await removeIfThere(calls, name, force);
+  }
+
+  urisOf(name: string): string[] {
+    const host = connectable(this.address.host);
+    const socket = encodeURIComponent(this.directory.nbdSocket).replaceAll('%2F', '/');
+    const path = encodeURIComponent(name);
+    return [`nbd://${host}:${this.boundPort}/${path}`, `nbd+unix:///${path}?socket=${socket}`];
+  }
+
+  private async listen(calls: DataPlaneCalls, existing: readonly Listener[]): Promise<void> {
+    const { host } = this.address;
+    const port = this.boundPort === 0 ? portOf(existing, host) : this.boundPort;
+    const tcp = { address: { case: 'nbdTcp', value: { host, port } } } as const;
+    const { listener } = await patiently(() => calls.listen({ listener: tcp }));
+    if (listener) this.boundPort = portOf([listener], host);
+    const unix = { address: { case: 'nbdUnix', value: this.directory.nbdSocket } } as const;
+    await patiently(() => calls.listen({ listener: unix }));
+  }
+}
+
+/** 0 when none of them listens on TCP at this host. */
+function portOf(listeners: readonly Listener[], host: string): number {
+  for (const { address } of listeners) {
+    if (address.case === 'nbdTcp' && address.value.host === host) return address.value.port;
+  }
+  return 0;
+}
+
+export function isFront({ listeners }: GetStateResponse): boolean {
+  return listeners.some(({ address }) => address.case === 'nbdTcp' || address.case === 'nbdUnix');
+}
+
+function staleExports(state: GetStateResponse, wanted: readonly HandedOverExport[]): Export[] {
+  const names = new Set(wanted.map(({ name }) => name));
+  return state.exports.filter(({ name, handoverPath }) => handoverPath !== '' && !names.has(name));
+}
+
+async function removeIfThere(calls: DataPlaneCalls, name: string, force: boolean): Promise<void> {
+  try {
+    await calls.removeExport({ name, force });
+  } catch (error) {
+    if (!hasCode(error, 'export-not-found')) throw error;
+  }
+}
+
+async function patiently<Result>(listen: () => Promise<Result>): Promise<Result> {
+  const deadline = performance.now() + addressRetryLimits.timeoutMs;
+  for (;;) {
+    try {
+      return await listen();
+    } catch (error) {
+      if (!hasCode(error, 'address-in-use') || performance.now() > deadline) throw error;
+      await delay(addressRetryLimits.pollMs);
+    }
+  }
+}
+
+/** What a client on this host connects to when the listener takes every address; an IPv6 address in brackets. */
+function connectable(host: string): string {
+  if (host === '0.0.0.0') return '127.0.0.1';
+  if (host === '::') return '[::1]';
+  return host.includes(':') ? `[${host}]` : host;
+}
