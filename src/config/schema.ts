@@ -1,0 +1,94 @@
+/** Every setting of `cairn serve`: its type, default and meaning. File, variables, flags and `cairn config show` derive from it. */
+import { Type, type Static, type TSchema } from 'typebox';
+
+const port = (description: string, number: number) =>
+  Type.Integer({ minimum: 0, maximum: 65_535, default: number, description: `${description} (0 picks a free one)` });
+const address = (description: string) => Type.String({ minLength: 1, default: '127.0.0.1', description });
+const directory = (description: string, path: string) =>
+  Type.String({ minLength: 1, default: path, description, format: 'path' });
+
+export const ConfigSchema = Type.Object({
+  dataDirectory: directory('Records, logs and the default pool', '/var/lib/cairn'),
+  runDirectory: directory('Sockets; at most about 45 bytes long', '/run/cairn'),
+  rest: Type.Object({
+    host: address('Address of REST, Swagger UI and metrics'),
+    port: port('Port of REST, Swagger UI and metrics', 9420),
+  }),
+  nbd: Type.Object({
+    host: address('Address at which NBD clients connect'),
+    port: port('Port at which NBD clients connect', 10_809),
+  }),
+  pools: Type.Array(Type.String({ minLength: 1, format: 'path' }), {
+    minItems: 1,
+    uniqueItems: true,
+    default: [],
+    description: 'Directories in which replicas live (default: pool in the data directory)',
+  }),
+  isolation: Type.Union([Type.Literal('node'), Type.Literal('volume')], {
+    default: 'node',
+    description: 'One data-plane process for the node, or one for each attached volume',
+  }),
+  dataPlane: Type.Object({
+    reactors: Type.Integer({ minimum: 1, maximum: 64, default: 1, description: 'I/O threads of a data-plane process' }),
+    bufferMiB: Type.Integer({
+      minimum: 4,
+      maximum: 65_536,
+      default: 64,
+      description: 'I/O buffers of each reactor, in MiB',
+    }),
+  }),
+  log: Type.Object({
+    level: Type.Union(
+      (['debug', 'info', 'warn', 'error'] as const).map((level) => Type.Literal(level)),
+      { default: 'info', description: 'The least important lines to log' },
+    ),
+  }),
+});
+
+export type Config = Static<typeof ConfigSchema>;
+export type ConfigValue = string | number | string[];
+
+/** One key: how each source spells it, and what it must be. */
+export interface Setting {
+  /** `rest.port` */
+  key: string;
+  /** `CAIRN_REST_PORT` */
+  variable: string;
+  /** `--rest-port` */
+  flag: string;
+  description: string;
+  default: ConfigValue;
+  schema: TSchema;
+}
+
+export const settings: readonly Setting[] = settingsOf(ConfigSchema, '');
+
+interface ObjectSchema {
+  properties: Record<string, TSchema>;
+}
+
+function settingsOf(schema: ObjectSchema, prefix: string): Setting[] {
+  return Object.entries(schema.properties).flatMap(([name, child]) => {
+    const key = `${prefix}${name}`;
+    return 'properties' in child ? settingsOf(child as unknown as ObjectSchema, `${key}.`) : [settingOf(key, child)];
+  });
+}
+
+function settingOf(key: string, schema: TSchema): Setting {
+  const words = wordsOf(key);
+  const annotated = schema as { description?: string; default?: ConfigValue };
+  return {
+    key,
+    variable: `CAIRN_${words.join('_').toUpperCase()}`,
+    flag: `--${words.join('-')}`,
+    description: annotated.description ?? '',
+    default: annotated.default ?? '',
+    schema,
+  };
+}
+
+/** `dataPlane.bufferMiB` -> data, plane, buffer, mib */
+function wordsOf(key: string): string[] {
+  const separated = key.replace('MiB', 'Mib').replaceAll(/[A-Z]/g, (letter) => `.${letter.toLowerCase()}`);
+  return separated.split('.');
+}
