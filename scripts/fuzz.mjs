@@ -18,10 +18,7 @@ await main(async () => {
   const missing = await setUpPackages([...packages.nativeTests, ...packages.fuzzing]);
   if (missing.length > 0) throw new SetupFailed(`Fuzzing needs: ${installLine(missing)}`);
   await setUpNodeModules();
-  await step(
-    'build',
-    async (progress) => void (await buildNative(root, 'fuzzer', progress, ['-DCMAKE_CXX_COMPILER=clang++-14'])),
-  );
+  await step('build', (progress) => buildNative(root, 'fuzzer', progress, ['-DCMAKE_CXX_COMPILER=clang++-14']));
   for (const target of chosen) await step(target, (progress) => fuzz(target, seconds, progress));
 });
 

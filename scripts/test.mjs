@@ -4,7 +4,15 @@ import { join } from 'node:path';
 import { root, setUpBuild, setUpNodeModules, setUpPackages } from './setup/index.mjs';
 import { CommandFailed, main, SetupFailed, step } from './setup/steps.mjs';
 import { packages } from './setup/system-packages.mjs';
-import { buildNative, nativeLists, replayCorpora, runGtest } from './testing/native.mjs';
+import {
+  addonSettings,
+  asanAddonEnvironment,
+  buildNative,
+  hasAsanAddon,
+  nativeLists,
+  replayCorpora,
+  runGtest,
+} from './testing/native.mjs';
 import { summary, Totals } from './testing/totals.mjs';
 import { runVitest } from './testing/vitest.mjs';
 
@@ -24,8 +32,19 @@ await main(async () => {
   for (const project of chosen.filter((name) => name !== 'native')) {
     await counted(`vitest ${project}`, (progress) => runVitest(root, project, progress));
   }
+  if (chosen.includes('native') && chosen.includes('addon')) await testAddonUnderAsan();
   finish();
 });
+
+/** The boundary to JavaScript, which gtest does not reach. */
+async function testAddonUnderAsan() {
+  if (!hasAsanAddon(root)) {
+    totals.skip('addon under ASan', 'it was not built: its sources failed, or Node came without its headers');
+    return;
+  }
+  const environment = await asanAddonEnvironment(root);
+  await counted('vitest addon, ASan', (progress) => runVitest(root, 'addon', progress, environment));
+}
 
 function packagesFor(chosen) {
   return [
@@ -43,7 +62,12 @@ async function testNative(missing, filter) {
   }
   const lists = nativeLists(root);
   for (const kind of ['asan', 'tsan']) {
-    if (!(await built(`build ${kind}`, (progress) => buildNative(root, kind, progress)))) continue;
+    if (
+      !(await built(`build ${kind}`, (progress) =>
+        buildNative(root, kind, progress, kind === 'asan' ? addonSettings(root) : []),
+      ))
+    )
+      continue;
     if (lists.tests.length > 0) await counted(`gtest ${kind}`, (progress) => runGtest(root, kind, filter, progress));
     if (kind === 'asan' && lists.fuzz.length > 0) await counted('fuzz corpora', () => replayCorpora(root));
   }
@@ -52,7 +76,7 @@ async function testNative(missing, filter) {
 /** A build that fails costs its own tests, not the rest of the run. */
 async function built(title, work) {
   try {
-    await step(title, async (progress) => void (await work(progress)));
+    await step(title, work);
     return true;
   } catch (error) {
     if (!(error instanceof CommandFailed)) throw error;

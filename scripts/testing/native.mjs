@@ -39,6 +39,10 @@ export function addonSettings(root) {
   return [`-DCAIRN_NODE_INCLUDE=${include}`, `-DCAIRN_NODE_ADDON_API=${join(root, 'node_modules/node-addon-api')}`];
 }
 
+export function hasAsanAddon(root) {
+  return existsSync(join(root, 'build/asan/addon/build/Release/cairn.node'));
+}
+
 /** The environment in which Node loads the addon of build/asan. */
 export async function asanAddonEnvironment(root) {
   const { output } = await run('g++', ['-print-file-name=libasan.so']);

@@ -7,7 +7,7 @@ import { run } from '../setup/steps.mjs';
 const runTimeoutMs = 45 * 60_000;
 
 /** Runs the project; `failures` holds vitest's output when something failed. */
-export async function runVitest(root, project, progress) {
+export async function runVitest(root, project, progress, environment = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'cairn-test-'));
   const counts = join(folder, 'counts.json');
   const vitest = join(root, 'node_modules/vitest/vitest.mjs');
@@ -18,7 +18,7 @@ export async function runVitest(root, project, progress) {
       [vitest, 'run', '--project', project, '--passWithNoTests', ...reporters],
       {
         cwd: root,
-        env: { TEST_COUNTS_FILE: counts, NO_COLOR: '1', FORCE_COLOR: undefined },
+        env: { ...environment, TEST_COUNTS_FILE: counts, NO_COLOR: '1', FORCE_COLOR: undefined },
         timeoutMs: runTimeoutMs,
         allowFailure: true,
         onLine: progress,
