@@ -66,6 +66,11 @@ void File::close() {
   fd_.reset();
 }
 
+UniqueFd File::release() {
+  if (slot_ >= 0) reactor_->give_slot(std::exchange(slot_, -1));
+  return std::move(fd_);
+}
+
 // ---- The loop -------------------------------------------------------------------------------------------------------
 
 /// The read of the eventfd that other threads wake the reactor with. It is always under way, and not counted.
@@ -170,23 +175,11 @@ void Reactor::reap() {
   }
 }
 
-void Reactor::run_timers() {
-  const auto later = [](const TimerEntry& a, const TimerEntry& b) { return a.when > b.when; };
-  while (!timers_.empty() && timers_.front().when <= Clock::now()) {
-    std::pop_heap(timers_.begin(), timers_.end(), later);
-    Sleep* sleep = timers_.back().sleep;
-    timers_.pop_back();
-    sleep->handle_.resume();
-  }
-}
-
 void Reactor::post(std::function<void()> work) {
-  bool wake = false;
-  {
-    std::lock_guard lock(posted_mutex_);
-    wake = posted_.empty();
-    posted_.push_back(std::move(work));
-  }
+  // The wake-up is written under the lock: once this work has run, the reactor may be gone before this call returns.
+  std::lock_guard lock(posted_mutex_);
+  const bool wake = posted_.empty();
+  posted_.push_back(std::move(work));
   const uint64_t one = 1;
   if (wake && ::write(wake_fd_.get(), &one, sizeof one) < 0) CAIRN_ASSERT(errno == EAGAIN);
 }
@@ -440,13 +433,47 @@ Reactor::Call Reactor::cancel(const File& file) { return Call(*this, Call::Code:
 
 // ---- Timers ---------------------------------------------------------------------------------------------------------
 
+bool Reactor::later(const TimerEntry& a, const TimerEntry& b) { return a.when > b.when; }
+
 Reactor::Sleep Reactor::sleep(Clock::duration delay) { return Sleep(*this, Clock::now() + delay); }
 
 void Reactor::Sleep::await_suspend(std::coroutine_handle<> waiting) {
   handle_ = waiting;
-  const auto later = [](const TimerEntry& a, const TimerEntry& b) { return a.when > b.when; };
-  reactor_.timers_.push_back({when_, this});
-  std::push_heap(reactor_.timers_.begin(), reactor_.timers_.end(), later);
+  reactor_.add_timer(when_, this);
+}
+
+void Reactor::add_timer(Clock::time_point when, Expiry* expiry) {
+  timers_.push_back({when, expiry});
+  std::push_heap(timers_.begin(), timers_.end(), later);
+}
+
+void Reactor::remove_timer(Expiry* expiry) {
+  std::erase_if(timers_, [expiry](const TimerEntry& entry) { return entry.expiry == expiry; });
+  std::make_heap(timers_.begin(), timers_.end(), later);
+}
+
+void Reactor::run_timers() {
+  while (!timers_.empty() && timers_.front().when <= Clock::now()) {
+    std::pop_heap(timers_.begin(), timers_.end(), later);
+    Expiry* expiry = timers_.back().expiry;
+    timers_.pop_back();
+    expiry->expire();
+  }
+}
+
+void Timer::start(Reactor::Clock::duration delay) {
+  stop();
+  running_ = true;
+  reactor_.add_timer(Reactor::Clock::now() + delay, this);
+}
+
+void Timer::stop() {
+  if (std::exchange(running_, false)) reactor_.remove_timer(this);
+}
+
+void Timer::expire() {
+  running_ = false;
+  expired_();
 }
 
 // ---- Thread ---------------------------------------------------------------------------------------------------------
@@ -465,7 +492,7 @@ Result<std::unique_ptr<ReactorThread>> ReactorThread::start(const ReactorOptions
     }
     self->reactor_ = std::move(created.value());
     started.set_value(Unit{});
-    self->reactor_->run([self] { return self->stopping_.load(); });
+    self->reactor_->run([self] { return self->stopping_; });
     self->reactor_.reset();  // a ring with SINGLE_ISSUER is torn down by its own thread
   });
   Result<Unit> result = outcome.get();
@@ -478,10 +505,7 @@ Result<std::unique_ptr<ReactorThread>> ReactorThread::start(const ReactorOptions
 
 ReactorThread::~ReactorThread() {
   if (!thread_.joinable()) return;
-  if (reactor_ != nullptr) {
-    stopping_ = true;
-    reactor_->post([] {});
-  }
+  reactor_->post([this] { stopping_ = true; });
   thread_.join();
 }
 

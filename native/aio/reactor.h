@@ -8,7 +8,6 @@
 #include <liburing.h>
 #include <sys/socket.h>
 
-#include <atomic>
 #include <chrono>
 #include <coroutine>
 #include <functional>
@@ -48,6 +47,15 @@ class Deferred : public ListLink {
   ~Deferred() = default;
 };
 
+/// What a timer calls when its time has come.
+class Expiry {
+ public:
+  virtual void expire() = 0;
+
+ protected:
+  ~Expiry() = default;
+};
+
 /// An open descriptor that belongs to a reactor, in its registered file table where there is room.
 class File {
  public:
@@ -59,6 +67,8 @@ class File {
   bool valid() const { return fd_.valid(); }
   int fd() const { return fd_.get(); }
   void close();
+  /// Gives the descriptor up, for another reactor or process. No operation is under way on it.
+  UniqueFd release();
 
  private:
   friend class Reactor;
@@ -147,9 +157,10 @@ class Reactor {
 
  private:
   friend class File;
+  friend class Timer;
   struct TimerEntry {
     Clock::time_point when;
-    Sleep* sleep;
+    Expiry* expiry;
   };
   struct Wake;
 
@@ -165,6 +176,9 @@ class Reactor {
   void submit_and_wait();
   void reap();
   void run_deferred();
+  static bool later(const TimerEntry& a, const TimerEntry& b);
+  void add_timer(Clock::time_point when, Expiry* expiry);
+  void remove_timer(Expiry* expiry);
   void run_timers();
   void run_posted();
   int take_slot(int fd);
@@ -248,7 +262,7 @@ class Reactor::Call : Completion {
   std::coroutine_handle<> handle_;
 };
 
-class Reactor::Sleep {
+class Reactor::Sleep : Expiry {
  public:
   bool await_ready() const noexcept { return false; }
   void await_suspend(std::coroutine_handle<> waiting);
@@ -257,9 +271,32 @@ class Reactor::Sleep {
  private:
   friend class Reactor;
   Sleep(Reactor& reactor, Clock::time_point when) : reactor_(reactor), when_(when) {}
+  void expire() override { handle_.resume(); }
   Reactor& reactor_;
   Clock::time_point when_;
   std::coroutine_handle<> handle_;
+};
+
+/// Calls `expired` on the reactor's thread when a delay has passed, unless it is stopped before: a limit on how long
+/// something may take. A stopped timer holds nothing up.
+class Timer : Expiry {
+ public:
+  Timer(Reactor& reactor, std::function<void()> expired) : reactor_(reactor), expired_(std::move(expired)) {}
+  ~Timer() { stop(); }
+  Timer(const Timer&) = delete;
+  Timer& operator=(const Timer&) = delete;
+
+  /// From now on; a timer that runs starts again.
+  void start(Reactor::Clock::duration delay);
+  void stop();
+  bool running() const { return running_; }
+
+ private:
+  void expire() override;
+
+  Reactor& reactor_;
+  std::function<void()> expired_;
+  bool running_ = false;
 };
 
 /// A reactor with its thread.
@@ -275,7 +312,7 @@ class ReactorThread {
   ReactorThread() = default;
   std::thread thread_;
   std::unique_ptr<Reactor> reactor_;
-  std::atomic<bool> stopping_ = false;
+  bool stopping_ = false;  // the reactor's thread alone touches it
 };
 
 }  // namespace cairn
