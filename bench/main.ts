@@ -1,0 +1,139 @@
+/**
+ * `npm run bench`: Cairn beside other NBD servers and the physical limit, on the same file system, by the same client (fio).
+ * Each question is a file of this folder; support/ holds what they share.
+ */
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { question as depth1 } from './depth1.js';
+import { question as firstWriteThin } from './first-write-thin.js';
+import { question as random4kDepth32 } from './random-4k-depth32.js';
+import { question as sequential } from './sequential.js';
+import { cairn } from './support/cairn.js';
+import { isInstalled } from './support/command.js';
+import type { Contestant, Ground } from './support/contestant.js';
+import { describeMachine, disturbances, isOnTmpfs } from './support/machine.js';
+import { nbdkit, nbdkitPageCache } from './support/nbdkit.js';
+import { parseOptions, usage, type Options } from './support/options.js';
+import { qemuNbd, qemuNbdNative } from './support/qemu-nbd.js';
+import type { Question } from './support/question.js';
+import { rawFile } from './support/raw-file.js';
+import { tableOf, writeReport, type CaseResult, type Report } from './support/report.js';
+import { measureCase, type Plan } from './support/rounds.js';
+import { question as writeFlush } from './write-flush.js';
+
+const questions = [random4kDepth32, firstWriteThin, depth1, sequential, writeFlush];
+const usual = [rawFile, cairn, nbdkit, qemuNbd];
+const others = [nbdkitPageCache, qemuNbdNative];
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+
+/** Something that the user can mend: told without a stack. */
+class Refused extends Error {}
+
+async function main(): Promise<void> {
+  const args = process.argv.slice(2);
+  if (args.includes('--help')) return console.log(usage);
+  const options = parseOptions(args, root);
+  const disturbed = await checkMachine(options);
+  const { present, missing } = choose(options);
+  for (const what of missing) console.log(`Left out: ${what}.`);
+  const report = await emptyReport(options, present, disturbed, missing);
+  await onGround(options, present, async (ground) => {
+    report.results.push(...(await measureAll(selected(options), planOf(options, present, ground))));
+  });
+  console.log(`\n${writeReport(join(root, 'bench/results'), report).join('\n')}`);
+}
+
+async function checkMachine(options: Options): Promise<string[]> {
+  if (!isInstalled('fio')) throw new Refused('fio is not installed: apt-get install fio');
+  mkdirSync(options.directory, { recursive: true });
+  if (isOnTmpfs(options.directory))
+    throw new Refused(`${options.directory} is in memory: choose a --directory on a disk.`);
+  const disturbed = await disturbances();
+  if (disturbed.length > 0 && !options.force) {
+    throw new Refused(`The machine is not quiet: ${disturbed.join(', ')}. Wait, or measure anyway with --force.`);
+  }
+  return disturbed;
+}
+
+function choose({ contestants }: Options): { present: Contestant[]; missing: string[] } {
+  const isNamed = ({ name }: Contestant) => contestants.some((part) => name.toLowerCase().includes(part));
+  const chosen = contestants.length === 0 ? usual : [...usual, ...others].filter(isNamed);
+  const missing = chosen.flatMap((contestant) => {
+    const reason = contestant.missing();
+    return reason === null ? [] : [`${contestant.name}: ${reason}`];
+  });
+  return { present: chosen.filter((contestant) => contestant.missing() === null), missing };
+}
+
+function selected({ only }: Options): Question[] {
+  const unknown = only.filter((name) => !questions.some((question) => question.name === name));
+  const known = questions.map(({ name }) => name).join(', ');
+  if (unknown.length > 0) throw new Refused(`No such question: ${unknown.join(', ')}. There are: ${known}.`);
+  return only.length === 0 ? questions : questions.filter(({ name }) => only.includes(name));
+}
+
+async function emptyReport(
+  options: Options,
+  present: readonly Contestant[],
+  disturbed: string[],
+  missing: string[],
+): Promise<Report> {
+  const versions = await Promise.all(present.map(async (contestant) => [contestant.name, await contestant.version()]));
+  const { rounds, seconds, sizeBytes, transport } = options;
+  return {
+    date: new Date().toISOString(),
+    machine: await describeMachine(options.directory),
+    versions: Object.fromEntries(versions) as Record<string, string>,
+    options: { rounds, seconds, size: sizeBytes / 2 ** 30, transport },
+    disturbances: disturbed,
+    missing,
+    results: [],
+  };
+}
+
+/** Lends directories to `use`; whatever happens, ends the servers and removes the files. */
+async function onGround(
+  options: Options,
+  contestants: readonly Contestant[],
+  use: (ground: Ground) => Promise<void>,
+): Promise<void> {
+  const { directory, transport, sizeBytes } = options;
+  const dataDirectory = mkdtempSync(join(directory, 'run-'));
+  const socketDirectory = mkdtempSync(join(tmpdir(), 'cairn-bench-'));
+  try {
+    await use({ dataDirectory, socketDirectory, transport, sizeBytes });
+  } finally {
+    await Promise.all(contestants.map((contestant) => contestant.close()));
+    for (const path of [dataDirectory, socketDirectory]) rmSync(path, { recursive: true, force: true });
+  }
+}
+
+function planOf({ rounds, seconds }: Options, contestants: readonly Contestant[], ground: Ground): Plan {
+  const isTerminal = process.stdout.isTTY;
+  const progress = (line: string) => {
+    if (isTerminal) process.stdout.write(`\r\u001B[K${line}`);
+  };
+  return { contestants, ground, rounds, seconds, progress };
+}
+
+async function measureAll(asked: readonly Question[], plan: Plan): Promise<CaseResult[]> {
+  const results: CaseResult[] = [];
+  for (const question of asked) {
+    for (const one of question.cases) {
+      const result = { question, asked: one, measured: await measureCase(plan, one) };
+      plan.progress('');
+      console.log(`\n${question.title}: ${one.name}\n\n${tableOf(result)}`);
+      results.push(result);
+    }
+  }
+  return results;
+}
+
+main().catch((error: unknown) => {
+  const isPlain = error instanceof Refused || error instanceof TypeError;
+  console.error(isPlain ? error.message : error);
+  process.exitCode = 1;
+});

@@ -1,0 +1,42 @@
+/** Whoever serves a volume to the client, or stands for the physical limit. */
+import type { FioTarget } from './fio.js';
+
+export type Transport = 'unix' | 'tcp';
+
+/** Where a contestant may put things, and how it is reached. */
+export interface Ground {
+  /** On the file system under test: files of several GiB. */
+  dataDirectory: string;
+  /** With a short path: sockets. */
+  socketDirectory: string;
+  transport: Transport;
+  sizeBytes: number;
+}
+
+/** A volume that is served at this moment. */
+export interface Target {
+  fio: FioTarget;
+  /** The server's processes; none when fio itself does the I/O. */
+  pids: number[];
+  /** How the server was started, for the report. */
+  commandLine: string;
+  /** Files whose pages must not be in the page cache when a measurement starts. */
+  files: () => string[];
+  close: () => Promise<void>;
+}
+
+export interface Contestant {
+  name: string;
+  /** What the contestant does with the page cache: only like may be compared with like. */
+  caching: string;
+  role: 'ours' | 'peer' | 'limit';
+  /** Why the contestant cannot take part; `null` when it can. */
+  missing: () => string | null;
+  version: () => Promise<string>;
+  /** A volume on which every block was written; the same one at every call. */
+  writtenVolume: (ground: Ground) => Promise<Target>;
+  /** A volume of this size on which no block was ever written. */
+  thinVolume: (ground: Ground, sizeBytes: number) => Promise<Target>;
+  /** Ends what `writtenVolume` left running. */
+  close: () => Promise<void>;
+}

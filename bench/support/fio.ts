@@ -1,0 +1,109 @@
+/** One run of fio, and what it measured. */
+import { readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { run } from './command.js';
+import type { Workload } from './question.js';
+
+/** What fio is pointed at: its engine's arguments. */
+export type FioTarget = readonly string[];
+
+export interface FioRun {
+  workload: Workload;
+  sizeBytes: number;
+  seconds: number;
+}
+
+export interface FioResult {
+  operations: number;
+  /** From the first request to the last reply, and to the reply of the FLUSH at the end if there is one. */
+  seconds: number;
+  iops: number;
+  megabytesPerSecond: number;
+  /** Completion latency in microseconds. */
+  p50: number;
+  p99: number;
+  p999: number;
+  /** User and system seconds of fio itself. */
+  clientSeconds: number;
+}
+
+/** fio's NBD engine knows fsync alone, where its file engines also have what servers do at a FLUSH: fdatasync. */
+export function fioArguments(target: FioTarget, { workload, sizeBytes, seconds }: FioRun): string[] {
+  const sync = target.includes('--ioengine=nbd') ? 'fsync' : 'fdatasync';
+  return [
+    '--name=bench',
+    ...target,
+    `--rw=${workload.pattern}`,
+    `--bs=${workload.blockBytes}`,
+    `--iodepth=${workload.depth}`,
+    `--numjobs=${workload.connections}`,
+    '--group_reporting',
+    `--size=${sizeBytes}`,
+    `--runtime=${seconds}`,
+    ...(workload.flushEach === true ? [`--${sync}=1`] : []),
+    ...(workload.flushAtEnd === true ? ['--end_fsync=1'] : []),
+  ];
+}
+
+/** Runs for `seconds`, again and again over the volume when `repeat` is set, else until each block was met once. */
+export async function runFio(
+  directory: string,
+  target: FioTarget,
+  fioRun: FioRun,
+  repeat: boolean,
+): Promise<FioResult> {
+  const output = join(directory, 'fio.json');
+  const args = [...fioArguments(target, fioRun), ...(repeat ? ['--time_based'] : [])];
+  try {
+    await run('fio', [...args, '--output-format=json', `--output=${output}`]);
+    return parse(readFileSync(output, 'utf8'), fioRun.workload);
+  } finally {
+    rmSync(output, { force: true });
+  }
+}
+
+/** Writes every block of the volume once, with data that does not compress to nothing. */
+export async function fill(directory: string, target: FioTarget, sizeBytes: number): Promise<void> {
+  const workload: Workload = { pattern: 'write', blockBytes: 2 ** 20, depth: 8, connections: 1, flushAtEnd: true };
+  const output = join(directory, 'fill.json');
+  const args = fioArguments(target, { workload, sizeBytes, seconds: 0 });
+  await run('fio', [...args, '--refill_buffers', `--output=${output}`]);
+  rmSync(output);
+}
+
+interface Direction {
+  total_ios: number;
+  runtime: number;
+  bw_bytes: number;
+  clat_ns: { percentile?: Record<string, number> };
+}
+
+interface Job {
+  error: number;
+  job_runtime: number;
+  usr_cpu: number;
+  sys_cpu: number;
+  read: Direction;
+  write: Direction;
+}
+
+function parse(json: string, workload: Workload): FioResult {
+  // fio's NBD engine prints a line before the document.
+  const { jobs } = JSON.parse(json.slice(json.indexOf('{'))) as { jobs: Job[] };
+  const job = jobs[0];
+  if (job === undefined || job.error !== 0) throw new Error(`fio failed with error ${job?.error ?? 'unknown'}.`);
+  const measured = workload.pattern.endsWith('read') ? job.read : job.write;
+  const seconds = measured.runtime / 1000;
+  const percentile = (name: string) => (measured.clat_ns.percentile?.[name] ?? 0) / 1000;
+  return {
+    operations: measured.total_ios,
+    seconds,
+    iops: measured.total_ios / seconds,
+    megabytesPerSecond: (measured.total_ios * workload.blockBytes) / seconds / 1e6,
+    p50: percentile('50.000000'),
+    p99: percentile('99.000000'),
+    p999: percentile('99.900000'),
+    // Percent of each job's run time (job_runtime is the sum over all jobs, in milliseconds).
+    clientSeconds: (((job.usr_cpu + job.sys_cpu) / 100) * job.job_runtime) / 1000,
+  };
+}

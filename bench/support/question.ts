@@ -1,0 +1,33 @@
+/** What a benchmark asks: a question has cases, a case is one workload on one kind of volume. */
+
+/** What the client does, in fio's terms. */
+export interface Workload {
+  pattern: 'randread' | 'randwrite' | 'read' | 'write';
+  blockBytes: number;
+  /** Requests in flight on each connection. */
+  depth: number;
+  connections: number;
+  /** A FLUSH after every write; an operation is then the pair. */
+  flushEach?: boolean;
+  /** One FLUSH at the end, inside the measured time: what the page cache postponed is paid for. */
+  flushAtEnd?: boolean;
+}
+
+export interface Case {
+  name: string;
+  workload: Workload;
+  /** `written`: every block was written before. `thin`: new for every measurement, no block was ever written. */
+  volume: 'written' | 'thin';
+}
+
+export interface Question {
+  /** The file's name without `.ts`; what `--only` selects. */
+  name: string;
+  title: string;
+  cases: Case[];
+}
+
+/** Whether a larger MB/s or a larger IOPS is what the case is about. */
+export function isAboutThroughput({ blockBytes }: Workload): boolean {
+  return blockBytes >= 128 * 1024;
+}

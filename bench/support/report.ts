@@ -1,0 +1,141 @@
+/** What was measured, as an aligned Markdown table, and as JSON with every sample. */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { MachineDescription } from './machine.js';
+import { isAboutThroughput, type Case, type Question, type Workload } from './question.js';
+import type { Measured, Sample } from './rounds.js';
+import { spreadOf, type Spread } from './statistics.js';
+
+export interface CaseResult {
+  question: Question;
+  asked: Case;
+  measured: Measured[];
+}
+
+export interface Report {
+  date: string;
+  machine: MachineDescription;
+  versions: Record<string, string>;
+  options: Record<string, string | number>;
+  /** What was wrong with the machine when the benchmark was forced to run; empty when it was quiet. */
+  disturbances: string[];
+  missing: string[];
+  results: CaseResult[];
+}
+
+const header = [
+  '',
+  'caching',
+  'rate',
+  'min–max',
+  'of best peer',
+  'p50 µs',
+  'p99 µs',
+  'CPU µs/op',
+  'min–max',
+  'other CPU',
+];
+
+/** The table of one case; the rate is MB/s where the requests are large, else IOPS. */
+export function tableOf({ asked, measured }: CaseResult): string {
+  const best = bestPeer(asked, measured);
+  const rows = measured.map((entry) => rowOf(asked.workload, entry, best));
+  return alignedTable([header, ...rows]);
+}
+
+function rowOf(workload: Workload, entry: Measured, best: Measured | undefined): string[] {
+  const rates = rateOf(workload, entry);
+  const cpu = spread(entry, 'serverCpu');
+  const inMegabytes = isAboutThroughput(workload);
+  const ratio = best === undefined ? '' : (rates.median / rateOf(workload, best).median).toFixed(2);
+  return [
+    entry.contestant.name,
+    entry.contestant.caching,
+    inMegabytes ? `${whole(rates.median)} MB/s` : `${whole(rates.median)} IOPS`,
+    `${whole(rates.min)}–${whole(rates.max)}`,
+    ratio,
+    spread(entry, 'p50').median.toFixed(0),
+    spread(entry, 'p99').median.toFixed(0),
+    cpu.median.toFixed(1) + (entry.contestant.role === 'limit' ? ' (fio)' : ''),
+    `${cpu.min.toFixed(1)}–${cpu.max.toFixed(1)}`,
+    spread(entry, 'otherCpu').median.toFixed(1),
+  ];
+}
+
+/** The peer with the highest rate, whatever its caching. */
+function bestPeer({ workload }: Case, measured: readonly Measured[]): Measured | undefined {
+  const peers = measured.filter(({ contestant }) => contestant.role === 'peer');
+  return peers.sort((a, b) => rateOf(workload, b).median - rateOf(workload, a).median)[0];
+}
+
+function rateOf(workload: Workload, entry: Measured): Spread {
+  return spread(entry, isAboutThroughput(workload) ? 'megabytesPerSecond' : 'iops');
+}
+
+function spread({ samples }: Measured, figure: keyof Sample): Spread {
+  return spreadOf(samples.map((sample) => sample[figure]));
+}
+
+function whole(value: number): string {
+  return Math.round(value).toLocaleString('en-US');
+}
+
+/** A Markdown table whose columns line up in a terminal too: names to the left, figures to the right. */
+function alignedTable(rows: readonly string[][]): string {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(3, ...rows.map((row) => row[column]?.length ?? 0)));
+  const lines = rows.map((row) => {
+    const cells = row.map((cell, column) =>
+      column < 2 ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0),
+    );
+    return `| ${cells.join(' | ')} |`;
+  });
+  const rule = widths.map((width, column) => (column < 2 ? '-'.repeat(width) : `${'-'.repeat(width - 1)}:`));
+  return [lines[0], `| ${rule.join(' | ')} |`, ...lines.slice(1)].join('\n');
+}
+
+/** Writes `<date>.md` and `<date>.json`; returns their paths. */
+export function writeReport(directory: string, report: Report): string[] {
+  mkdirSync(directory, { recursive: true });
+  const stem = join(directory, report.date.replaceAll(':', '-').replace(/\.\d+Z$/, 'Z'));
+  writeFileSync(`${stem}.md`, markdownOf(report));
+  writeFileSync(`${stem}.json`, `${JSON.stringify(jsonOf(report), undefined, 2)}\n`);
+  return [`${stem}.md`, `${stem}.json`];
+}
+
+function markdownOf(report: Report): string {
+  const { machine } = report;
+  const options = Object.entries(report.options).map(([name, value]) => `--${name} ${value}`);
+  return [
+    `# Benchmark of ${report.date}`,
+    '',
+    `- Machine: ${machine.cpus} × ${machine.cpu}, ${machine.memoryGib} GiB, Linux ${machine.kernel}, ${machine.fileSystem}`,
+    `- Versions: ${Object.values(report.versions).join('; ')}; Node ${machine.node}`,
+    `- Command: \`npm run bench -- ${options.join(' ')}\``,
+    ...report.disturbances.map((what) => `- **Not a quiet machine: ${what}.** The figures mean little.`),
+    ...report.missing.map((what) => `- Left out: ${what}.`),
+    '',
+    'Medians over interleaved rounds. CPU is user and system time of all server threads, divided by operations; "other CPU" is the',
+    'rest of the machine without the client: kernel workers, and whoever disturbs.',
+    ...report.results.flatMap(sectionOf),
+    '',
+  ].join('\n');
+}
+
+function sectionOf(result: CaseResult): string[] {
+  const commands = result.measured.map(({ contestant, commandLine }) => `- ${contestant.name}: \`${commandLine}\``);
+  return ['', `## ${result.question.title}: ${result.asked.name}`, '', tableOf(result), '', ...commands];
+}
+
+function jsonOf({ results, ...rest }: Report): unknown {
+  return {
+    ...rest,
+    results: results.map(({ question, asked, measured }) => ({
+      question: question.name,
+      ...asked,
+      contestants: measured.map(({ contestant, commandLine, samples }) => {
+        const { name, caching, role } = contestant;
+        return { name, caching, role, commandLine, samples };
+      }),
+    })),
+  };
+}

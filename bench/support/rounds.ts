@@ -1,0 +1,91 @@
+/** Interleaved rounds: in each round every contestant is measured once, so that a slow minute of the machine hits all alike. */
+import type { Contestant, Ground, Target } from './contestant.js';
+import { run } from './command.js';
+import { runFio } from './fio.js';
+import { machineSeconds, processSeconds } from './processor-time.js';
+import type { Case } from './question.js';
+
+/** A thin volume is this many times larger than the written one, so that a run meets no block twice. */
+const thinFactor = 4;
+
+export interface Sample {
+  iops: number;
+  megabytesPerSecond: number;
+  /** Microseconds. */
+  p50: number;
+  p99: number;
+  p999: number;
+  /** Microseconds of CPU an operation: of the server's processes (for the limit, of fio, which does the I/O itself). */
+  serverCpu: number;
+  /** And of all that is neither server nor client: kernel workers, and whoever disturbs. */
+  otherCpu: number;
+}
+
+export interface Measured {
+  contestant: Contestant;
+  commandLine: string;
+  samples: Sample[];
+}
+
+export interface Plan {
+  contestants: readonly Contestant[];
+  ground: Ground;
+  rounds: number;
+  seconds: number;
+  progress: (line: string) => void;
+}
+
+export async function measureCase(plan: Plan, asked: Case): Promise<Measured[]> {
+  const measured = plan.contestants.map((contestant): Measured => ({ contestant, commandLine: '', samples: [] }));
+  for (let round = 1; round <= plan.rounds; round += 1) {
+    for (const entry of measured) {
+      plan.progress(`${asked.name}, round ${round} of ${plan.rounds}: ${entry.contestant.name}`);
+      entry.samples.push(await measureOnce(plan, asked, entry));
+    }
+  }
+  return measured;
+}
+
+async function measureOnce(plan: Plan, asked: Case, entry: Measured): Promise<Sample> {
+  const { ground } = plan;
+  const isThin = asked.volume === 'thin';
+  const sizeBytes = isThin ? ground.sizeBytes * thinFactor : ground.sizeBytes;
+  const target = await (isThin
+    ? entry.contestant.thinVolume(ground, sizeBytes)
+    : entry.contestant.writtenVolume(ground));
+  entry.commandLine = target.commandLine;
+  try {
+    await settle(target);
+    return await sample(plan, asked, target, sizeBytes);
+  } finally {
+    if (isThin) await target.close();
+  }
+}
+
+/** Nothing left to write back, nothing of the volume in the page cache: no run profits or suffers from the one before. */
+async function settle(target: Target): Promise<void> {
+  await run('sync', []);
+  for (const file of target.files()) {
+    await run('dd', [`if=${file}`, 'of=/dev/null', 'iflag=nocache', 'count=0', 'status=none']);
+  }
+}
+
+async function sample(plan: Plan, asked: Case, target: Target, sizeBytes: number): Promise<Sample> {
+  const { workload } = asked;
+  const before = { server: processSeconds(target.pids), machine: machineSeconds().busy };
+  const fioRun = { workload, sizeBytes, seconds: plan.seconds };
+  const result = await runFio(plan.ground.dataDirectory, target.fio, fioRun, asked.volume === 'written');
+  const server = processSeconds(target.pids) - before.server;
+  const machine = machineSeconds().busy - before.machine;
+  const perOperation = (seconds: number) => (seconds / result.operations) * 1e6;
+  const { iops, megabytesPerSecond, p50, p99, p999, clientSeconds } = result;
+  return {
+    iops,
+    megabytesPerSecond,
+    p50,
+    p99,
+    p999,
+    serverCpu: perOperation(target.pids.length === 0 ? clientSeconds : server),
+    otherCpu: perOperation(Math.max(0, machine - server - clientSeconds)),
+  };
+}

@@ -1,0 +1,205 @@
+/**
+ * A real Cairn for a test or a benchmark: `cairn serve` and its data planes with the real addon, on free ports, in a directory of
+ * its own. Whatever happens, its processes end and its files go with it.
+ */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { eventually } from './real-deadline.js';
+import { endProcess, isRunning, processesNaming } from './real-process.js';
+import { RestClient, type VolumeRequest } from './real-rest.js';
+
+const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
+const program = join(root, 'dist/cli/main.js');
+const addon = join(root, 'build/Release/cairn.node');
+
+const readyTimeoutMs = 20_000;
+const stopTimeoutMs = 20_000;
+
+export interface RealCairnOptions {
+  isolation?: 'node' | 'volume';
+  /** Where replicas live; default: a directory of Cairn's own. */
+  pool?: string;
+  /** Where the directory with everything else is made; default: the system's temporary directory. */
+  parent?: string;
+  /** More of the service's CAIRN_… variables. */
+  environment?: Record<string, string>;
+}
+
+/** Why no real Cairn can run here; `null` when it can. */
+export function whyNoCairn(): string | null {
+  if (!existsSync(program)) return 'dist/ is not built (npm run build)';
+  return existsSync(addon) ? null : 'the addon is not built (npm run build)';
+}
+
+/** All that were started and not closed: a test run that ends early takes them with it. */
+const open = new Set<RealCairn>();
+process.once('exit', () => {
+  for (const cairn of open) cairn.killEverything();
+});
+
+export class RealCairn {
+  readonly rest: RestClient;
+  /** The service's log and those of the data planes. */
+  readonly logDirectory: string;
+  readonly pool: string;
+  private serve: ChildProcess | undefined;
+
+  private constructor(
+    private readonly base: string,
+    private readonly runDirectory: string,
+    private readonly options: RealCairnOptions,
+    private readonly ports: { rest: number; nbd: number },
+  ) {
+    this.rest = new RestClient(`http://127.0.0.1:${ports.rest}`);
+    this.pool = options.pool ?? join(base, 'data/pool');
+    this.logDirectory = base;
+  }
+
+  /** Resolves when the service is ready. */
+  static async start(options: RealCairnOptions = {}): Promise<RealCairn> {
+    const base = mkdtempSync(join(options.parent ?? tmpdir(), 'cairn-real-'));
+    // Sockets need a short path, which `parent` may not be.
+    const runDirectory = options.parent === undefined ? join(base, 'run') : mkdtempSync(join(tmpdir(), 'cairn-run-'));
+    const [rest = 0, nbd = 0] = await freePorts(2);
+    const cairn = new RealCairn(base, runDirectory, options, { rest, nbd });
+    open.add(cairn);
+    try {
+      await cairn.startServe();
+      return cairn;
+    } catch (error) {
+      await cairn.close();
+      throw error;
+    }
+  }
+
+  get servePid(): number {
+    return this.serve?.pid ?? 0;
+  }
+
+  get unixSocket(): string {
+    return join(this.runDirectory, 'nbd.sock');
+  }
+
+  /** The address of a volume's export; both name the same volume. */
+  uri(volume: string, transport: 'tcp' | 'unix' = 'tcp'): string {
+    if (transport === 'tcp') return `nbd://127.0.0.1:${this.ports.nbd}/${volume}`;
+    return `nbd+unix:///${volume}?socket=${this.unixSocket}`;
+  }
+
+  async createVolume(name: string, request: VolumeRequest): Promise<void> {
+    await this.rest.call('POST', '/v1/volumes', { name, ...request });
+  }
+
+  /** Resolves with the URIs to reach it at. */
+  async attach(name: string, frontend: 'nbd' | 'none' = 'nbd'): Promise<string[]> {
+    const body = await this.rest.call<{ uris: string[] }>('POST', `/v1/volumes/${name}/attach`, { frontend });
+    return body.uris;
+  }
+
+  async detach(name: string, force = false): Promise<void> {
+    await this.rest.call('POST', `/v1/volumes/${name}/detach`, { force });
+  }
+
+  /** Detaches it first, whoever uses it. */
+  async deleteVolume(name: string): Promise<void> {
+    await this.detach(name, true);
+    await this.rest.call('DELETE', `/v1/volumes/${name}`);
+  }
+
+  /** The data planes that run, whatever the service knows of them. */
+  dataPlanePids(): number[] {
+    return processesNaming(this.runDirectory, 'data-plane');
+  }
+
+  /** The service alone; data planes of an earlier one are adopted. Resolves when it is ready. */
+  async startServe(): Promise<void> {
+    mkdirSync(this.runDirectory, { recursive: true });
+    const output = openSync(join(this.logDirectory, 'serve.log'), 'a');
+    this.serve = spawn(process.execPath, [program, 'serve'], {
+      env: { ...process.env, ...this.settings() },
+      stdio: ['ignore', output, output],
+    });
+    closeSync(output);
+    await eventually('the service is ready', () => this.isReady(), readyTimeoutMs);
+  }
+
+  async killServe(): Promise<void> {
+    await this.endServe('SIGKILL');
+  }
+
+  /** SIGTERM to the service alone: data planes go on. Resolves with its exit code. */
+  async stopServe(): Promise<number | null> {
+    await this.endServe('SIGTERM');
+    return this.serve?.exitCode ?? null;
+  }
+
+  /** SIGTERM to everything, the service first. Resolves when all have ended. */
+  async stop(): Promise<void> {
+    await this.endServe('SIGTERM');
+    for (const pid of this.dataPlanePids()) await endProcess(pid, 'SIGTERM', stopTimeoutMs);
+  }
+
+  /** What the processes logged, for a failed test's message. */
+  log(file = 'serve.log'): string {
+    const path = join(this.logDirectory, file);
+    return existsSync(path) ? readFileSync(path, 'utf8') : '';
+  }
+
+  async close(): Promise<void> {
+    this.killEverything();
+    await eventually('all processes have ended', () => this.everyProcess().length === 0, stopTimeoutMs);
+    open.delete(this);
+    for (const path of [this.runDirectory, this.base]) rmSync(path, { recursive: true, force: true });
+  }
+
+  killEverything(): void {
+    for (const pid of this.everyProcess()) {
+      if (isRunning(pid)) process.kill(pid, 'SIGKILL');
+    }
+  }
+
+  private everyProcess(): number[] {
+    const isServing = this.serve !== undefined && this.serve.exitCode === null && this.serve.signalCode === null;
+    return [...(isServing ? [this.servePid] : []), ...this.dataPlanePids()];
+  }
+
+  private settings(): Record<string, string> {
+    return {
+      CAIRN_DATA_DIRECTORY: join(this.base, 'data'),
+      CAIRN_RUN_DIRECTORY: this.runDirectory,
+      CAIRN_REST_PORT: String(this.ports.rest),
+      CAIRN_NBD_PORT: String(this.ports.nbd),
+      CAIRN_POOLS: this.pool,
+      CAIRN_ISOLATION: this.options.isolation ?? 'node',
+      ...this.options.environment,
+    };
+  }
+
+  private async isReady(): Promise<boolean> {
+    if (this.serve?.exitCode !== null) throw new Error(`The service ended at its start:\n${this.log()}`);
+    return this.rest.isReady();
+  }
+
+  private async endServe(signal: NodeJS.Signals): Promise<void> {
+    const child = this.serve;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    const exited = new Promise((resolve) => child.once('exit', resolve));
+    child.kill(signal);
+    await exited;
+  }
+}
+
+/** Ports that nobody listens on at this moment. */
+async function freePorts(count: number): Promise<number[]> {
+  const servers = Array.from({ length: count }, () => createServer());
+  await Promise.all(
+    servers.map((server) => new Promise<void>((resolve) => server.listen(0, '127.0.0.1', () => resolve()))),
+  );
+  const ports = servers.map((server) => (server.address() as AddressInfo).port);
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  return ports;
+}
