@@ -1,6 +1,6 @@
 // `npm run check`: what every commit passes, in seconds. Format, lint, types, generated code current, unit tests.
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { findClangFormat, nativeFiles } from './setup/formatting.mjs';
 import { root, setUpNodeModules, setUpPackages } from './setup/index.mjs';
 import { CommandFailed, main, run, SetupFailed, step } from './setup/steps.mjs';
@@ -40,7 +40,9 @@ async function checkNativeFormat() {
   const clangFormat = await findClangFormat();
   if (clangFormat === null) return 'skipped: no clang-format 14';
   const files = nativeFiles(root);
-  if (files.length > 0) await run(clangFormat, ['--dry-run', '-Werror', ...files], { cwd: root });
+  const { output } = await run(clangFormat, ['--dry-run', ...files], { cwd: root });
+  const wrong = new Set([...output.matchAll(/^(\S+?):\d+:\d+: warning:/gm)].map(([, file]) => relative(root, file)));
+  if (wrong.size > 0) throw new CommandFailed(clangFormat, 'found files to format', [...wrong].join('\n'));
   return undefined;
 }
 

@@ -16,7 +16,12 @@ import {
 import { summary, Totals } from './testing/totals.mjs';
 import { runVitest } from './testing/vitest.mjs';
 
-const parts = { all: ['native', 'unit', 'addon', 'e2e'], unit: ['unit'], native: ['native'], e2e: ['addon', 'e2e'] };
+const parts = {
+  all: ['native', 'unit', 'components', 'addon', 'e2e'],
+  unit: ['unit', 'components'],
+  native: ['native'],
+  e2e: ['addon', 'e2e'],
+};
 const totals = new Totals();
 const failures = [];
 

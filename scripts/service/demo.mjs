@@ -17,7 +17,7 @@ export async function attachDemo(restUrl) {
 /** What to type next, for a volume at `uri`. */
 export function linesToPaste(uri, restUrl, settings, log) {
   const { hostname, port } = new URL(uri);
-  const atAnotherPort = settings.CAIRN_REST_PORT === '9420' ? '' : `CAIRN_REST_PORT=${settings.CAIRN_REST_PORT} `;
+  const atAnotherPort = settings.CAIRN_REST_PORT === '9420' ? '' : `CAIRN_SERVER=${restUrl} `;
   const rows = [
     ['look at it', `nbdinfo ${uri}`],
     ['', `qemu-img info ${uri}`],
