@@ -40,6 +40,12 @@ export const catalogue = {
     'Correct the named fields; /docs describes every request.',
   ),
   'malformed-body': row('Malformed body', 400, 'INVALID_ARGUMENT', 'Send one valid JSON document.'),
+  'origin-refused': row(
+    'Origin refused',
+    403,
+    'PERMISSION_DENIED',
+    'Send changes from a page of this service, or from a program that sends no Origin.',
+  ),
   'route-not-found': row('No such route', 404, 'UNIMPLEMENTED', 'See /docs for all routes.'),
   'method-not-allowed': row('Method not allowed', 405, 'UNIMPLEMENTED', 'Use one of the methods in the Allow header.'),
   'body-too-large': row('Body too large', 413, 'RESOURCE_EXHAUSTED', 'Send a smaller body.'),

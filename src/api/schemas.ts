@@ -1,0 +1,222 @@
+/** What requests and responses look like. Lengths are in bytes, times in ISO 8601 with milliseconds, UTC. */
+import { Type, type Static, type TProperties } from 'typebox';
+import { sizePattern } from './size.js';
+
+export const namePattern = '^[a-z0-9][a-z0-9._-]{0,62}$';
+export const sizeStepBytes = 4096;
+export const sizeMaxBytes = 64 * 2 ** 40;
+export const blockSizeDefault = 4096;
+export const cacheModeDefault = 'none';
+export const frontendDefault = 'nbd';
+
+const nameRule =
+  'must be 1 to 63 characters: lower-case letters, digits, ".", "_" and "-", beginning with a letter or digit';
+const sizeRule = 'must be a whole number of bytes, or a number with a unit such as "10GiB"';
+
+const nullable = <Properties extends Parameters<typeof Type.Union>[0][number]>(schema: Properties) =>
+  Type.Union([schema, Type.Null()]);
+/** An object that takes no other field than these. */
+const closed = <Properties extends TProperties>(
+  properties: Properties,
+  options: { title?: string; description?: string } = {},
+) => Type.Object(properties, { ...options, additionalProperties: false });
+
+/** `x-rule` is what a value that breaks the pattern is told. */
+const name = (description: string, example: string) =>
+  Type.String({ pattern: namePattern, 'x-rule': nameRule, description, examples: [example] });
+const bytes = (description: string) => Type.Integer({ minimum: 0, description });
+const time = (description: string) => Type.String({ format: 'date-time', description });
+
+const blockSize = Type.Enum([512, 4096], {
+  default: blockSizeDefault,
+  description: 'Logical block size that clients see.',
+});
+const cacheMode = Type.Enum(['none', 'writeback', 'writethrough'], {
+  default: cacheModeDefault,
+  description:
+    'As qemu names them. none: direct I/O. writeback: page cache, durable at flush. writethrough: page cache for reads, every write durable before its reply.',
+});
+const frontend = Type.Enum(['nbd', 'none'], {
+  default: frontendDefault,
+  description: 'nbd: served to clients. none: maintenance, open but served to nobody.',
+});
+
+export const VolumeParams = closed({ name: Type.String({ description: "The volume's name.", examples: ['db'] }) });
+export const SnapshotParams = closed({
+  name: Type.String({ description: "The volume's name.", examples: ['db'] }),
+  snapshot: Type.String({ description: "The snapshot's name.", examples: ['before-upgrade'] }),
+});
+
+export const NewVolume = closed(
+  {
+    name: name('Unique in the cluster.', 'db'),
+    size: Type.Unsafe<number | string>({
+      type: ['integer', 'string'],
+      pattern: sizePattern,
+      'x-rule': sizeRule,
+      description: `Bytes, or a number with a unit (KiB, MiB, GiB, TiB). A multiple of ${sizeStepBytes}, at most 64TiB.`,
+      examples: ['10GiB', 10737418240],
+    }),
+    blockSize: Type.Optional(blockSize),
+    cacheMode: Type.Optional(cacheMode),
+  },
+  { title: 'NewVolume' },
+);
+export type NewVolume = Static<typeof NewVolume>;
+
+export const volumeStates = ['creating', 'detached', 'attached', 'faulted', 'deleting'] as const;
+
+export const Volume = closed(
+  {
+    name: name('Unique in the cluster.', 'db'),
+    id: Type.String({ format: 'uuid' }),
+    size: bytes('Size that clients see.'),
+    blockSize,
+    cacheMode,
+    state: Type.Enum([...volumeStates], {
+      description: 'faulted: it is not as it should be, `reason` says why. It is retried without being asked.',
+    }),
+    reason: nullable(Type.String({ description: 'Why the volume is faulted.' })),
+    frontend: nullable(Type.Enum(['nbd', 'none'], { description: 'How it is attached; null when it is detached.' })),
+    uris: Type.Array(Type.String(), {
+      description: 'Where clients reach it, the one to use first. Empty unless it is served.',
+      examples: [['nbd://127.0.0.1:10809/db']],
+    }),
+    clients: Type.Integer({ minimum: 0, description: 'Connected clients.' }),
+    allocatedBytes: nullable(bytes('Space its data takes, snapshots included. Null while it is not attached.')),
+    snapshotCount: Type.Integer({ minimum: 0 }),
+    created: time('When it was created.'),
+  },
+  { title: 'Volume' },
+);
+export type Volume = Static<typeof Volume>;
+
+export const VolumeList = closed({ volumes: Type.Array(Volume) }, { title: 'VolumeList' });
+export type VolumeList = Static<typeof VolumeList>;
+
+export const AttachRequest = closed({ frontend: Type.Optional(frontend) }, { title: 'AttachRequest' });
+export type AttachRequest = Static<typeof AttachRequest>;
+
+export const DetachRequest = closed(
+  {
+    force: Type.Optional(
+      Type.Boolean({
+        default: false,
+        description: 'Disconnect the clients that are connected. Without it they are a reason to refuse.',
+      }),
+    ),
+  },
+  { title: 'DetachRequest' },
+);
+export type DetachRequest = Static<typeof DetachRequest>;
+
+export const NewSnapshot = closed(
+  { name: Type.Optional(name('Unique in the volume. Default: the time, e.g. 20250131-235959-000.', 'before-upgrade')) },
+  { title: 'NewSnapshot' },
+);
+export type NewSnapshot = Static<typeof NewSnapshot>;
+
+export const Snapshot = closed(
+  {
+    name: name('Unique in the volume.', 'before-upgrade'),
+    id: Type.String({ format: 'uuid' }),
+    volume: Type.String({ description: "The volume's name." }),
+    state: Type.Enum(['creating', 'ready', 'deleting']),
+    created: time('When it was asked for.'),
+    allocatedBytes: nullable(bytes('Space its own data takes. Null while the volume is not attached.')),
+    parent: nullable(
+      Type.String({
+        description: 'The snapshot it builds on. Null if there is none, or while the volume is not attached.',
+      }),
+    ),
+  },
+  { title: 'Snapshot' },
+);
+export type Snapshot = Static<typeof Snapshot>;
+
+export const SnapshotList = closed({ snapshots: Type.Array(Snapshot) }, { title: 'SnapshotList' });
+export type SnapshotList = Static<typeof SnapshotList>;
+
+export const DataPlaneProcess = closed(
+  {
+    id: Type.String({ examples: ['node'] }),
+    pid: Type.Integer(),
+    started: time('When the process started.'),
+    version: Type.String(),
+    volumes: Type.Array(Type.String(), { description: 'Names of the volumes that it holds.' }),
+  },
+  { title: 'DataPlaneProcess' },
+);
+
+export const Pool = closed(
+  {
+    directory: Type.String(),
+    sizeBytes: nullable(bytes('Size of its file system. Null if the directory cannot be read.')),
+    availableBytes: nullable(bytes('Of that, what is left for replicas.')),
+  },
+  { title: 'Pool' },
+);
+
+export const Node = closed(
+  {
+    host: Type.String({ description: 'Host name.' }),
+    version: Type.String({ description: 'Version of the service.' }),
+    pid: Type.Integer({ description: 'Process id of the service.' }),
+    started: time('When the service started.'),
+    isolation: Type.Enum(['node', 'volume'], {
+      description: 'node: all volumes in one data-plane process. volume: each in its own.',
+    }),
+    processes: Type.Array(DataPlaneProcess),
+    pools: Type.Array(Pool),
+  },
+  { title: 'Node' },
+);
+export type Node = Static<typeof Node>;
+
+export const Event = closed(
+  {
+    id: Type.Integer({ description: 'Counts up while the service runs.' }),
+    time: time('When it happened.'),
+    kind: Type.String({ examples: ['volume-attached', 'process-died', 'no-space'] }),
+    volume: nullable(Type.String()),
+    process: nullable(Type.String({ description: 'The data-plane process concerned.' })),
+    message: Type.String(),
+  },
+  { title: 'Event' },
+);
+export type Event = Static<typeof Event>;
+
+export const EventList = closed(
+  { events: Type.Array(Event, { description: 'Oldest first.' }) },
+  { title: 'EventList' },
+);
+export type EventList = Static<typeof EventList>;
+
+export const EventQuery = closed({
+  follow: Type.Optional(
+    Type.Boolean({
+      description:
+        'Answer with server-sent events: the recent ones, then each as it happens (`Last-Event-ID` is honoured).',
+    }),
+  ),
+  volume: Type.Optional(Type.String({ description: 'Only events of this volume.' })),
+});
+export type EventQuery = Static<typeof EventQuery>;
+
+/** RFC 9457. */
+export const Problem = Type.Object(
+  {
+    type: Type.String({ description: 'A URI that names the kind of problem.' }),
+    title: Type.String(),
+    status: Type.Integer(),
+    detail: Type.String({ description: 'What happened to what, and what to do.' }),
+    code: Type.String({ description: 'Stable: match on this.', examples: ['volume-not-found'] }),
+    errors: Type.Optional(
+      Type.Array(Type.Object({ field: Type.String(), detail: Type.String() }), {
+        description: 'Each wrong or unknown field.',
+      }),
+    ),
+  },
+  { title: 'Problem' },
+);
+export type Problem = Static<typeof Problem>;
