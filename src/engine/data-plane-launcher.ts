@@ -15,6 +15,8 @@ export interface LauncherOptions {
   dataPlane: DataPlaneOptions;
   /** What runs the `cairn` command: program and first arguments. */
   command?: readonly string[];
+  /** Of the processes; the service's own by default. */
+  environment?: NodeJS.ProcessEnv;
 }
 
 export interface Exit {
@@ -45,6 +47,7 @@ export class DataPlaneLauncher {
       if (program === undefined) throw new CairnError('internal', 'The command that runs cairn is empty.');
       const child = spawn(program, [...leading, ...this.arguments(id)], {
         detached: true,
+        env: this.options.environment ?? process.env,
         stdio: ['ignore', log, log],
       });
       const exited = new Promise<Exit>((resolve, reject) => {

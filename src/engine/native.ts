@@ -6,6 +6,7 @@
  */
 import { createRequire } from 'node:module';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { CairnError } from '../errors.js';
 
 export type CacheMode = 'none' | 'writeback' | 'writethrough';
 
@@ -145,7 +146,9 @@ export function loadNative(): Native {
   try {
     loaded = build(fileURLToPath(new URL('../..', import.meta.url)));
   } catch (error) {
-    throw new Error('The native addon cannot be loaded. Build it with: npx node-gyp rebuild', { cause: error });
+    const reason = error instanceof Error ? error.message : String(error);
+    const what = `The native addon cannot be loaded: ${reason}. Build it with: npm run build`;
+    throw new CairnError('data-plane-unavailable', what, { cause: error });
   }
   return loaded;
 }
