@@ -36,6 +36,7 @@ export const packages = {
     { name: 'protobuf-compiler', provides: 'protoc' },
   ],
   fuzzing: [{ name: 'clang-14', provides: 'clang++-14' }],
+  analysis: [{ name: 'clang-tidy-14', provides: 'clang-tidy-14' }],
   speed: [{ name: 'ccache', provides: 'ccache' }],
 };
 
