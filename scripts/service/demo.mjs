@@ -3,13 +3,13 @@ import { findCommand } from '../setup/system-packages.mjs';
 import { SetupFailed } from '../setup/steps.mjs';
 
 const name = 'demo';
-const sizeBytes = 10 * 2 ** 30;
+const size = '10GiB';
 
 /** Creates the volume the first time and attaches it. Returns the NBD URI. */
 export async function attachDemo(restUrl) {
   const volumes = `${restUrl}/v1/volumes`;
   const existing = await request('GET', `${volumes}/${name}`, undefined, [404]);
-  if (existing.status === 404) await request('POST', volumes, { name, sizeBytes });
+  if (existing.status === 404) await request('POST', volumes, { name, size });
   const { body } = await request('POST', `${volumes}/${name}/attach`, { frontend: 'nbd' });
   return body.uris[0];
 }
