@@ -37,8 +37,7 @@ async function thinVolume(ground: Ground, sizeBytes: number): Promise<Target> {
   const service = await running;
   volumes += 1;
   const name = `bench-${volumes}`;
-  await service.createVolume(name, { sizeBytes });
-  await service.attach(name);
+  await service.serveVolume(name, { size: sizeBytes });
   return {
     fio: ['--ioengine=nbd', `--uri=${service.uri(name, ground.transport)}`],
     pids: [service.servePid, ...service.dataPlanePids()],

@@ -8,9 +8,11 @@ import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { Event, EventList, NewVolume, Node, Snapshot, SnapshotList, Volume } from '../../src/api/schemas.js';
+import type { NbdAddress } from './nbd-stream.js';
 import { eventually } from './real-deadline.js';
 import { endProcess, isRunning, processesNaming } from './real-process.js';
-import { RestClient, type VolumeRequest } from './real-rest.js';
+import { RestClient } from './real-rest.js';
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const program = join(root, 'dist/cli/main.js');
@@ -84,30 +86,79 @@ export class RealCairn {
     return join(this.runDirectory, 'nbd.sock');
   }
 
+  address(transport: 'tcp' | 'unix' = 'tcp'): NbdAddress {
+    return transport === 'tcp' ? { host: '127.0.0.1', port: this.ports.nbd } : { path: this.unixSocket };
+  }
+
   /** The address of a volume's export; both name the same volume. */
   uri(volume: string, transport: 'tcp' | 'unix' = 'tcp'): string {
     if (transport === 'tcp') return `nbd://127.0.0.1:${this.ports.nbd}/${volume}`;
     return `nbd+unix:///${volume}?socket=${this.unixSocket}`;
   }
 
-  async createVolume(name: string, request: VolumeRequest): Promise<void> {
-    await this.rest.call('POST', '/v1/volumes', { name, ...request });
+  createVolume(name: string, request: Omit<NewVolume, 'name'>): Promise<Volume> {
+    return this.rest.call('POST', '/v1/volumes', { name, ...request });
   }
 
-  /** Resolves with the URIs to reach it at. */
-  async attach(name: string, frontend: 'nbd' | 'none' = 'nbd'): Promise<string[]> {
-    const body = await this.rest.call<{ uris: string[] }>('POST', `/v1/volumes/${name}/attach`, { frontend });
-    return body.uris;
+  /** A new volume, attached. */
+  async serveVolume(name: string, request: Omit<NewVolume, 'name'>): Promise<Volume> {
+    await this.createVolume(name, request);
+    return this.attach(name);
   }
 
-  async detach(name: string, force = false): Promise<void> {
-    await this.rest.call('POST', `/v1/volumes/${name}/detach`, { force });
+  volume(name: string): Promise<Volume> {
+    return this.rest.call('GET', `/v1/volumes/${name}`);
+  }
+
+  attach(name: string, frontend: 'nbd' | 'none' = 'nbd'): Promise<Volume> {
+    return this.rest.call('POST', `/v1/volumes/${name}/attach`, { frontend });
+  }
+
+  detach(name: string, force = false): Promise<Volume> {
+    return this.rest.call('POST', `/v1/volumes/${name}/detach`, { force });
   }
 
   /** Detaches it first, whoever uses it. */
   async deleteVolume(name: string): Promise<void> {
     await this.detach(name, true);
     await this.rest.call('DELETE', `/v1/volumes/${name}`);
+  }
+
+  createSnapshot(volume: string, name: string): Promise<Snapshot> {
+    return this.rest.call('POST', `/v1/volumes/${volume}/snapshots`, { name });
+  }
+
+  async snapshots(volume: string): Promise<Snapshot[]> {
+    const { snapshots } = await this.rest.call<SnapshotList>('GET', `/v1/volumes/${volume}/snapshots`);
+    return snapshots;
+  }
+
+  async deleteSnapshot(volume: string, name: string): Promise<void> {
+    await this.rest.call('DELETE', `/v1/volumes/${volume}/snapshots/${name}`);
+  }
+
+  /** Detached for the moment, as it must be. */
+  async revert(volume: string, snapshot: string): Promise<void> {
+    await this.detach(volume, true);
+    await this.rest.call('POST', `/v1/volumes/${volume}/snapshots/${snapshot}/revert`);
+    await this.attach(volume);
+  }
+
+  async events(volume: string): Promise<Event[]> {
+    const { events } = await this.rest.call<EventList>('GET', `/v1/events?volume=${volume}`);
+    return events;
+  }
+
+  node(): Promise<Node> {
+    return this.rest.call('GET', '/v1/node');
+  }
+
+  /** The process that holds the volume, found as an operator would. */
+  async holderOf(volume: string): Promise<number> {
+    const { processes } = await this.node();
+    const holder = processes.find(({ volumes }) => volumes.includes(volume));
+    if (holder === undefined) throw new Error(`No process holds ${volume}.`);
+    return holder.pid;
   }
 
   /** The data planes that run, whatever the service knows of them. */

@@ -6,12 +6,6 @@ export interface RestResponse {
   body: unknown;
 }
 
-export interface VolumeRequest {
-  sizeBytes: number;
-  blockSize?: 512 | 4096;
-  cacheMode?: 'none' | 'writeback' | 'writethrough';
-}
-
 /** An answer other than 2xx where the caller expected none. */
 export class RestError extends Error {
   constructor(
