@@ -9,7 +9,7 @@ const directory = (description: string, path: string) =>
 
 export const ConfigSchema = Type.Object({
   dataDirectory: directory('Records, logs and the default pool', '/var/lib/cairn'),
-  runDirectory: directory('Sockets; at most about 45 bytes long', '/run/cairn'),
+  runDirectory: directory('Sockets; keep it short, for the path of a socket has at most 107 bytes', '/run/cairn'),
   rest: Type.Object({
     host: address('Address of REST, Swagger UI and metrics'),
     port: port('Port of REST, Swagger UI and metrics', 9420),
