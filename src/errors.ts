@@ -202,6 +202,7 @@ export const catalogue = {
     'UNAVAILABLE',
     'Check that `cairn serve` runs and listens at this address.',
   ),
+  starting: row('Service is starting', 503, 'UNAVAILABLE', 'Try again in a moment.'),
   overloaded: row('Service is overloaded', 503, 'UNAVAILABLE', 'Try again in a moment.'),
   internal: row('Internal error', 500, 'INTERNAL', "This is a defect in Cairn; the service's log has the cause."),
 } as const satisfies Record<string, CatalogueRow>;

@@ -30,9 +30,11 @@ export interface ClientOptions {
   fetch?: typeof fetch;
 }
 
+type QueryValue = string | number | boolean | undefined;
+
 interface AnyInput {
   params?: Record<string, string>;
-  query?: Record<string, unknown>;
+  query?: Record<string, QueryValue>;
   body?: Record<string, unknown>;
 }
 

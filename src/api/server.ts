@@ -1,0 +1,153 @@
+/** The REST server: routes from the table of operations, documentation, probes; every error as problem details. */
+import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import helmet from '@fastify/helmet';
+import swagger from '@fastify/swagger';
+import swaggerUi from '@fastify/swagger-ui';
+import underPressure from '@fastify/under-pressure';
+import { CairnError } from '../errors.js';
+import { errorHandler, notFoundHandler, refuseClient, sendProblem } from './error-replies.js';
+import { eventStreamRoute } from './event-stream-route.js';
+import { openApiDocument } from './openapi.js';
+import { operationIds, operations, type Handlers, type Input, type Operation, type OperationId } from './operations.js';
+import { addProbes, type Probes } from './probes.js';
+import type { Event } from './schemas.js';
+import { Validator } from './validation.js';
+
+export interface ServerOptions {
+  host: string;
+  /** 0 picks a free one. */
+  port: number;
+  version: string;
+  handlers: Handlers;
+  /** Events with an id above `afterId`, then each as it happens, until the signal aborts. */
+  followEvents: (afterId: number, signal: AbortSignal) => AsyncIterable<Event>;
+  probes: Probes;
+  /** Told once of each defect, with its cause. */
+  onDefect: (error: unknown, request: string) => void;
+}
+
+export interface Server {
+  /** What was bound. */
+  address: { host: string; port: number };
+  /** Answers what was asked, ends event streams, stops listening. */
+  close(): Promise<void>;
+}
+
+const bodyBytesMax = 64 * 1024;
+/** Beyond this the service would only get later still by taking more. */
+const eventLoopDelayMsMax = 5000;
+const requestTimeoutMs = 30_000;
+
+export async function startServer(options: ServerOptions): Promise<Server> {
+  const onError = errorHandler(options.onDefect);
+  const app = fastify({
+    bodyLimit: bodyBytesMax,
+    requestTimeout: requestTimeoutMs,
+    forceCloseConnections: 'idle',
+    routerOptions: { maxParamLength: 256 },
+    frameworkErrors: onError,
+    clientErrorHandler: refuseClient,
+  });
+  app.removeContentTypeParser('text/plain');
+  app.setErrorHandler(onError);
+  app.setNotFoundHandler(notFoundHandler);
+  app.addHook('onRequest', refuseForeignOrigin);
+  await addPlugins(app, options.version);
+  addProbes(app, options.probes);
+  for (const id of operationIds) addOperation(app, id, options);
+  return listen(app, options);
+}
+
+async function addPlugins(app: FastifyInstance, version: string): Promise<void> {
+  await app.register(helmet, {
+    // Over plain HTTP, which is the rule on 127.0.0.1, an upgrade to HTTPS would leave the documentation without its scripts.
+    contentSecurityPolicy: { directives: { upgradeInsecureRequests: null } },
+    strictTransportSecurity: false,
+  });
+  await app.register(underPressure, {
+    maxEventLoopDelay: eventLoopDelayMsMax,
+    pressureHandler: (request, reply) => {
+      if (request.url === '/healthz') return;
+      sendProblem(reply, new CairnError('overloaded', 'The service is overloaded. Try again in a moment.'));
+    },
+  });
+  await app.register(swagger, { mode: 'static', specification: { document: openApiDocument(version) as never } });
+  await app.register(swaggerUi, { routePrefix: '/docs' });
+}
+
+function addOperation(app: FastifyInstance, id: OperationId, options: ServerOptions): void {
+  const operation: Operation = operations[id];
+  const read = inputReader(operation);
+  const handler = options.handlers[id] as (input: Input<OperationId>) => Promise<unknown>;
+  const follow = id === 'listEvents' ? eventStreamRoute(app, options.followEvents) : undefined;
+  app.route({
+    method: operation.method,
+    url: operation.path,
+    handler: async (request, reply) => {
+      const input = read(request);
+      if (follow && 'follow' in input.query && input.query.follow) return follow(input.query, request, reply);
+      const result = await handler(input);
+      if (operation.status === 201) reply.header('location', locationOf(request, result));
+      return reply.code(operation.status).send(result);
+    },
+  });
+}
+
+function inputReader(operation: Operation): (request: FastifyRequest) => Input<OperationId> {
+  const params = new Validator(operation.params);
+  const query = new Validator(operation.query);
+  const body = new Validator(operation.body);
+  return (request) =>
+    ({
+      params: params.checkText(request.params, 'path'),
+      query: query.checkText(request.query, 'query'),
+      body: body.check(request.body ?? {}, 'body'),
+    }) as Input<OperationId>;
+}
+
+function locationOf(request: FastifyRequest, result: unknown): string {
+  return `${request.url}/${(result as { name: string }).name}`;
+}
+
+/** A page of another site must not change anything here just because a browser can reach this address. */
+async function refuseForeignOrigin(request: FastifyRequest, _reply: FastifyReply): Promise<void> {
+  const { origin, host } = request.headers;
+  if (origin === undefined || request.method === 'GET' || request.method === 'HEAD') return;
+  if (URL.canParse(origin) && new URL(origin).host === host) return;
+  throw new CairnError('origin-refused', `Pages of ${origin} may not make changes here. Use a page of this service.`);
+}
+
+async function listen(app: FastifyInstance, { host, port }: ServerOptions): Promise<Server> {
+  try {
+    await app.listen({ host, port });
+  } catch (error) {
+    await app.close();
+    throw listenError(error, host, port);
+  }
+  const bound = app.server.address();
+  return {
+    address: { host, port: typeof bound === 'object' ? (bound?.port ?? port) : port },
+    close: () => app.close(),
+  };
+}
+
+function listenError(error: unknown, host: string, port: number): CairnError {
+  if (error instanceof CairnError) return error;
+  const { code } = error as NodeJS.ErrnoException;
+  const where = `REST cannot listen at ${host}:${port}`;
+  if (code === 'EADDRINUSE')
+    return new CairnError(
+      'address-in-use',
+      `${where}: the port is taken. Configure another with rest.port, or end what listens there.`,
+      { cause: error },
+    );
+  if (code === 'EACCES')
+    return new CairnError(
+      'permission-denied',
+      `${where}: it is not allowed to. Configure a port above 1023 with rest.port.`,
+      { cause: error },
+    );
+  return new CairnError('address-unavailable', `${where}: this host has no such address. Configure rest.host.`, {
+    cause: error,
+  });
+}

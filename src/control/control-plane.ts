@@ -1,0 +1,59 @@
+/** All that decides about one node's volumes, put together over a store and an engine. */
+import type { NodeEngine } from '../engine/node-engine.js';
+import { EventLog } from './event-log.js';
+import { KeyedMutex } from './keyed-mutex.js';
+import type { Log } from './log.js';
+import type { ControlParts } from './parts.js';
+import type { Pools } from './pools.js';
+import { Reconciler, type ReconcilerTimes } from './reconciler.js';
+import { Records } from './records.js';
+import { SnapshotOperations } from './snapshot-operations.js';
+import type { KeyValueStore } from './store/key-value-store.js';
+import { VolumeOperations } from './volume-operations.js';
+import { VolumeStatuses } from './volume-statuses.js';
+import { VolumeSteps } from './volume-steps.js';
+import { VolumeViews } from './volume-views.js';
+
+export interface ControlPlaneOptions {
+  store: KeyValueStore;
+  engine: NodeEngine;
+  pools: Pools;
+  log: Log;
+  now: () => Date;
+  reconcilerTimes?: ReconcilerTimes;
+}
+
+export interface ControlPlane {
+  parts: ControlParts;
+  pools: Pools;
+  volumes: VolumeOperations;
+  snapshots: SnapshotOperations;
+  views: VolumeViews;
+  reconciler: Reconciler;
+}
+
+/** Nothing runs until the reconciler is started. */
+export function createControlPlane({
+  store,
+  engine,
+  pools,
+  log,
+  now,
+  reconcilerTimes,
+}: ControlPlaneOptions): ControlPlane {
+  const parts: ControlParts = {
+    records: new Records(store),
+    engine,
+    mutex: new KeyedMutex(),
+    statuses: new VolumeStatuses(),
+    events: new EventLog(now),
+    log,
+    now,
+    leftUndone: (volume, error) => reconciler.leftUndone(volume, error),
+  };
+  const steps = new VolumeSteps(parts);
+  const reconciler = new Reconciler(parts, steps, reconcilerTimes);
+  const volumes = new VolumeOperations(parts, steps, pools);
+  const snapshots = new SnapshotOperations(parts, steps, volumes);
+  return { parts, pools, volumes, snapshots, views: new VolumeViews(parts), reconciler };
+}

@@ -1,0 +1,33 @@
+/** What is to be done about one volume, from what is wanted and what is. Pure: it looks at nothing else and changes nothing. */
+import type { Frontend } from '../engine/node-engine.js';
+import type { VolumeRecord } from './records.js';
+
+export interface Situation {
+  /** `null`: there is no such volume. */
+  wanted: Pick<VolumeRecord, 'state' | 'frontend'> | null;
+  /** Snapshots of it whose creation or deletion is half done. */
+  unsettledSnapshots: number;
+  /** `null`: it is not attached anywhere. */
+  running: { frontend: Frontend } | null;
+  /** Whether this service attached it or took it over: only then it can tell where clients reach it. */
+  isKnown: boolean;
+}
+
+export type Action =
+  | { kind: 'detach' }
+  | { kind: 'attach'; frontend: Frontend }
+  | { kind: 'finish-create' }
+  | { kind: 'finish-delete' }
+  | { kind: 'settle-snapshots' };
+
+/** In the order in which to do it: serving clients comes before tidying up. */
+export function decide({ wanted, unsettledSnapshots, running, isKnown }: Situation): Action[] {
+  const stray: Action[] = running ? [{ kind: 'detach' }] : [];
+  if (!wanted) return stray;
+  if (wanted.state === 'deleting') return [{ kind: 'finish-delete' }];
+  if (wanted.state === 'creating') return [...stray, { kind: 'finish-create' }];
+  const unsettled: Action[] = unsettledSnapshots > 0 ? [{ kind: 'settle-snapshots' }] : [];
+  if (wanted.frontend === null) return [...stray, ...unsettled];
+  const isServed = running?.frontend === wanted.frontend && isKnown;
+  return [...(isServed ? [] : [{ kind: 'attach' as const, frontend: wanted.frontend }]), ...unsettled];
+}

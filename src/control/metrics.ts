@@ -1,0 +1,96 @@
+/** Prometheus' metrics of the service and its volumes, read when they are asked for. */
+import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
+import type { Volume } from '../api/schemas.js';
+import type { VolumeCounters } from '../engine/native.js';
+import type { DataPlaneProcess, RunningVolume } from '../engine/node-engine.js';
+
+export interface Observed {
+  volumes: readonly Volume[];
+  running: ReadonlyMap<string, RunningVolume>;
+  processes: readonly DataPlaneProcess[];
+}
+
+const counterHelp: Readonly<Record<keyof VolumeCounters, [name: string, help: string]>> = {
+  reads: ['reads_total', 'Read requests answered.'],
+  readBytes: ['read_bytes_total', 'Bytes read by clients.'],
+  writes: ['writes_total', 'Write requests answered.'],
+  writtenBytes: ['written_bytes_total', 'Bytes written by clients.'],
+  flushes: ['flushes_total', 'Flush requests answered.'],
+  trims: ['trims_total', 'Trim requests answered.'],
+  trimmedBytes: ['trimmed_bytes_total', 'Bytes trimmed by clients.'],
+  writeZeroes: ['write_zeroes_total', 'Write-zeroes requests answered.'],
+  errors: ['errors_total', 'Requests answered with an error.'],
+};
+
+const gaugeHelp: Readonly<Record<string, [help: string, value: (volume: Volume) => number | null]>> = {
+  size_bytes: ['Size that clients see.', ({ size }) => size],
+  allocated_bytes: [
+    'Space its data takes, snapshots included; only while it is attached.',
+    (volume) => volume.allocatedBytes,
+  ],
+  clients: ['Connected clients.', ({ clients }) => clients],
+  snapshots: ['Snapshots.', ({ snapshotCount }) => snapshotCount],
+  attached: ['1 if it is attached and well.', ({ state }) => Number(state === 'attached')],
+  faulted: ['1 if it is not as it should be.', ({ state }) => Number(state === 'faulted')],
+};
+
+export class Metrics {
+  private readonly registry = new Registry();
+  private readonly counters: [keyof VolumeCounters, Counter][];
+  private readonly gauges: [(volume: Volume) => number | null, Gauge][];
+  private readonly processStarts: Gauge;
+
+  constructor(
+    version: string,
+    private readonly observe: () => Promise<Observed>,
+  ) {
+    const { registry } = this;
+    const registers = [registry];
+    collectDefaultMetrics({ register: registry });
+    new Gauge({ name: 'cairn_info', help: 'The version of the service.', labelNames: ['version'], registers }).set(
+      { version },
+      1,
+    );
+    this.counters = Object.entries(counterHelp).map(([field, [name, help]]) => [
+      field as keyof VolumeCounters,
+      new Counter({ name: `cairn_volume_${name}`, help, labelNames: ['volume'], registers }),
+    ]);
+    this.gauges = Object.entries(gaugeHelp).map(([name, [help, value]]) => [
+      value,
+      new Gauge({ name: `cairn_volume_${name}`, help, labelNames: ['volume'], registers }),
+    ]);
+    this.processStarts = new Gauge({
+      name: 'cairn_data_plane_start_time_seconds',
+      help: 'When the data-plane process started, Unix time.',
+      labelNames: ['process'],
+      registers,
+    });
+  }
+
+  async text(): Promise<{ contentType: string; text: string }> {
+    const observed = await this.observe();
+    // Without a pause between clearing and filling, so that no other scrape sees half.
+    this.fillVolumes(observed);
+    this.fillProcesses(observed);
+    return { contentType: this.registry.contentType, text: await this.registry.metrics() };
+  }
+
+  private fillVolumes({ volumes, running }: Observed): void {
+    for (const [value, gauge] of this.gauges) {
+      gauge.reset();
+      for (const volume of volumes) {
+        const known = value(volume);
+        if (known !== null) gauge.set({ volume: volume.name }, known);
+      }
+    }
+    for (const [field, counter] of this.counters) {
+      counter.reset();
+      for (const { name, counters } of running.values()) counter.inc({ volume: name }, counters[field]);
+    }
+  }
+
+  private fillProcesses({ processes }: Observed): void {
+    this.processStarts.reset();
+    for (const { id, startTimeMs } of processes) this.processStarts.set({ process: id }, startTimeMs / 1000);
+  }
+}

@@ -1,0 +1,134 @@
+/** The service of one node: store, engine, reconciler and REST server, started in this order and stopped in the other. */
+import { join } from 'node:path';
+import { startServer, type Server, type ServerOptions } from '../api/server.js';
+import type { EngineEvent, Isolation, NodeEngine } from '../engine/node-engine.js';
+import { CairnError } from '../errors.js';
+import { createControlPlane, type ControlPlane } from './control-plane.js';
+import { causesOf, type Log } from './log.js';
+import { Metrics } from './metrics.js';
+import { operationHandlers } from './operation-handlers.js';
+import type { ControlParts } from './parts.js';
+import { Pools } from './pools.js';
+import type { Reconciler, ReconcilerTimes } from './reconciler.js';
+import { EmbeddedStore } from './store/embedded-store.js';
+import type { KeyValueStore } from './store/key-value-store.js';
+
+export interface NodeServiceOptions {
+  /** Where the embedded store lives, in `store`. */
+  dataDirectory: string;
+  /** Absolute directories in which replicas live, at least one; made if missing. */
+  pools: readonly string[];
+  /** Port 0 picks a free one. */
+  rest: { host: string; port: number };
+  /** Not started yet. */
+  engine: NodeEngine;
+  isolation: Isolation;
+  version: string;
+  log: Log;
+  /** In place of the embedded store; closed with the service. */
+  store?: KeyValueStore;
+  reconcilerTimes?: ReconcilerTimes;
+  now?: () => Date;
+}
+
+export interface NodeService {
+  /** Where REST listens. */
+  address: { host: string; port: number };
+  /** Ends the service. The data plane goes on serving unless it is to end too, flushed and closed. */
+  stop(options?: { withDataPlane?: boolean }): Promise<void>;
+}
+
+/** Undone in the reverse order, when the service stops or cannot start. */
+type Undo = (withDataPlane: boolean) => Promise<void>;
+
+/** Resolves when REST answers; volumes are attached at the same time (`/readyz` tells when that is done). */
+export async function start(options: NodeServiceOptions): Promise<NodeService> {
+  const undo: Undo[] = [];
+  const stop = async (withDataPlane: boolean): Promise<void> => {
+    for (let step = undo.pop(); step; step = undo.pop()) await step(withDataPlane);
+  };
+  try {
+    const { address } = await startParts(options, undo);
+    options.log('info', 'service started', { host: address.host, port: address.port, version: options.version });
+    return { address, stop: ({ withDataPlane = false } = {}) => stop(withDataPlane) };
+  } catch (error) {
+    await stop(false);
+    throw error;
+  }
+}
+
+async function startParts(options: NodeServiceOptions, undo: Undo[]): Promise<Server> {
+  const { engine, log, now = () => new Date(), reconcilerTimes } = options;
+  const pools = new Pools(options.pools);
+  await pools.prepare();
+  const store = options.store ?? (await EmbeddedStore.open(join(options.dataDirectory, 'store')));
+  undo.push(() => store.close());
+  const control = createControlPlane({ store, engine, pools, log, now, ...(reconcilerTimes && { reconcilerTimes }) });
+  const { parts, reconciler } = control;
+  undo.push((withDataPlane) => (withDataPlane ? engine.shutdown() : engine.release()));
+  await engine.start((event) => hear(event, parts, reconciler));
+  undo.push(() => parts.mutex.idle());
+  undo.push(async () => reconciler.stop());
+  let isReady = false;
+  void reconciler.start().then(() => (isReady = true));
+  const server = await startServer(serverOptions(options, control, () => checkReady(engine, store, isReady)));
+  undo.push(() => server.close());
+  return server;
+}
+
+function serverOptions(
+  { rest, version, isolation, log }: NodeServiceOptions,
+  control: ControlPlane,
+  ready: () => Promise<void>,
+): ServerOptions {
+  const { parts, views } = control;
+  const metrics = new Metrics(version, async () => {
+    const [volumes, { byName }] = await Promise.all([views.volumes(), views.running()]);
+    return { volumes, running: byName, processes: parts.engine.processes() };
+  });
+  return {
+    ...rest,
+    version,
+    handlers: operationHandlers(control, { version, isolation, started: parts.now() }),
+    followEvents: (afterId, signal) => parts.events.follow(afterId, signal),
+    probes: { ready, metrics: () => metrics.text() },
+    onDefect: (error, request) => log('error', 'request failed', { request, cause: causesOf(error) }),
+  };
+}
+
+async function checkReady(engine: NodeEngine, store: KeyValueStore, isReady: boolean): Promise<void> {
+  if (!isReady) throw new CairnError('starting', 'The volumes are being attached. Try again in a moment.');
+  await store.get('/cairn/v1/ready');
+  if (engine.processes().length === 0)
+    throw new CairnError(
+      'data-plane-unavailable',
+      'No data-plane process runs. It is being started; try again in a moment.',
+    );
+  await engine.allRunning();
+}
+
+function hear(event: EngineEvent, { events, log }: ControlParts, reconciler: Reconciler): void {
+  const { kind } = event;
+  if (kind === 'process-started') {
+    const { process, pid, restarted } = event;
+    events.add({
+      kind,
+      process,
+      message: `Data-plane process ${process} ${restarted ? 'runs again' : 'runs'} (pid ${pid}).`,
+    });
+    log('info', 'data-plane process runs', { process, pid, restarted });
+    reconciler.request();
+  } else if (kind === 'process-died') {
+    const { process, pid, signal } = event;
+    events.add({
+      kind,
+      process,
+      message: `Data-plane process ${process} (pid ${pid}) ended${signal ? ` by ${signal}` : ''}.`,
+    });
+    log('error', 'data-plane process ended', { process, pid, signal });
+  } else {
+    const { volume, message } = event;
+    events.add({ kind, volume, message });
+    log(kind === 'merge-finished' ? 'info' : 'error', message, { kind, volume });
+  }
+}

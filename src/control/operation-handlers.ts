@@ -1,0 +1,72 @@
+/** The operations of the API, put together from what the control plane can do. */
+import { hostname } from 'node:os';
+import type { Handlers } from '../api/operations.js';
+import type { Node, Volume } from '../api/schemas.js';
+import type { Isolation } from '../engine/node-engine.js';
+import { CairnError } from '../errors.js';
+import type { ControlPlane } from './control-plane.js';
+import type { ControlParts } from './parts.js';
+import type { Pools } from './pools.js';
+
+export interface ServiceFacts {
+  version: string;
+  isolation: Isolation;
+  started: Date;
+}
+
+export function operationHandlers(
+  { parts, volumes, snapshots, views, pools }: ControlPlane,
+  service: ServiceFacts,
+): Handlers {
+  const show = async (name: string): Promise<Volume> => views.volume((await volumes.existing(name)).record);
+  const snapshotsOf = async (name: string) => views.snapshots((await volumes.existing(name)).record);
+  const showSnapshot = async (volume: string, name: string) => {
+    const { record } = await volumes.existing(volume);
+    await snapshots.existing(record, name);
+    const found = (await views.snapshots(record)).find((snapshot) => snapshot.name === name);
+    if (found) return found;
+    throw new CairnError('snapshot-not-found', `Snapshot ${name} was deleted meanwhile. List the volume's snapshots.`);
+  };
+  return {
+    listVolumes: async () => ({ volumes: await views.volumes() }),
+    createVolume: async ({ body }) => {
+      await volumes.create(body);
+      return show(body.name);
+    },
+    getVolume: ({ params }) => show(params.name),
+    deleteVolume: ({ params }) => volumes.delete(params.name).then(() => undefined),
+    attachVolume: async ({ params: { name }, body }) => {
+      await volumes.attach(name, body);
+      return show(name);
+    },
+    detachVolume: async ({ params: { name }, body }) => {
+      await volumes.detach(name, body);
+      return show(name);
+    },
+    listSnapshots: async ({ params }) => ({ snapshots: await snapshotsOf(params.name) }),
+    createSnapshot: async ({ params: { name }, body }) => showSnapshot(name, await snapshots.create(name, body)),
+    getSnapshot: ({ params: { name, snapshot } }) => showSnapshot(name, snapshot),
+    deleteSnapshot: ({ params: { name, snapshot } }) => snapshots.delete(name, snapshot).then(() => undefined),
+    revertSnapshot: async ({ params: { name, snapshot } }) => {
+      await snapshots.revert(name, snapshot);
+      return show(name);
+    },
+    getNode: () => node(parts, pools, service),
+    listEvents: async ({ query: { volume } }) => ({ events: parts.events.recent(volume) }),
+  };
+}
+
+async function node({ engine }: ControlParts, pools: Pools, service: ServiceFacts): Promise<Node> {
+  return {
+    host: hostname(),
+    version: service.version,
+    pid: process.pid,
+    started: service.started.toISOString(),
+    isolation: service.isolation,
+    processes: engine.processes().map(({ startTimeMs, ...rest }) => ({
+      ...rest,
+      started: new Date(startTimeMs).toISOString(),
+    })),
+    pools: await pools.space(),
+  };
+}

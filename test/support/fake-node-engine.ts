@@ -1,0 +1,226 @@
+/**
+ * A NodeEngine in memory that answers as the real one does. The data plane, its disk and its processes are one object, which outlives the
+ * engines that are made over it: what a restarted service finds.
+ */
+import type { LayerInfo, VolumeCounters } from '../../src/engine/native.js';
+import type {
+  Attachment,
+  DataPlaneProcess,
+  EngineEvent,
+  Frontend,
+  NewReplicaSpec,
+  NodeEngine,
+  RunningVolume,
+  VolumeSpec,
+} from '../../src/engine/node-engine.js';
+import { CairnError } from '../../src/errors.js';
+
+interface FakeReplica extends NewReplicaSpec {
+  layers: LayerInfo[];
+}
+
+interface OpenVolume {
+  spec: VolumeSpec;
+  replica: FakeReplica;
+  frontend: Frontend;
+  clients: number;
+  failure: string | null;
+}
+
+export class FakeDataPlane {
+  readonly replicas = new Map<string, FakeReplica>();
+  readonly open = new Map<string, OpenVolume>();
+  pid = 1000;
+  isAlive = false;
+
+  layer(id: string, parent: string | null): LayerInfo {
+    return { id, parent, removed: false, inChain: true, allocatedBytes: 4096, createdMs: 0, mergeProgress: 0 };
+  }
+}
+
+export class FakeNodeEngine implements NodeEngine {
+  /** The names of the calls made, e.g. `attach db`. */
+  readonly calls: string[] = [];
+  private readonly faults = new Map<string, (() => Promise<void>)[]>();
+  private onEvent: (event: EngineEvent) => void = () => {};
+
+  constructor(readonly dataPlane: FakeDataPlane = new FakeDataPlane()) {}
+
+  /** Makes the next call of this name (`attach` or `attach db`) do something first, e.g. throw. */
+  before(call: string, interfere: () => Promise<void>): void {
+    this.faults.set(call, [...(this.faults.get(call) ?? []), interfere]);
+  }
+
+  failNext(call: string, error: CairnError, times = 1): void {
+    for (let count = 0; count < times; count++) this.before(call, () => Promise.reject(error));
+  }
+
+  /** The process dies: what was open there is not any more. */
+  kill(): void {
+    const { dataPlane } = this;
+    dataPlane.isAlive = false;
+    dataPlane.open.clear();
+    this.onEvent({ kind: 'process-died', process: 'node', pid: dataPlane.pid, signal: 'SIGKILL' });
+  }
+
+  /** It is up again, and empty. */
+  restart(): void {
+    this.dataPlane.isAlive = true;
+    this.onEvent({ kind: 'process-started', process: 'node', pid: ++this.dataPlane.pid, restarted: true });
+  }
+
+  emit(event: EngineEvent): void {
+    this.onEvent(event);
+  }
+
+  async start(onEvent: (event: EngineEvent) => void): Promise<void> {
+    await this.called('start');
+    this.onEvent = onEvent;
+    this.dataPlane.isAlive = true;
+    onEvent({ kind: 'process-started', process: 'node', pid: this.dataPlane.pid, restarted: false });
+  }
+
+  async release(): Promise<void> {
+    await this.called('release');
+    this.onEvent = () => {};
+  }
+
+  async shutdown(): Promise<void> {
+    await this.called('shutdown');
+    this.onEvent = () => {};
+    this.dataPlane.open.clear();
+    this.dataPlane.isAlive = false;
+  }
+
+  processes(): DataPlaneProcess[] {
+    const { pid, open, isAlive } = this.dataPlane;
+    return isAlive ? [{ id: 'node', pid, startTimeMs: 0, version: '0.0.0', volumes: [...open.keys()] }] : [];
+  }
+
+  async createReplica(replica: NewReplicaSpec): Promise<void> {
+    await this.asked('createReplica');
+    const existing = this.dataPlane.replicas.get(replica.directory);
+    if (existing && existing.replicaId !== replica.replicaId)
+      throw new CairnError('replica-exists', `${replica.directory} holds a replica.`);
+    this.dataPlane.replicas.set(
+      replica.directory,
+      existing ?? { ...replica, layers: [this.dataPlane.layer('head-0', null)] },
+    );
+  }
+
+  async deleteReplica(directory: string): Promise<void> {
+    await this.asked('deleteReplica');
+    const holder = [...this.dataPlane.open.values()].find(({ spec }) => spec.directory === directory);
+    if (holder) throw new CairnError('volume-attached', `Volume ${holder.spec.name} is attached. Detach it first.`);
+    this.dataPlane.replicas.delete(directory);
+  }
+
+  async attach(spec: VolumeSpec, frontend: Frontend): Promise<Attachment> {
+    await this.asked('attach', spec.name);
+    const replica = this.replicaOf(spec);
+    const open = this.dataPlane.open.get(spec.name) ?? { spec, replica, frontend, clients: 0, failure: null };
+    if (open.frontend === 'nbd' && frontend === 'none' && open.clients > 0) throw inUse(spec.name);
+    this.dataPlane.open.set(spec.name, { ...open, frontend });
+    return { uris: frontend === 'nbd' ? [`nbd://127.0.0.1:10809/${spec.name}`] : [] };
+  }
+
+  async detach(volume: string, force: boolean): Promise<void> {
+    await this.asked('detach', volume);
+    const clients = this.dataPlane.open.get(volume)?.clients ?? 0;
+    if (clients > 0 && !force) throw inUse(volume);
+    this.dataPlane.open.delete(volume);
+  }
+
+  async running(volume: string): Promise<RunningVolume | null> {
+    await this.called('running', volume);
+    const open = this.dataPlane.isAlive ? this.dataPlane.open.get(volume) : undefined;
+    return open ? reportOf(open) : null;
+  }
+
+  async allRunning(): Promise<RunningVolume[]> {
+    await this.called('allRunning');
+    return this.dataPlane.isAlive ? [...this.dataPlane.open.values()].map(reportOf) : [];
+  }
+
+  async layers(spec: VolumeSpec): Promise<LayerInfo[]> {
+    await this.asked('layers', spec.name);
+    return structuredClone(this.replicaOf(spec).layers);
+  }
+
+  async createSnapshot(spec: VolumeSpec, snapshotId: string): Promise<void> {
+    await this.asked('createSnapshot', spec.name);
+    const { layers } = this.replicaOf(spec);
+    const head = layers.pop();
+    if (!head || layers.some(({ id }) => id === snapshotId)) return void (head && layers.push(head));
+    layers.push({ ...head, id: snapshotId }, this.dataPlane.layer(`head-${layers.length + 1}`, snapshotId));
+  }
+
+  async deleteSnapshot(spec: VolumeSpec, snapshotId: string): Promise<void> {
+    await this.asked('deleteSnapshot', spec.name);
+    const replica = this.replicaOf(spec);
+    const doomed = replica.layers.find(({ id }) => id === snapshotId);
+    if (!doomed) return;
+    replica.layers = replica.layers
+      .filter((layer) => layer !== doomed)
+      .map((layer) => (layer.parent === snapshotId ? { ...layer, parent: doomed.parent } : layer));
+    this.onEvent({ kind: 'merge-finished', volume: spec.name, message: `Snapshot ${snapshotId} is merged.` });
+  }
+
+  async revertSnapshot(spec: VolumeSpec, snapshotId: string): Promise<void> {
+    await this.asked('revertSnapshot', spec.name);
+    const { layers } = this.replicaOf(spec);
+    if ((this.dataPlane.open.get(spec.name)?.clients ?? 0) > 0) throw inUse(spec.name);
+    if (!layers.some(({ id }) => id === snapshotId))
+      throw new CairnError('snapshot-not-found', `There is no snapshot ${snapshotId}.`);
+    layers.pop();
+    layers.push(this.dataPlane.layer(`head-${layers.length + 1}`, snapshotId));
+  }
+
+  private replicaOf({ directory }: VolumeSpec): FakeReplica {
+    const replica = this.dataPlane.replicas.get(directory);
+    if (replica) return replica;
+    throw new CairnError('replica-missing', `There is no replica in ${directory}.`);
+  }
+
+  /** A call that needs a process. */
+  private async asked(call: string, volume = ''): Promise<void> {
+    await this.called(call, volume);
+    if (!this.dataPlane.isAlive) throw new CairnError('data-plane-unavailable', 'The data-plane process does not run.');
+  }
+
+  private async called(call: string, volume = ''): Promise<void> {
+    this.calls.push(`${call} ${volume}`.trim());
+    await this.faults.get(`${call} ${volume}`)?.shift()?.();
+    await this.faults.get(call)?.shift()?.();
+  }
+}
+
+function inUse(volume: string): CairnError {
+  return new CairnError('volume-in-use', `Volume ${volume} has clients. Disconnect them first, or force it.`);
+}
+
+function reportOf({ spec, replica, frontend, clients, failure }: OpenVolume): RunningVolume {
+  const { sizeBytes, blockSize, layers } = replica;
+  return {
+    name: spec.name,
+    sizeBytes,
+    blockSize,
+    layers: structuredClone(layers),
+    counters,
+    clients,
+    frontend,
+    failure,
+  };
+}
+
+const counters: VolumeCounters = {
+  reads: 1,
+  readBytes: 4096,
+  writes: 2,
+  writtenBytes: 8192,
+  flushes: 3,
+  trims: 4,
+  trimmedBytes: 16_384,
+  writeZeroes: 5,
+  errors: 6,
+};
