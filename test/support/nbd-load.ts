@@ -22,8 +22,10 @@ interface TaggedWrite {
 export interface LoadOptions {
   address: NbdAddress;
   volume: string;
-  /** The load uses this many 4 KiB blocks from the start of the volume. */
+  /** The load uses this many 4 KiB blocks of the volume. */
   blocks: number;
+  /** From this one on; default: the first. */
+  firstBlock?: number;
   depth: number;
   seed: number;
 }
@@ -89,7 +91,7 @@ export class TaggedLoad {
     const connection = await NbdConnection.open(address, volume);
     const tags: number[][] = [];
     for (let block = 0; block < blocks; block += 1) {
-      tags.push(tagsOf(await connection.read(block * tagBlockBytes, tagBlockBytes), block));
+      tags.push(tagsOf(await connection.read(this.offsetOf(block), tagBlockBytes), block));
     }
     await connection.disconnect();
     return tags;
@@ -120,7 +122,7 @@ export class TaggedLoad {
       const write = this.nextWrite();
       const connection = (this.connection ??= this.connect());
       try {
-        await (await connection).write(write.block * tagBlockBytes, taggedBlock(write));
+        await (await connection).write(this.offsetOf(write.block), taggedBlock(write));
         this.acknowledge(write);
       } catch (error) {
         if (!(error instanceof ConnectionLost)) throw error;
@@ -176,6 +178,10 @@ export class TaggedLoad {
       reconnectTimeoutMs,
     );
     return connection as unknown as NbdConnection;
+  }
+
+  private offsetOf(block: number): number {
+    return ((this.options.firstBlock ?? 0) + block) * tagBlockBytes;
   }
 
   private issueTime(block: number, tag: number): number {

@@ -38,6 +38,11 @@ export class NbdStream {
     this.socket.write(data);
   }
 
+  /** Takes nothing more from the socket, whose buffers then fill up. */
+  pause(): void {
+    this.socket.pause();
+  }
+
   /** Sends what is left and a FIN. */
   end(): void {
     this.socket.end();

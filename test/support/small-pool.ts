@@ -1,0 +1,24 @@
+/** A pool with little room: ext4 in an image on a loop device. */
+import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, truncateSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { onTestFinished } from 'vitest';
+import { run } from './real-tools.js';
+
+/** Mounted for the running test. Call it before Cairn is started, so that it is unmounted after Cairn's end. */
+export async function smallPool(sizeBytes: number): Promise<string> {
+  const directory = mkdtempSync(join(tmpdir(), 'cairn-pool-'));
+  const image = join(directory, 'image');
+  const mountPoint = join(directory, 'mnt');
+  mkdirSync(mountPoint);
+  closeSync(openSync(image, 'w'));
+  truncateSync(image, sizeBytes);
+  // No reserve for root: full must mean full for whoever runs the test.
+  await run('mkfs.ext4', ['-q', '-F', '-m', '0', image]);
+  await run('mount', ['-o', 'loop', image, mountPoint]);
+  onTestFinished(async () => {
+    await run('umount', [mountPoint]);
+    rmSync(directory, { recursive: true });
+  });
+  return mountPoint;
+}
