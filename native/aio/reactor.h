@@ -203,7 +203,7 @@ class Reactor {
 };
 
 /// A read or write of a whole span: goes on after a short transfer.
-class Reactor::Transfer : Completion {
+class Reactor::Transfer final : Completion {
  public:
   bool await_ready() const noexcept { return length_ == 0; }
   bool await_suspend(std::coroutine_handle<> waiting);
@@ -235,7 +235,7 @@ class Reactor::Transfer : Completion {
 };
 
 /// Any operation with one result. The SQE is filled when it is awaited.
-class Reactor::Call : Completion {
+class Reactor::Call final : Completion {
  public:
   bool await_ready() const noexcept { return false; }
   bool await_suspend(std::coroutine_handle<> waiting);
@@ -262,7 +262,7 @@ class Reactor::Call : Completion {
   std::coroutine_handle<> handle_;
 };
 
-class Reactor::Sleep : Expiry {
+class Reactor::Sleep final : Expiry {
  public:
   bool await_ready() const noexcept { return false; }
   void await_suspend(std::coroutine_handle<> waiting);
@@ -279,7 +279,7 @@ class Reactor::Sleep : Expiry {
 
 /// Calls `expired` on the reactor's thread when a delay has passed, unless it is stopped before: a limit on how long
 /// something may take. A stopped timer holds nothing up.
-class Timer : Expiry {
+class Timer final : Expiry {
  public:
   Timer(Reactor& reactor, std::function<void()> expired) : reactor_(reactor), expired_(std::move(expired)) {}
   ~Timer() { stop(); }

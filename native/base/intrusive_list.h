@@ -44,6 +44,18 @@ class IntrusiveList {
     root_.previous->next = link;
     root_.previous = link;
   }
+  void push_front(T* element) {
+    ListLink* link = element;
+    CAIRN_ASSERT(!link->linked());
+    link->previous = &root_;
+    link->next = root_.next;
+    root_.next->previous = link;
+    root_.next = link;
+  }
+  /// Moves all of `other` to the end of this list.
+  void append(IntrusiveList& other) {
+    while (T* element = other.pop_front()) push_back(element);
+  }
   T* front() { return empty() ? nullptr : static_cast<T*>(root_.next); }
   T* pop_front() {
     T* element = front();

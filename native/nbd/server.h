@@ -48,8 +48,8 @@ using Completed = std::function<void(Result<Unit>)>;
 
 class ServerCore;
 
-/// All calls come from one control thread, which is none of the reactors'; they do not block on I/O. Errors carry a code of
-/// NativeErrorCode in src/engine/native.ts.
+/// All calls come from one control thread, which is none of the reactors'; they do not block on I/O. Errors carry a
+/// code of NativeErrorCode in src/engine/native.ts.
 class Server {
  public:
   /// The reactors run until after this server is destroyed. The first one accepts and negotiates.
@@ -67,7 +67,8 @@ class Server {
   /// Connections of this process in the transmission phase; 0 for an export that is not here.
   size_t connections(const std::string& name) const;
 
-  /// `host`: a numeric address or a name of /etc/hosts; port 0: the system chooses. EADDRINUSE, EADDRNOTAVAIL, EACCES, ...
+  /// `host`: a numeric address or a name of /etc/hosts; port 0: the system chooses. EADDRINUSE, EADDRNOTAVAIL, EACCES,
+  /// ...
   Result<TcpAddress> listen_tcp(const std::string& host, uint16_t port);
   /// Replaces the socket file of a process that is gone; EADDRINUSE where one is listening.
   Result<Unit> listen_unix(const std::string& path);

@@ -1,0 +1,145 @@
+#include "nbd/branch.h"
+
+#include <poll.h>
+#include <sys/socket.h>
+
+#include "nbd/handover_socket.h"
+#include "nbd/limits.h"
+#include "nbd/server_core.h"
+#include "nbd/session.h"
+
+namespace cairn::nbd {
+
+Branch::Branch(ServerCore& core, Reactor& reactor)
+    : core_(core),
+      reactor_(reactor),
+      stall_timer_(reactor, [this] { check_sessions(); }),
+      close_timer_(reactor, [this] { for_each_session([](Session* session) { session->terminate(); }); }) {}
+
+Branch::~Branch() = default;
+
+HandshakeSite Branch::handshake_site(bool may_leave_process) const {
+  return {core_.exports(), &reactor_, may_leave_process, closing_};
+}
+
+// ---- Connections ----------------------------------------------------------------------------------------------------
+
+void Branch::listen(ListeningSocket socket, Presence presence) {
+  auto* listener = new Listener;
+  listener->socket = reactor_.adopt(std::move(socket.fd));
+  listener->kind = socket.kind;
+  listener->file = std::move(socket.file);
+  listener->presence = std::move(presence);
+  listeners_.push_back(listener);
+  accept_from(listener);
+}
+
+Detached Branch::accept_from(Listener* listener) {
+  while (!closing_) {
+    const int result = co_await reactor_.accept(listener->socket);
+    if (result >= 0) {
+      accepted(UniqueFd(result), listener->kind);
+    } else if (result == -EMFILE || result == -ENFILE || result == -ENOMEM || result == -ENOBUFS) {
+      co_await reactor_.sleep(accept_pause);
+    } else if (result != -ECONNABORTED && result != -EINTR && result != -EAGAIN && result != -EPROTO) {
+      break;  // cancelled
+    }
+  }
+  listener->unlink();
+  delete listener;
+}
+
+void Branch::accepted(UniqueFd client, ListenerKind kind) {
+  if (closing_ || core_.connections() >= connections_max) return;
+  Presence presence(core_, Presence::Kind::connection);
+  if (kind == ListenerKind::handover) {
+    receive_handover(std::move(client), std::move(presence));
+    return;
+  }
+  set_client_options(client.get(), kind);
+  negotiate({.socket = std::move(client),
+             .negotiated = {},
+             .unconsumed = {},
+             .newly_accepted = true,
+             .from_other_process = false,
+             .presence = std::move(presence)});
+}
+
+Detached Branch::receive_handover(UniqueFd connection, Presence presence) {
+  const File file = reactor_.adopt(std::move(connection));
+  Timer deadline(reactor_, [&file] { ::shutdown(file.fd(), SHUT_RDWR); });
+  deadline.start(handover_timeout);
+  co_await reactor_.poll(file, POLLIN);
+  Result<ConnectionTransfer> received = receive_transfer(file.fd());
+  // One that cannot be received is closed by its sender's giving up on it, which a client sees as a disconnect.
+  if (!received.ok()) co_return;
+  received.value().presence = std::move(presence);
+  negotiate(std::move(received.value()));
+}
+
+void Branch::move_to(Reactor& reactor, ConnectionTransfer connection) {
+  // A std::function must be copyable, a descriptor is not.
+  auto carried = std::make_shared<ConnectionTransfer>(std::move(connection));
+  Branch& target = core_.branch_of(reactor);
+  reactor.post([&target, carried] { target.negotiate(std::move(*carried)); });
+}
+
+// ---- Sessions -------------------------------------------------------------------------------------------------------
+
+void Branch::session_started() {
+  if (session_count_++ == 0) stall_timer_.start(stall_check_interval);
+}
+
+void Branch::session_ended() {
+  if (--session_count_ == 0) stall_timer_.stop();
+}
+
+template <typename Visit>
+void Branch::for_each_session(Visit visit) {
+  for (const auto& exported : core_.exports().list())
+    if (exported->reactor() == &reactor_) exported->sessions().for_each(visit);
+}
+
+void Branch::check_sessions() {
+  for_each_session([](Session* session) { session->check_progress(); });
+  if (session_count_ > 0) stall_timer_.start(stall_check_interval);
+}
+
+// ---- Ends -----------------------------------------------------------------------------------------------------------
+
+Detached Branch::remove(std::shared_ptr<Export> removed, bool force, Completed done, Presence presence) {
+  const bool here = removed->reactor() == &reactor_;
+  if (here && !force && removed->users().count() > 0) {
+    done(Error{"VOLUME_IN_USE", "export " + removed->name() + " has connected clients"});
+    co_return;
+  }
+  if (!core_.exports().remove(*removed)) {
+    done(Error{"EXPORT_MISSING", "there is no export " + removed->name()});
+    co_return;
+  }
+  if (here) {
+    removed->set_removed();
+    removed->sessions().for_each([](Session* session) { session->drain(); });
+    Timer limit(reactor_, [&removed] { removed->sessions().for_each([](Session* session) { session->terminate(); }); });
+    limit.start(close_timeout);
+    co_await removed->users().wait_idle();
+  }
+  done(Unit{});
+}
+
+Detached Branch::cancel_accept(Listener* listener) { co_await reactor_.cancel(listener->socket); }
+
+void Branch::close() {
+  closing_ = true;
+  listeners_.for_each([this](Listener* listener) { cancel_accept(listener); });
+  negotiations_.for_each([](Negotiation* negotiation) { negotiation->close(); });
+  for_each_session([](Session* session) { session->drain(); });
+  close_timer_.start(close_timeout);
+}
+
+void Branch::finish() {
+  close_timer_.stop();
+  stall_timer_.stop();
+}
+
+}  // namespace cairn::nbd

@@ -1,0 +1,77 @@
+#pragma once
+
+#include <functional>
+#include <list>
+#include <memory>
+
+#include "aio/reactor.h"
+#include "base/intrusive_list.h"
+#include "nbd/connection_transfer.h"
+#include "nbd/export.h"
+#include "nbd/listen.h"
+#include "nbd/negotiation.h"
+#include "nbd/options/option.h"
+#include "nbd/receive_buffer.h"
+#include "nbd/request.h"
+
+namespace cairn::nbd {
+
+class ServerCore;
+
+/// A server's part on one reactor: the listeners, handshakes and sessions there, and what they share. Lives on that
+/// reactor's thread but for its construction and destruction.
+class Branch {
+ public:
+  Branch(ServerCore& core, Reactor& reactor);
+  ~Branch();
+
+  Reactor& reactor() { return reactor_; }
+  bool closing() const { return closing_; }
+  HandshakeSite handshake_site(bool may_leave_process) const;
+  ReceiveBufferShelf& receive_buffers() { return receive_buffers_; }
+  RequestPool& requests() { return requests_; }
+  IntrusiveList<Negotiation>& negotiations() { return negotiations_; }
+
+  void listen(ListeningSocket socket, Presence presence);
+  void negotiate(ConnectionTransfer connection) { Negotiation::start(*this, std::move(connection)); }
+  /// To the branch of another reactor of this server.
+  void move_to(Reactor& reactor, ConnectionTransfer connection);
+  /// Of an export of this reactor, or (on the first one) of a remote one.
+  Detached remove(std::shared_ptr<Export> removed, bool force, Completed done, Presence presence);
+  /// No new connections; those there are end when what is in flight has ended, at the latest when the time is up.
+  void close();
+  /// After everything has ended: what still runs on this reactor is taken back.
+  void finish();
+
+  void session_started();
+  void session_ended();
+
+ private:
+  struct Listener : ListLink {
+    File socket;
+    ListenerKind kind = ListenerKind::tcp;
+    SocketFile file;
+    Presence presence;
+  };
+
+  Detached accept_from(Listener* listener);
+  void accepted(UniqueFd client, ListenerKind kind);
+  Detached receive_handover(UniqueFd connection, Presence presence);
+  Detached cancel_accept(Listener* listener);
+  template <typename Visit>
+  void for_each_session(Visit visit);
+  void check_sessions();
+
+  ServerCore& core_;
+  Reactor& reactor_;
+  bool closing_ = false;
+  ReceiveBufferShelf receive_buffers_;
+  RequestPool requests_;
+  IntrusiveList<Negotiation> negotiations_;
+  IntrusiveList<Listener> listeners_;
+  size_t session_count_ = 0;
+  Timer stall_timer_;
+  Timer close_timer_;
+};
+
+}  // namespace cairn::nbd

@@ -1,0 +1,90 @@
+// Every limit of the NBD server, and how they relate. docs/protocols/nbd.md repeats them for people.
+#pragma once
+
+#include <chrono>
+
+#include "base/limits.h"
+#include "nbd/wire.h"
+
+namespace cairn::nbd {
+
+// ---- Handshake ----
+
+/// The protocol's own limit on strings.
+inline constexpr size_t name_length_max = 4096;
+/// An option that is longer is skipped and answered NBD_REP_ERR_TOO_BIG; beyond the second limit the connection is
+/// closed.
+inline constexpr uint32_t option_length_max = 32 * kibibyte;
+inline constexpr uint32_t option_skipped_max = 1 * mebibyte;
+inline constexpr uint32_t options_per_connection_max = 1024;
+inline constexpr size_t handshake_receive_size = 4 * kibibyte;
+/// What a handshake has received and not consumed never exceeds this.
+inline constexpr size_t handshake_buffer_max = sizeof(wire::OptionHeader) + option_length_max + handshake_receive_size;
+/// From accept to the start of transmission.
+inline constexpr std::chrono::seconds handshake_timeout{30};
+
+// ---- Connections ----
+
+inline constexpr size_t connections_max = 4096;
+inline constexpr size_t connections_per_export_max = 256;
+inline constexpr int listen_backlog = 1024;
+/// After accept failed for want of descriptors or memory.
+inline constexpr std::chrono::milliseconds accept_pause{100};
+/// How long connections may take to finish what is in flight when their server or their export goes.
+inline constexpr std::chrono::seconds close_timeout{5};
+/// A hand-over that meets a full queue is tried again this often, and so far apart.
+inline constexpr unsigned handover_attempts_max = 50;
+inline constexpr std::chrono::milliseconds handover_pause{10};
+/// Fits a socket's default buffer.
+inline constexpr size_t handover_message_max = 64 * kibibyte;
+/// How long the other process may take to send what it connected for.
+inline constexpr std::chrono::seconds handover_timeout{5};
+
+// ---- Transmission ----
+
+/// Payload of one request. Smaller where the reactor's buffer pool is.
+inline constexpr uint32_t request_length_max = 32 * mebibyte;
+/// A longer payload than this is not read to its end to answer it, but ends the connection.
+inline constexpr uint32_t skipped_payload_max = 64 * mebibyte;
+inline constexpr size_t requests_in_flight_max = 256;
+/// Request objects that a reactor keeps for reuse.
+inline constexpr size_t requests_kept_max = 4096;
+/// Payload held by the requests of one connection; one larger request runs alone. At most this share of the pool.
+inline constexpr size_t bytes_in_flight_max = 16 * mebibyte;
+inline constexpr size_t pool_share_divisor = 4;
+inline constexpr size_t block_status_extents_max = 511;
+
+/// A connection receives into the small buffer that it owns, and under load into a large one that it borrows.
+inline constexpr size_t receive_small_size = 8 * kibibyte;
+inline constexpr size_t receive_large_size = 128 * kibibyte;
+inline constexpr size_t receive_large_kept_max = 64;
+/// What is missing of a payload is received straight into its aligned buffer when it is more than this part of the
+/// connection's buffer; less comes with the requests that follow it, for one receive and a copy.
+inline constexpr size_t direct_receive_divisor = 8;
+/// After a payload of this size only a header is received, because what follows it is probably as large.
+inline constexpr size_t large_payload_min = 64 * kibibyte;
+
+/// One gathering send.
+inline constexpr size_t send_pieces_max = 128;
+inline constexpr size_t send_bytes_max = 1 * mebibyte;
+/// A client that takes no reply for so long is disconnected: it holds buffers that others wait for.
+inline constexpr std::chrono::seconds stall_check_interval{10};
+inline constexpr unsigned stalled_checks_max = 3;
+
+/// Buffers of what a client still sent that are thrown away before its connection is closed.
+inline constexpr int goodbye_receives_max = 256;
+
+inline constexpr int unix_socket_buffer = 1 * mebibyte;
+
+static_assert(request_length_max <= io_buffer_max);
+static_assert(skipped_payload_max >= request_length_max);  // the protocol: 32 MiB is never a denial of service
+static_assert(option_skipped_max > option_length_max);
+static_assert(option_length_max >= 2 * name_length_max + 64);
+static_assert(sizeof(uint32_t) + block_status_extents_max * sizeof(wire::BlockDescriptor) <= io_buffer_min);
+// What a connection has received when its handshake ends fits the buffer that it goes on with.
+static_assert(handshake_buffer_max <= receive_large_size);
+// One message carries it to another process.
+static_assert(sizeof(wire::HandoverHeader) + 2 * name_length_max + handshake_buffer_max <= handover_message_max);
+static_assert(send_pieces_max >= 2);
+
+}  // namespace cairn::nbd

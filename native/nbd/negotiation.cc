@@ -1,0 +1,133 @@
+#include "nbd/negotiation.h"
+
+#include <sys/socket.h>
+
+#include "nbd/branch.h"
+#include "nbd/handover_socket.h"
+#include "nbd/limits.h"
+#include "nbd/session.h"
+
+namespace cairn::nbd {
+
+using Next = OptionOutcome::Next;
+
+void Negotiation::start(Branch& branch, ConnectionTransfer connection) {
+  auto* negotiation = new Negotiation(branch, std::move(connection));
+  negotiation->run();
+}
+
+Negotiation::Negotiation(Branch& branch, ConnectionTransfer connection)
+    : branch_(branch),
+      reactor_(branch.reactor()),
+      presence_(std::move(connection.presence)),
+      socket_(reactor_.adopt(std::move(connection.socket))),
+      handshake_(connection.newly_accepted ? Handshake() : Handshake(std::move(connection.negotiated))),
+      deadline_(reactor_, [this] { ::shutdown(socket_.fd(), SHUT_RDWR); }),
+      newly_accepted_(connection.newly_accepted),
+      from_other_process_(connection.from_other_process),
+      input_(std::move(connection.unconsumed)) {
+  branch_.negotiations().push_back(this);
+  deadline_.start(handshake_timeout);
+}
+
+Negotiation::~Negotiation() { unlink(); }
+
+void Negotiation::close() { ::shutdown(socket_.fd(), SHUT_RD); }
+
+Detached Negotiation::run() {
+  if (newly_accepted_) Handshake::greet(output_);
+  if (branch_.closing()) close();
+  for (;;) {
+    OptionOutcome outcome = co_await haggle();
+    if (outcome.next == Next::transmit) co_await transmit(std::move(outcome.chosen));
+    if (outcome.next != Next::transfer) break;
+    if (outcome.chosen->reactor() != nullptr) {
+      move_to_reactor(*outcome.chosen);
+      break;
+    }
+    if (co_await move_to_process(*outcome.chosen)) break;
+    const Handshake::Step step = handshake_.decline_transfer(unconsumed(), output_);
+    consumed_ += step.consumed;
+    if (step.outcome.next == Next::close) break;
+  }
+  delete this;
+}
+
+Task<OptionOutcome> Negotiation::haggle() {
+  for (;;) {
+    const HandshakeSite site = branch_.handshake_site(!from_other_process_);
+    Handshake::Step step = handshake_.advance(site, unconsumed(), output_);
+    consumed_ += step.consumed;
+    if (step.outcome.next == Next::transmit) co_return std::move(step.outcome);
+    if (step.outcome.next == Next::haggle && !step.incomplete) continue;
+    if (!co_await send_output()) co_return OptionOutcome{Next::close, nullptr};
+    if (step.outcome.next != Next::haggle) co_return std::move(step.outcome);
+    if (!co_await receive_more()) co_return OptionOutcome{Next::close, nullptr};
+  }
+}
+
+Task<bool> Negotiation::receive_more() {
+  input_.erase(input_.begin(), input_.begin() + static_cast<ptrdiff_t>(consumed_));
+  consumed_ = 0;
+  const size_t kept = input_.size();
+  CAIRN_ASSERT(kept + handshake_receive_size <= handshake_buffer_max);
+  input_.resize(kept + handshake_receive_size);
+  const int received = co_await reactor_.receive(socket_, std::span(input_).subspan(kept));
+  input_.resize(kept + (received > 0 ? static_cast<size_t>(received) : 0));
+  co_return received > 0;
+}
+
+Task<bool> Negotiation::send_output() {
+  if (output_.empty()) co_return true;
+  iovec piece{output_.data(), output_.size()};
+  msghdr message{};
+  message.msg_iov = &piece;
+  message.msg_iovlen = 1;
+  const int sent = co_await reactor_.send(socket_, &message);
+  const bool all = sent >= 0 && static_cast<size_t>(sent) == output_.size();
+  output_.clear();
+  co_return all;
+}
+
+Task<> Negotiation::transmit(std::shared_ptr<Export> chosen) {
+  // Held from the moment of the answer, so that the device stays while the answer is on its way.
+  ExportUse use(std::move(chosen));
+  if (!co_await send_output()) co_return;
+  deadline_.stop();
+  Session::start(branch_, {.socket = std::move(socket_),
+                           .negotiated = handshake_.negotiated(),
+                           .use = std::move(use),
+                           .presence = std::move(presence_),
+                           .received = unconsumed()});
+}
+
+Negotiated Negotiation::negotiated_for(const Export& chosen) const {
+  Negotiated negotiated = handshake_.negotiated();
+  negotiated.default_export = chosen.name();
+  return negotiated;
+}
+
+void Negotiation::move_to_reactor(const Export& chosen) {
+  deadline_.stop();
+  const auto rest = unconsumed();
+  branch_.move_to(*chosen.reactor(), {.socket = socket_.release(),
+                                      .negotiated = negotiated_for(chosen),
+                                      .unconsumed = {rest.begin(), rest.end()},
+                                      .newly_accepted = false,
+                                      .from_other_process = from_other_process_,
+                                      .presence = std::move(presence_)});
+}
+
+Task<bool> Negotiation::move_to_process(const Export& chosen) {
+  const std::string path = chosen.handover_path();
+  const std::vector<std::byte> message = encode_transfer(negotiated_for(chosen), unconsumed());
+  for (unsigned attempt = 0; attempt < handover_attempts_max; ++attempt) {
+    const Status status = send_transfer(path, socket_.fd(), message);
+    if (status.ok()) co_return true;
+    if (status.error() != EAGAIN) co_return false;
+    co_await reactor_.sleep(handover_pause);
+  }
+  co_return false;
+}
+
+}  // namespace cairn::nbd

@@ -1,0 +1,84 @@
+// One option, one handler, one table: how the handshake answers what a client asks for.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "nbd/export.h"
+#include "nbd/negotiated.h"
+#include "nbd/option_reply.h"
+#include "nbd/wire.h"
+
+namespace cairn::nbd {
+
+/// Where a handshake takes place, and with what it answers.
+struct HandshakeSite {
+  const ExportTable& exports;
+  /// Its volumes are entered here; a connection for another's moves.
+  const Reactor* reactor = nullptr;
+  /// False when the connection comes from another process already: it does not go on to a third.
+  bool may_leave_process = true;
+  /// The server is closing: options are answered NBD_REP_ERR_SHUTDOWN.
+  bool closing = false;
+};
+
+/// What an option leads to.
+struct OptionOutcome {
+  enum class Next : uint8_t {
+    haggle,    // more options
+    close,     // after what has been written is sent
+    transmit,  // to the transmission phase with `chosen`, whose answer has been written
+    transfer,  // the option is answered where `chosen` is served; nothing has been written
+  };
+  Next next = Next::haggle;
+  std::shared_ptr<Export> chosen;
+};
+
+struct OptionRequest {
+  const HandshakeSite& site;
+  Negotiated& negotiated;
+  OptionReply& reply;
+  std::span<const std::byte> data;
+};
+
+using OptionHandler = OptionOutcome (*)(OptionRequest& request);
+
+OptionOutcome answer_export_name(OptionRequest& request);
+OptionOutcome answer_abort(OptionRequest& request);
+OptionOutcome answer_list(OptionRequest& request);
+OptionOutcome answer_starttls(OptionRequest& request);
+OptionOutcome answer_info(OptionRequest& request);
+OptionOutcome answer_go(OptionRequest& request);
+OptionOutcome answer_structured_reply(OptionRequest& request);
+OptionOutcome answer_list_meta_context(OptionRequest& request);
+OptionOutcome answer_set_meta_context(OptionRequest& request);
+
+/// Null for an option that this server does not know.
+OptionHandler find_option_handler(uint32_t option);
+
+/// Null when the site has no such export. The empty name is the default export's.
+std::shared_ptr<Export> find_export(const OptionRequest& request, const std::string& name);
+
+enum class Whereabouts : uint8_t { here, elsewhere, unreachable };
+/// Whether the export is served at the site, where the connection can go, or neither.
+Whereabouts locate(const HandshakeSite& site, const Export& exported);
+
+/// Reads an option's data from its start. Each call yields nothing when the data ends before.
+class OptionData {
+ public:
+  explicit OptionData(std::span<const std::byte> data) : rest_(data) {}
+  std::optional<uint16_t> take_u16();
+  std::optional<uint32_t> take_u32();
+  /// A string after its 32-bit length.
+  std::optional<std::string> take_string();
+  bool at_end() const { return rest_.empty(); }
+
+ private:
+  template <typename Field>
+  std::optional<Field> take();
+  std::span<const std::byte> rest_;
+};
+
+}  // namespace cairn::nbd

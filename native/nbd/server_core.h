@@ -1,0 +1,48 @@
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <vector>
+
+#include "nbd/branch.h"
+#include "nbd/export.h"
+#include "nbd/presence.h"
+#include "nbd/server.h"
+
+namespace cairn::nbd {
+
+/// What a server's branches have in common, and how it ends.
+class ServerCore : public std::enable_shared_from_this<ServerCore> {
+ public:
+  explicit ServerCore(std::vector<Reactor*> reactors);
+  ~ServerCore();
+
+  ExportTable& exports() { return exports_; }
+  const ExportTable& exports() const { return exports_; }
+  Branch& first() { return *branches_.front(); }
+  Branch& branch_of(const Reactor& reactor);
+  bool owns(const Reactor* reactor) const;
+  /// Handshakes and sessions of all reactors.
+  size_t connections() const { return connections_; }
+
+  bool closed() const { return closed_; }
+  /// On the control thread, once.
+  void close(Completed done);
+
+ private:
+  friend class Presence;
+  void enter(Presence::Kind kind);
+  void leave(Presence::Kind kind);
+  void all_left();
+
+  ExportTable exports_;
+  std::vector<std::unique_ptr<Branch>> branches_;
+  std::atomic<size_t> connections_ = 0;
+  bool closed_ = false;
+  std::shared_ptr<ServerCore> self_;  // while somebody is present
+  Completed closed_done_;
+  std::atomic<size_t> present_ = 1;  // the server itself, until it is closed
+  std::atomic<size_t> unfinished_ = 0;
+};
+
+}  // namespace cairn::nbd
