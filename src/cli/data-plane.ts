@@ -1,0 +1,34 @@
+/** `cairn data-plane ID`: internal, started by `cairn serve`. */
+import { InvalidArgumentError, Option, type Command } from 'commander';
+import type { LogLevel } from '../engine/process-log.js';
+import { packageVersion } from './package-version.js';
+
+interface DataPlaneFlags {
+  runDirectory: string;
+  reactors: number;
+  bufferMib: number;
+  logLevel: LogLevel;
+}
+
+const mebibyte = 1024 * 1024;
+
+export function configure(command: Command): void {
+  command
+    .argument('<id>', 'node, front or volume-NAME')
+    .requiredOption('--run-directory <path>', 'where the control socket goes')
+    .option('--reactors <number>', 'I/O threads', positiveInteger, 1)
+    .option('--buffer-mib <number>', 'I/O buffers of each reactor, in MiB', positiveInteger, 64)
+    .addOption(new Option('--log-level <level>').choices(['debug', 'info', 'warn', 'error']).default('info'))
+    .addHelpText('after', '\nExample:\n  cairn data-plane node --run-directory /run/cairn')
+    .action(async (id: string, { runDirectory, reactors, bufferMib, logLevel }: DataPlaneFlags) => {
+      const { runDataPlaneProcess } = await import('../engine/data-plane-process.js');
+      const bufferBytes = bufferMib * mebibyte;
+      await runDataPlaneProcess({ id, runDirectory, reactors, bufferBytes, logLevel, version: packageVersion() });
+    });
+}
+
+function positiveInteger(text: string): number {
+  const number = Number(text);
+  if (Number.isSafeInteger(number) && number > 0) return number;
+  throw new InvalidArgumentError('It must be a whole number above 0.');
+}
