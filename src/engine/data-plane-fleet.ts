@@ -67,8 +67,10 @@ export class DataPlaneFleet {
     return this.processes.get(id)?.running;
   }
 
+  /** Those that are up, by id. */
   running(): RunningProcess[] {
-    return [...this.processes.values()].map(({ running }) => running).filter((running) => running !== undefined);
+    const ids = [...this.processes.keys()].toSorted();
+    return ids.map((id) => this.find(id)).filter((running) => running !== undefined);
   }
 
   async release(): Promise<void> {

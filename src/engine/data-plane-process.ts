@@ -119,7 +119,7 @@ class DataPlaneProcess {
   private logFailure(method: string, error: CairnError): void {
     const isDefect = error.code === 'internal';
     const stack = isDefect ? stackOf(error.cause) : {};
-    this.log(isDefect ? 'error' : 'warn', `${method} failed`, { code: error.code, detail: error.detail, ...stack });
+    this.log(isDefect ? 'error' : 'info', `${method} failed`, { code: error.code, detail: error.detail, ...stack });
   }
 }
 

@@ -132,7 +132,6 @@ export class SupervisedProcess {
       const signal = await signalOf(life);
       this.life = undefined;
       life.connection.close();
-      this.log('error', 'data-plane process died', { process: this.id, pid: life.pid, signal });
       if (!this.hooks.died(life, signal)) return;
       life = await this.restart(backoff, performance.now() - startedAt);
     }
@@ -193,9 +192,8 @@ export class SupervisedProcess {
     await this.hooks.prepare(life);
     this.life = life;
     this.events.emit('up');
-    const how = life.launched ? 'started' : 'found running';
-    this.log('info', `data-plane process ${how}`, { process: this.id, pid: life.pid, restarted });
     if (life.launched || restarted) this.hooks.started(life, restarted);
+    else this.log('info', 'data-plane process found running', { process: this.id, pid: life.pid });
   }
 
   /** Resolves when the process has died or supervision has stopped. A stream that breaks while it lives is opened again. */

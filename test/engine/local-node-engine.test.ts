@@ -106,5 +106,5 @@ function holders(engine: LocalNodeEngine): string[] {
 }
 
 function pids(engine: LocalNodeEngine): number[] {
-  return engine.processes().map(({ pid }) => pid).filter(isAlive).toSorted(); // prettier-ignore
+  return engine.processes().map(({ pid }) => pid).filter(isAlive).toSorted((a, b) => a - b); // prettier-ignore
 }
