@@ -1,0 +1,77 @@
+import { describe, expect, it } from 'vitest';
+import { EventQuery, NewVolume } from '../../src/api/schemas.js';
+import { Validator } from '../../src/api/validation.js';
+
+const body = new Validator(NewVolume);
+
+function fieldsOf(value: unknown): string[] {
+  return body.errorsIn(value, 'body').map(({ field }) => field);
+}
+
+describe('a valid body', () => {
+  it.each([
+    { name: 'a', size: 4096 },
+    { name: 'a', size: '10GiB', blockSize: 512, cacheMode: 'writeback' },
+    { name: `a${'.'.repeat(62)}`, size: '1' },
+  ])('is given back as it is: %j', (value) => {
+    expect(body.check(value, 'body')).toBe(value);
+  });
+});
+
+describe('an invalid body', () => {
+  it.each([
+    [{}, ['name', 'size']],
+    [{ name: 'a' }, ['size']],
+    [{ name: '', size: 1 }, ['name']],
+    [{ name: 'A', size: 1 }, ['name']],
+    [{ name: '-a', size: 1 }, ['name']],
+    [{ name: 'a/b', size: 1 }, ['name']],
+    [{ name: 'a'.repeat(64), size: 1 }, ['name']],
+    [{ name: 1, size: 1 }, ['name']],
+    [{ name: 'a', size: true }, ['size']],
+    [{ name: 'a', size: null }, ['size']],
+    [{ name: 'a', size: 'big' }, ['size']],
+    [{ name: 'a', size: 1, blockSize: 1024 }, ['blockSize']],
+    [{ name: 'a', size: 1, blockSize: '512' }, ['blockSize']],
+    [{ name: 'a', size: 1, cacheMode: 'fast' }, ['cacheMode']],
+    [{ name: 'a', size: 1, colour: 'red', shape: 'round' }, ['colour', 'shape']],
+    [{ nme: 'a', size: {} }, ['name', 'nme', 'size']],
+    [[], ['body']],
+    [null, ['body']],
+    ['text', ['body']],
+  ])('names each wrong field once: %j', (value, fields) => {
+    expect(fieldsOf(value).sort()).toEqual(fields.sort());
+  });
+
+  it('says how to put it right', () => {
+    const details = Object.fromEntries(
+      body
+        .errorsIn({ name: 'A', sise: 1, size: 1, cacheMode: 'x' }, 'body')
+        .map(({ field, detail }) => [field, detail]),
+    );
+    expect(details).toEqual({
+      name: expect.stringContaining('lower-case letters') as string,
+      sise: 'is unknown: name, size, blockSize, cacheMode are known',
+      cacheMode: 'must be one of "none", "writeback", "writethrough"',
+    });
+  });
+
+  it('is refused with all of it in one error', () => {
+    expect(() => body.check({ size: 1 }, 'body')).toThrow(
+      expect.objectContaining({ code: 'invalid-request', errors: [{ field: 'name', detail: 'is missing' }] }),
+    );
+  });
+});
+
+describe('text from a URL', () => {
+  const query = new Validator(EventQuery);
+
+  it('becomes what the schema asks for', () => {
+    expect(query.checkText({ follow: 'true', volume: '1' }, 'query')).toEqual({ follow: true, volume: '1' });
+    expect(query.checkText({}, 'query')).toEqual({});
+  });
+
+  it.each([{ follow: 'perhaps' }, { fallow: 'true' }])('is refused when it cannot: %j', (value) => {
+    expect(() => query.checkText(value, 'query')).toThrow(expect.objectContaining({ code: 'invalid-request' }));
+  });
+});

@@ -1,0 +1,100 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { decide, type Action, type Situation } from '../../src/control/decisions.js';
+
+const frontend = fc.constantFrom('nbd' as const, 'none' as const);
+const situations: fc.Arbitrary<Situation> = fc.record({
+  wanted: fc.option(
+    fc.record({
+      state: fc.constantFrom('creating' as const, 'ready' as const, 'deleting' as const),
+      frontend: fc.option(frontend),
+    }),
+  ),
+  unsettledSnapshots: fc.nat({ max: 3 }),
+  running: fc.option(fc.record({ frontend })),
+  isKnown: fc.boolean(),
+});
+
+/** What an action that succeeds makes of a situation. */
+function after(situation: Situation, action: Action): Situation {
+  const { wanted } = situation;
+  switch (action.kind) {
+    case 'attach':
+      return { ...situation, running: { frontend: action.frontend }, isKnown: true };
+    case 'detach':
+      return { ...situation, running: null, isKnown: false };
+    case 'finish-create':
+      return { ...situation, wanted: wanted && { ...wanted, state: 'ready' } };
+    case 'finish-delete':
+      return { wanted: null, unsettledSnapshots: 0, running: null, isKnown: false };
+    case 'settle-snapshots':
+      return { ...situation, unsettledSnapshots: 0 };
+  }
+}
+
+function afterAll(situation: Situation): Situation {
+  return decide(situation).reduce(after, situation);
+}
+
+describe('what is decided', () => {
+  it('leaves nothing to do after at most two rounds', () => {
+    fc.assert(
+      fc.property(situations, (situation) => {
+        expect(decide(afterAll(afterAll(situation)))).toEqual([]);
+      }),
+    );
+  });
+
+  it('ends with what is wanted', () => {
+    fc.assert(
+      fc.property(situations, (situation) => {
+        const { wanted, running } = afterAll(afterAll(situation));
+        const isGone = situation.wanted === null || situation.wanted.state === 'deleting';
+        expect(wanted === null).toBe(isGone);
+        expect(running?.frontend ?? null).toBe(isGone ? null : (situation.wanted?.frontend ?? null));
+      }),
+    );
+  });
+
+  it('never interrupts a volume that is served as wanted', () => {
+    fc.assert(
+      fc.property(situations, (situation) => {
+        const { wanted, running } = situation;
+        fc.pre(wanted?.state === 'ready' && running !== null && wanted.frontend === running.frontend);
+        expect(decide(situation).map(({ kind }) => kind)).not.toContain('detach');
+      }),
+    );
+  });
+
+  it('never serves what is being created or deleted, and deletes only what is to be deleted', () => {
+    fc.assert(
+      fc.property(situations, (situation) => {
+        const kinds = decide(situation).map(({ kind }) => kind);
+        if (situation.wanted?.state !== 'ready') expect(kinds).not.toContain('attach');
+        expect(kinds.includes('finish-delete')).toBe(situation.wanted?.state === 'deleting');
+        expect(kinds.includes('finish-create')).toBe(situation.wanted?.state === 'creating');
+      }),
+    );
+  });
+});
+
+describe('one volume', () => {
+  const ready = { wanted: { state: 'ready' as const, frontend: 'nbd' as const }, unsettledSnapshots: 0, isKnown: true };
+
+  it('is attached before its snapshots are settled', () => {
+    expect(decide({ ...ready, unsettledSnapshots: 1, running: null })).toEqual([
+      { kind: 'attach', frontend: 'nbd' },
+      { kind: 'settle-snapshots' },
+    ]);
+  });
+
+  it('is taken over by a service that does not know it yet', () => {
+    expect(decide({ ...ready, running: { frontend: 'nbd' }, isKnown: false })).toEqual([
+      { kind: 'attach', frontend: 'nbd' },
+    ]);
+  });
+
+  it('is detached when nobody knows of it', () => {
+    expect(decide({ ...ready, wanted: null, running: { frontend: 'nbd' } })).toEqual([{ kind: 'detach' }]);
+  });
+});
