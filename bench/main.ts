@@ -82,12 +82,16 @@ async function emptyReport(
   missing: string[],
 ): Promise<Report> {
   const versions = await Promise.all(present.map(async (contestant) => [contestant.name, await contestant.version()]));
-  const { rounds, seconds, sizeBytes, transport } = options;
+  const { rounds, seconds, sizeBytes, transport, only, contestants } = options;
+  const chosen = {
+    ...(only.length > 0 && { only: only.join(',') }),
+    ...(contestants.length > 0 && { contestants: contestants.join(',') }),
+  };
   return {
     date: new Date().toISOString(),
     machine: await describeMachine(options.directory),
     versions: Object.fromEntries(versions) as Record<string, string>,
-    options: { rounds, seconds, size: sizeBytes / 2 ** 30, transport },
+    options: { rounds, seconds, size: sizeBytes / 2 ** 30, transport, ...chosen },
     disturbances: disturbed,
     missing,
     results: [],

@@ -109,7 +109,7 @@ function markdownOf(report: Report): string {
     `# Benchmark of ${report.date}`,
     '',
     `- Machine: ${machine.cpus} × ${machine.cpu}, ${machine.memoryGib} GiB, Linux ${machine.kernel}, ${machine.fileSystem}`,
-    `- Versions: ${Object.values(report.versions).join('; ')}; Node ${machine.node}`,
+    `- Versions: ${[...new Set(Object.values(report.versions))].join('; ')}; Node ${machine.node}`,
     `- Command: \`npm run bench -- ${options.join(' ')}\``,
     ...report.disturbances.map((what) => `- **Not a quiet machine: ${what}.** The figures mean little.`),
     ...report.missing.map((what) => `- Left out: ${what}.`),

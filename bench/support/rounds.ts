@@ -62,10 +62,11 @@ async function measureOnce(plan: Plan, asked: Case, entry: Measured): Promise<Sa
   }
 }
 
-/** Nothing left to write back, nothing of the volume in the page cache: no run profits or suffers from the one before. */
+/** Nothing of the volume left to write back, nothing of it in the page cache: no run profits or suffers from the one before. */
 async function settle(target: Target): Promise<void> {
-  await run('sync', []);
-  for (const file of target.files()) {
+  const files = target.files();
+  if (files.length > 0) await run('sync', files);
+  for (const file of files) {
     await run('dd', [`if=${file}`, 'of=/dev/null', 'iflag=nocache', 'count=0', 'status=none']);
   }
 }
