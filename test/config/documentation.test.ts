@@ -1,0 +1,12 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { settings } from '../../src/config/schema.js';
+
+const page = readFileSync(new URL('../../docs/configuration.md', import.meta.url), 'utf8').replaceAll(/ +/g, ' ');
+
+describe('docs/configuration.md', () => {
+  it.each(settings)('has a row for $key as it is', ({ key, variable, flag, default: value }) => {
+    const shown = Array.isArray(value) ? '`pool` in the data directory' : `\`${value}\``;
+    expect(page).toContain(`| \`${key}\` | \`${variable}\` | \`${flag}\` | ${shown} |`);
+  });
+});
