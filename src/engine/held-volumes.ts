@@ -53,7 +53,7 @@ export class HeldVolumes {
     }
   }
 
-  /** Opens the volume in the process, and ends nothing if that fails. */
+  /** Opens the volume in the process, or finds it open there. */
   async open(spec: VolumeSpec, process: string, purpose: Purpose): Promise<HeldVolume> {
     const { calls } = await this.fleet.ensure(process);
     const volume = await openIn(calls, spec);
