@@ -3,6 +3,9 @@ import { createConnection, type Socket } from 'node:net';
 
 export type NbdAddress = { host: string; port: number } | { path: string };
 
+/** A server that says nothing for so long is stuck: the test should say so before it times out. */
+const silenceMsMax = 15_000;
+
 /** The server closed the connection, or it broke. */
 export class ConnectionLost extends Error {}
 
@@ -23,6 +26,7 @@ export class NbdStream {
       });
     });
     socket.on('error', (error) => this.fail(error.message));
+    socket.setTimeout(silenceMsMax, () => socket.destroy(new Error(`silence for ${silenceMsMax} ms`)));
     socket.setNoDelay(true);
   }
 
