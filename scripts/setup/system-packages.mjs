@@ -15,6 +15,7 @@ export const packages = {
     { name: 'pkg-config', provides: 'pkg-config' },
     { name: 'liburing-dev', provides: '/usr/include/liburing.h' },
     { name: 'libisal-dev', provides: '/usr/include/isa-l.h' },
+    { name: 'nlohmann-json3-dev', provides: '/usr/include/nlohmann/json.hpp' },
   ],
   nativeTests: [
     { name: 'cmake', provides: 'cmake' },
