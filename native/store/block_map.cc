@@ -1,0 +1,135 @@
+#include "store/block_map.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/crc32c.h"
+#include "store/replica_files.h"
+
+namespace cairn::store {
+namespace {
+
+constexpr size_t read_batch = 2048;  // sectors: 1 MiB
+
+Error damaged(const std::string& path, uint32_t number) {
+  return {"REPLICA_CORRUPT", path + " is damaged in sector " + std::to_string(number) +
+                                 ": restore this replica from a backup or a peer"};
+}
+
+uint32_t sector_checksum(const MapSector& sector) { return crc32c(&sector, offsetof(MapSector, checksum)); }
+uint32_t header_checksum(const MapHeader& header) { return crc32c(&header, offsetof(MapHeader, checksum)); }
+
+bool all_zero(const MapSector& sector) {
+  static const MapSector zero;
+  return std::memcmp(&sector, &zero, sizeof zero) == 0;
+}
+
+Result<Unit> check_sectors(const std::string& path, uint32_t first, std::span<const MapSector> sectors) {
+  for (size_t i = 0; i < sectors.size(); ++i)
+    if (!valid(sectors[i], first + static_cast<uint32_t>(i))) return damaged(path, first + static_cast<uint32_t>(i));
+  return Unit{};
+}
+
+}  // namespace
+
+void set_states(MapSector& sector, uint32_t index, uint32_t count, BlockState state) {
+  CAIRN_ASSERT(index + count <= map_sector_blocks);
+  const auto bits = static_cast<uint8_t>(state);
+  const auto set_one = [&](uint32_t block) {
+    uint8_t& byte = sector.states[block / 4];
+    const unsigned shift = block % 4 * 2;
+    byte = static_cast<uint8_t>((byte & ~(3U << shift)) | static_cast<unsigned>(bits) << shift);
+  };
+  const uint32_t end = index + count;
+  while (index < end && index % 4 != 0) set_one(index++);
+  const uint32_t whole = (end - index) / 4;
+  std::fill_n(sector.states.begin() + index / 4, whole, static_cast<uint8_t>(bits * 0x55));
+  index += whole * 4;
+  while (index < end) set_one(index++);
+}
+
+void seal(MapSector& sector, uint32_t number) {
+  sector.number = number;
+  sector.checksum = sector_checksum(sector);
+}
+
+bool valid(const MapSector& sector, uint32_t number) {
+  if (all_zero(sector)) return true;
+  if (sector.number != number || sector.checksum != sector_checksum(sector)) return false;
+  // State 3 does not exist.
+  return std::none_of(sector.states.begin(), sector.states.end(), [](uint8_t byte) { return (byte & byte >> 1 & 0x55) != 0; });
+}
+
+void for_each_run(const MapSector& sector, uint32_t number, const std::function<void(const StateRun&)>& visit) {
+  const uint64_t base = uint64_t{number} * map_sector_blocks;
+  uint32_t at = 0;
+  while (at < map_sector_blocks) {
+    const BlockState state = state_at(sector, at);
+    const auto uniform = static_cast<uint8_t>(static_cast<uint8_t>(state) * 0x55);
+    uint32_t end = at + 1;
+    while (end < map_sector_blocks) {
+      if (end % 4 == 0 && sector.states[end / 4] == uniform)
+        end += 4;
+      else if (state_at(sector, end) == state)
+        ++end;
+      else
+        break;
+    }
+    if (state != BlockState::absent) visit({base + at, end - at, state});
+    at = end;
+  }
+}
+
+Result<Unit> create_map(int fd, const std::string& path, uint32_t layer, uint64_t block_count, const Uuid& volume_id) {
+  MapHeader header;
+  header.magic = map_magic;
+  header.layer = layer;
+  header.block_count = block_count;
+  header.volume_id = volume_id;
+  header.checksum = header_checksum(header);
+  const uint64_t size = map_sector_offset(map_sector_count(block_count));
+  if (::ftruncate(fd, static_cast<off_t>(size)) != 0) return system_error("size", path, errno);
+  return write_all(fd, path, bytes_of(header), 0);
+}
+
+Result<Unit> check_map_header(int fd, const std::string& path, uint32_t layer, uint64_t block_count) {
+  MapHeader header;
+  Result<Unit> read = read_all(fd, path, bytes_of(header), 0);
+  if (!read.ok()) return read;
+  const bool good = header.magic == map_magic && header.checksum == header_checksum(header) &&
+                    header.version_major == format_major && header.layer == layer && header.block_count == block_count;
+  if (!good) return Error{"REPLICA_CORRUPT", path + " has a damaged header: restore this replica from a backup or a peer"};
+  return Unit{};
+}
+
+Result<Unit> read_sectors(int fd, const std::string& path, uint32_t first, std::span<MapSector> into) {
+  Result<Unit> read = read_all(fd, path, std::as_writable_bytes(into), map_sector_offset(first));
+  return read.ok() ? check_sectors(path, first, into) : read;
+}
+
+Result<Unit> for_each_sector(int fd, const std::string& path, uint64_t block_count,
+                             const std::function<void(uint32_t, const MapSector&)>& visit) {
+  const uint32_t count = map_sector_count(block_count);
+  std::vector<MapSector> batch(std::min<size_t>(read_batch, count));
+  for (uint32_t next = 0; next < count;) {
+    const off_t data = ::lseek(fd, static_cast<off_t>(map_sector_offset(next)), SEEK_DATA);
+    if (data < 0 && errno == ENXIO) break;  // only holes behind
+    if (data < 0) return system_error("seek in", path, errno);
+    next = std::max(next, static_cast<uint32_t>(static_cast<uint64_t>(data) / map_sector_size) - 1);
+    if (next >= count) break;
+    const off_t hole = ::lseek(fd, data, SEEK_HOLE);
+    if (hole < 0) return system_error("seek in", path, errno);
+    const auto data_end = static_cast<uint32_t>((static_cast<uint64_t>(hole) + map_sector_size - 1) / map_sector_size) - 1;
+    for (const uint32_t end = std::min(count, std::max(data_end, next + 1)); next < end;) {
+      const std::span<MapSector> part = std::span(batch).first(std::min<size_t>(batch.size(), end - next));
+      Result<Unit> read = read_sectors(fd, path, next, part);
+      if (!read.ok()) return read;
+      for (const MapSector& sector : part) visit(next++, sector);
+    }
+  }
+  return Unit{};
+}
+
+}  // namespace cairn::store

@@ -1,0 +1,42 @@
+// A layer's map in the file, and as runs.
+#pragma once
+
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "store/format.h"
+
+namespace cairn::store {
+
+struct StateRun {
+  uint64_t first;
+  uint64_t count;
+  BlockState state;
+};
+
+inline BlockState state_at(const MapSector& sector, uint32_t index) {
+  return static_cast<BlockState>(sector.states[index / 4] >> (index % 4 * 2) & 3);
+}
+/// Sets `count` blocks from `index` of the sector; call seal() when done.
+void set_states(MapSector& sector, uint32_t index, uint32_t count, BlockState state);
+void seal(MapSector& sector, uint32_t number);
+/// Checksum, number and states; an all-zero sector is valid.
+bool valid(const MapSector& sector, uint32_t number);
+
+/// Calls `visit` for each run of blocks that are not absent, in order. Runs end at sector boundaries at the latest.
+void for_each_run(const MapSector& sector, uint32_t number, const std::function<void(const StateRun&)>& visit);
+
+/// Makes a map file of a layer in which every block is absent; not yet durable.
+Result<Unit> create_map(int fd, const std::string& path, uint32_t layer, uint64_t block_count, const Uuid& volume_id);
+/// Header against what the metadata says.
+Result<Unit> check_map_header(int fd, const std::string& path, uint32_t layer, uint64_t block_count);
+/// Calls `visit` for every sector that is not a hole in the file. REPLICA_CORRUPT on a damaged one.
+Result<Unit> for_each_sector(int fd, const std::string& path, uint64_t block_count,
+                             const std::function<void(uint32_t number, const MapSector& sector)>& visit);
+/// Sectors `first` to `first + into.size()`; REPLICA_CORRUPT on a damaged one.
+Result<Unit> read_sectors(int fd, const std::string& path, uint32_t first, std::span<MapSector> into);
+
+}  // namespace cairn::store

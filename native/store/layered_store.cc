@@ -1,0 +1,335 @@
+#include "store/layered_store.h"
+
+#include <fcntl.h>
+#include <linux/falloc.h>
+
+#include <algorithm>
+
+#include "base/aligned_memory.h"
+
+namespace cairn::store {
+namespace {
+
+constexpr size_t zero_piece = 256 * kibibyte;
+
+std::span<const std::byte> zero_memory() {
+  alignas(store_block_size) static const std::byte zeros[zero_piece]{};
+  return zeros;
+}
+
+constexpr uint64_t byte_offset(uint64_t block) { return block * store_block_size; }
+
+}  // namespace
+
+/// Counts the pieces of one read; the last one resumes it.
+struct LayeredStore::Join {
+  size_t outstanding = 1;  // the reader itself, until it waits
+  Status status;
+  std::coroutine_handle<> reader;
+
+  void done(Status piece) {
+    if (!piece.ok()) status = piece;
+    if (--outstanding == 0 && reader) reader.resume();
+  }
+  bool await_ready() { return --outstanding == 0; }
+  void await_suspend(std::coroutine_handle<> waiting) { reader = waiting; }
+  Status await_resume() const { return status; }
+};
+
+LayeredStore::OpenLayer::OpenLayer(Reactor& reactor, LayerFiles files, uint16_t layer_slot)
+    : number(files.number), slot(layer_slot), data(reactor.adopt(std::move(files.data))),
+      map(reactor.adopt(std::move(files.map))), readers(reactor.ready()) {}
+
+LayeredStore::LayeredStore(Reactor& reactor, BlockingThread& blocking, OpenedReplica replica, EventHandler on_event)
+    : reactor_(reactor), blocking_(blocking), on_event_(std::move(on_event)), directory_(std::move(replica.directory)),
+      cache_mode_(replica.cache_mode), direct_(replica.direct), alignment_(replica.alignment),
+      metadata_(std::move(replica.metadata)), superblock_(replica.superblock),
+      // In the registered file table the lock lives as long as the ring, so it outlasts the last I/O of a killed process.
+      superblock_file_(reactor.adopt(std::move(replica.superblock_file))),
+      directory_file_(reactor.adopt(std::move(replica.directory_file))), index_(std::move(replica.index)),
+      recovered_(replica.recovered), ring_(reactor, reactor.adopt(std::move(replica.ring_file)), superblock_.ring_session),
+      dirty_(metadata_.block_count()), locks_(reactor.ready()), gate_(reactor.ready()), mutations_(reactor.ready()),
+      structure_(reactor.ready()), sync_progress_(reactor.ready()), maintenance_(reactor.ready()) {
+  slots_.emplace_back();
+  for (LayerFiles& files : replica.chain) head_ = install(std::move(files));
+  CAIRN_ASSERT(head_ != nullptr && head_->number == metadata_.head);
+}
+
+LayeredStore::~LayeredStore() {
+  CAIRN_ASSERT(mutations_.count() == 0 && maintenance_.count() == 0 && !syncing_);
+}
+
+Geometry LayeredStore::geometry() const {
+  Geometry geometry;
+  geometry.size = metadata_.size_bytes;
+  geometry.logical_block_size = metadata_.block_size;
+  geometry.preferred_block_size = store_block_size;
+  return geometry;
+}
+
+/// Every block that holds a byte of the range.
+LayeredStore::BlockRange LayeredStore::blocks_touched(uint64_t offset, uint64_t length) {
+  return {offset / store_block_size, (offset + length + store_block_size - 1) / store_block_size};
+}
+
+/// The blocks that lie wholly in the range; may be empty (end <= first).
+LayeredStore::BlockRange LayeredStore::blocks_covered(uint64_t offset, uint64_t length) {
+  return {(offset + store_block_size - 1) / store_block_size, (offset + length) / store_block_size};
+}
+
+bool LayeredStore::in_head_as_data(BlockRange range) const {
+  const SourceRun run = index_->run_at(range.first, range.end);
+  return run.source == head_source(false) && run.count == range.count();
+}
+
+bool LayeredStore::aligned_for_device(uint64_t offset, const void* memory, size_t length) const {
+  return offset % alignment_.offset == 0 && length % alignment_.offset == 0 &&
+         reinterpret_cast<uintptr_t>(memory) % alignment_.memory == 0;
+}
+
+/// Counts the error, and reports a full disk once until a write succeeds again.
+Status LayeredStore::finish(Status status) {
+  if (status.ok()) return status;
+  ++counters_.errors;
+  if (status.error() == ENOSPC && !no_space_reported_) {
+    no_space_reported_ = true;
+    on_event_({StoreEvent::Kind::no_space, "the pool that holds " + directory_ + " is full: free space or move the volume"});
+  }
+  return status;
+}
+
+// ---- Read -----------------------------------------------------------------------------------------------------------
+
+Task<Status> LayeredStore::read(uint64_t offset, std::span<std::byte> into) {
+  ++counters_.reads;
+  counters_.read_bytes += into.size();
+  if (!aligned_for_device(offset, into.data(), into.size())) co_return finish(co_await read_bounced(offset, into));
+  const BlockRange range = blocks_touched(offset, into.size());
+  const SourceRun run = index_->run_at(range.first, range.end);
+  if (run.count != range.count()) co_return finish(co_await read_runs(offset, into));
+  if (run.source.reads_zero()) {
+    std::fill(into.begin(), into.end(), std::byte{0});
+    co_return Status();
+  }
+  OpenLayer& layer = layer_at(run.source.slot());
+  const InFlightScope reading(layer.readers);
+  co_return finish(co_await reactor_.read(layer.data, into, offset));
+}
+
+Task<Status> LayeredStore::read_runs(uint64_t offset, std::span<std::byte> into) {
+  Join join;
+  const uint64_t end_byte = offset + into.size();
+  const BlockRange range = blocks_touched(offset, into.size());
+  for (uint64_t block = range.first; block < range.end;) {
+    const SourceRun run = index_->run_at(block, range.end);
+    const uint64_t from = std::max(offset, byte_offset(run.first));
+    const uint64_t to = std::min(end_byte, byte_offset(run.first + run.count));
+    const std::span<std::byte> piece = into.subspan(from - offset, to - from);
+    if (run.source.reads_zero()) {
+      std::fill(piece.begin(), piece.end(), std::byte{0});
+    } else {
+      ++join.outstanding;
+      read_piece(layer_at(run.source.slot()), piece, from, join);
+    }
+    block = run.first + run.count;
+  }
+  co_return co_await join;
+}
+
+Detached LayeredStore::read_piece(OpenLayer& layer, std::span<std::byte> into, uint64_t offset, Join& join) {
+  const InFlightScope reading(layer.readers);
+  join.done(co_await reactor_.read(layer.data, into, offset));
+}
+
+/// A read that direct I/O cannot do as it is: the blocks around it, then the part asked for.
+Task<Status> LayeredStore::read_bounced(uint64_t offset, std::span<std::byte> into) {
+  const BlockRange range = blocks_touched(offset, into.size());
+  const AlignedMemory memory(byte_offset(range.count()));
+  if (!memory.valid()) co_return Status::from_errno(ENOMEM);
+  const Status status = co_await read_runs(byte_offset(range.first), memory.span());
+  if (status.ok()) std::copy_n(memory.span().begin() + static_cast<ptrdiff_t>(offset - byte_offset(range.first)), into.size(), into.begin());
+  co_return status;
+}
+
+// ---- Write ----------------------------------------------------------------------------------------------------------
+
+/// Whether the write cannot go into the head as it is: it fills a block in part whose rest is not there, or direct I/O
+/// does not take it.
+bool LayeredStore::needs_merge(uint64_t offset, std::span<const std::byte> from) const {
+  if (!aligned_for_device(offset, from.data(), from.size())) return true;
+  const BlockRange touched = blocks_touched(offset, from.size());
+  const bool first_in_part = offset % store_block_size != 0;
+  const bool last_in_part = (offset + from.size()) % store_block_size != 0;
+  return (first_in_part && index_->at(touched.first) != head_source(false)) ||
+         (last_in_part && index_->at(touched.end - 1) != head_source(false));
+}
+
+Task<Status> LayeredStore::write(uint64_t offset, std::span<const std::byte> from, Durability durability) {
+  ++counters_.writes;
+  counters_.written_bytes += from.size();
+  while (gate_closed_) co_await gate_.wait();
+  const InFlightScope mutation(mutations_);
+  const BlockRange range = blocks_touched(offset, from.size());
+  {
+    RangeLock::Hold hold(locks_, range.first, range.end, RangeLock::Mode::shared);
+    co_await hold;
+    if (!needs_merge(offset, from)) co_return finish(co_await put(offset, from, durability));
+  }
+  co_return finish(co_await write_merged(offset, from, durability));
+}
+
+/// Fills the blocks at the edges from what is there, under a lock that keeps every other write of them out.
+Task<Status> LayeredStore::write_merged(uint64_t offset, std::span<const std::byte> from, Durability durability) {
+  const BlockRange range = blocks_touched(offset, from.size());
+  RangeLock::Hold hold(locks_, range.first, range.end, RangeLock::Mode::exclusive);
+  co_await hold;
+  const AlignedMemory memory(byte_offset(range.count()));
+  if (!memory.valid()) co_return Status::from_errno(ENOMEM);
+  const uint64_t start = byte_offset(range.first);
+  const size_t lead = offset - start;
+  const bool last_in_part = (offset + from.size()) % store_block_size != 0;
+  Status status;
+  if (lead != 0) status = co_await read_runs(start, memory.span().first(store_block_size));
+  if (status.ok() && last_in_part && (range.count() > 1 || lead == 0))
+    status = co_await read_runs(byte_offset(range.end - 1), memory.span().last(store_block_size));
+  if (!status.ok()) co_return status;
+  std::copy(from.begin(), from.end(), memory.span().begin() + static_cast<ptrdiff_t>(lead));
+  co_return co_await put(start, memory.span(), durability);
+}
+
+/// Writes into the head's data file, and makes the head the source of the blocks. The range is locked.
+Task<Status> LayeredStore::put(uint64_t offset, std::span<const std::byte> from, Durability durability) {
+  if (!failure_.empty()) co_return Status::from_errno(EIO);
+  OpenLayer& layer = head();
+  const BlockRange range = blocks_touched(offset, from.size());
+  const bool durable = must_be_durable(durability);
+  const bool overwrite = in_head_as_data(range);
+  Status status = co_await reactor_.write(layer.data, from, offset, durable && overwrite);
+  layer.data_written = true;
+  if (status.ok() && !overwrite) status = co_await set_state(range, BlockState::data);
+  if (!status.ok()) co_return status;
+  no_space_reported_ = false;
+  if (durable) co_return co_await make_durable(range);
+  co_return status;
+}
+
+/// What a durable write needs beyond its own data being on the disk: the map that points at it.
+Task<Status> LayeredStore::make_durable(BlockRange range) {
+  const bool map_behind = syncing_ || directory_dirty_ || !pending_images_.empty() || dirty_.contains(range.first, range.count());
+  if (!map_behind) co_return Status();
+  co_return co_await sync_all();
+}
+
+/// A new state of blocks in the head: in the ring first, then where readers look.
+Task<Status> LayeredStore::set_state(BlockRange range, BlockState state) {
+  while (ring_.full()) {
+    // Room comes from syncing what is settled; if that is nothing, from what is on its way to the file.
+    if (ring_.idle()) {
+      const Status synced = co_await sync_all();
+      if (!synced.ok()) co_return synced;
+    } else {
+      co_await ring_.wait_idle();
+    }
+  }
+  if (ring_.nearly_full()) sync_in_background();
+  const Status status = co_await ring_.append(head().number, state, range.first, range.count());
+  if (!status.ok()) co_return status;
+  index_->assign(range.first, range.count(),
+                 state == BlockState::absent ? Source() : head_source(state == BlockState::zero));
+  dirty_.mark(range.first, range.count());
+  co_return status;
+}
+
+// ---- Trim and zeroes ------------------------------------------------------------------------------------------------
+
+Task<Status> LayeredStore::trim(uint64_t offset, uint64_t length, Durability durability) {
+  ++counters_.trims;
+  counters_.trimmed_bytes += length;
+  const BlockRange range = blocks_covered(offset, length);
+  if (range.first >= range.end) co_return Status();
+  while (gate_closed_) co_await gate_.wait();
+  const InFlightScope mutation(mutations_);
+  Status status = co_await discard(range, ZeroMode::may_unmap);
+  if (status.ok() && must_be_durable(durability)) status = co_await sync_all();
+  co_return finish(status);
+}
+
+Task<Status> LayeredStore::write_zeroes(uint64_t offset, uint64_t length, ZeroMode mode, Durability durability) {
+  ++counters_.write_zeroes;
+  while (gate_closed_) co_await gate_.wait();
+  const InFlightScope mutation(mutations_);
+  const BlockRange whole = blocks_covered(offset, length);
+  Status status;
+  if (whole.first >= whole.end) {
+    status = co_await write_zero_pieces(offset, length);
+  } else {
+    const uint64_t first_whole = byte_offset(whole.first);
+    const uint64_t end_whole = byte_offset(whole.end);
+    status = co_await write_zero_pieces(offset, first_whole - offset);
+    if (status.ok()) status = co_await write_zero_pieces(end_whole, offset + length - end_whole);
+    if (status.ok()) status = co_await discard(whole, mode);
+  }
+  if (status.ok() && must_be_durable(durability)) status = co_await sync_all();
+  co_return finish(status);
+}
+
+/// Whole blocks read as zeros afterwards: without space, or with it as ZeroMode says.
+Task<Status> LayeredStore::discard(BlockRange range, ZeroMode mode) {
+  RangeLock::Hold hold(locks_, range.first, range.end, RangeLock::Mode::exclusive);
+  co_await hold;
+  if (!failure_.empty()) co_return Status::from_errno(EIO);
+  const SourceRun run = index_->run_at(range.first, range.end);
+  const bool nobody_wrote = run.source == Source() && run.count == range.count();
+  if (mode == ZeroMode::may_unmap && nobody_wrote) co_return Status();
+
+  OpenLayer& layer = head();
+  const int how = mode == ZeroMode::keep_space ? FALLOC_FL_ZERO_RANGE : FALLOC_FL_PUNCH_HOLE;
+  // The hole first: with the old map it reads as zeros too, so a crash between the two loses nothing.
+  const int result = co_await reactor_.fallocate(layer.data, how | FALLOC_FL_KEEP_SIZE, byte_offset(range.first),
+                                                 byte_offset(range.count()));
+  layer.data_written = true;
+  if (result == -EOPNOTSUPP && mode == ZeroMode::keep_space) {
+    for (uint64_t at = byte_offset(range.first); at < byte_offset(range.end); at += zero_piece) {
+      const size_t piece = std::min<uint64_t>(zero_piece, byte_offset(range.end) - at);
+      const Status written = co_await put(at, zero_memory().first(piece), Durability::buffered);
+      if (!written.ok()) co_return written;
+    }
+    co_return Status();
+  }
+  // A file system without holes keeps the space; the map makes the blocks read as zeros all the same.
+  if (result < 0 && result != -EOPNOTSUPP) co_return Status::from_result(result);
+  if (mode == ZeroMode::keep_space) co_return co_await set_state(range, BlockState::data);
+  const bool base = metadata_.layer(layer.number)->parent == std::nullopt;
+  co_return co_await set_state(range, base ? BlockState::absent : BlockState::zero);
+}
+
+Task<Status> LayeredStore::write_zero_pieces(uint64_t offset, uint64_t length) {
+  CAIRN_ASSERT(length <= 2 * store_block_size);
+  if (length == 0) co_return Status();
+  co_return co_await write_merged(offset, zero_memory().first(length), Durability::buffered);
+}
+
+Task<Status> LayeredStore::flush() {
+  ++counters_.flushes;
+  co_return finish(co_await sync_all());
+}
+
+Task<Status> LayeredStore::block_status(uint64_t offset, uint64_t length, size_t extents_max,
+                                        std::vector<Extent>& extents) {
+  const BlockRange range = blocks_touched(offset, length);
+  const uint64_t end_byte = offset + length;
+  for (uint64_t block = range.first; block < range.end && extents.size() < extents_max;) {
+    const SourceRun run = index_->run_at(block, range.end);
+    const uint64_t from = std::max(offset, byte_offset(run.first));
+    const uint64_t to = std::min(end_byte, byte_offset(run.first + run.count));
+    const bool zero = run.source.reads_zero();
+    if (!extents.empty() && extents.back().zero == zero)
+      extents.back().length += to - from;  // layers are not visible
+    else
+      extents.push_back({to - from, zero, zero});
+    block = run.first + run.count;
+  }
+  co_return Status();
+}
+
+}  // namespace cairn::store

@@ -1,0 +1,213 @@
+// One replica, open: a chain of layers as a BlockDevice, with snapshots.
+//
+//   read     the index names the layer of each run; runs are read in parallel
+//   write    in place into the head; where the head had no data, a ring record, then the index, then the reply
+//   flush    data, then maps, then the directory: a map never points at data that could be lost
+//
+// All calls come from the reactor that it was made on.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "aio/offload.h"
+#include "aio/wait.h"
+#include "block/block_device.h"
+#include "store/block_map.h"
+#include "store/dirty_sectors.h"
+#include "store/range_lock.h"
+#include "store/replica.h"
+#include "store/write_ring.h"
+
+namespace cairn::store {
+
+struct StoreCounters {
+  uint64_t reads = 0;
+  uint64_t read_bytes = 0;
+  uint64_t writes = 0;
+  uint64_t written_bytes = 0;
+  uint64_t flushes = 0;
+  uint64_t trims = 0;
+  uint64_t trimmed_bytes = 0;
+  uint64_t write_zeroes = 0;
+  uint64_t errors = 0;
+};
+
+struct LayerStatus {
+  std::string id;      // of a snapshot its id, of the head "head-N"
+  std::string parent;  // empty: the base
+  bool removed = false;
+  bool in_chain = false;
+  uint64_t created_ms = 0;
+  double merge_progress = 0;
+  uint32_t number = 0;
+};
+
+struct StoreEvent {
+  enum class Kind : uint8_t { merge_finished, failed, no_space };
+  Kind kind;
+  std::string message;
+};
+
+class LayeredStore final : public BlockDevice {
+ public:
+  using EventHandler = std::function<void(const StoreEvent&)>;
+
+  LayeredStore(Reactor& reactor, BlockingThread& blocking, OpenedReplica replica, EventHandler on_event);
+  ~LayeredStore() override;
+
+  Geometry geometry() const override;
+  Task<Status> read(uint64_t offset, std::span<std::byte> into) override;
+  Task<Status> write(uint64_t offset, std::span<const std::byte> from, Durability durability) override;
+  Task<Status> flush() override;
+  Task<Status> trim(uint64_t offset, uint64_t length, Durability durability) override;
+  Task<Status> write_zeroes(uint64_t offset, uint64_t length, ZeroMode mode, Durability durability) override;
+  Task<Status> block_status(uint64_t offset, uint64_t length, size_t extents_max,
+                            std::vector<Extent>& extents) override;
+
+  /// Freezes the head as a snapshot of exactly the writes acknowledged before; durable when it returns.
+  Task<Result<Unit>> create_snapshot(std::string id);
+  /// Durable when it returns; the merge into the child goes on in the background.
+  Task<Result<Unit>> delete_snapshot(std::string id);
+  /// The volume's content becomes the snapshot's; what was written since is gone. No client may be connected.
+  Task<Result<Unit>> revert(std::string id);
+  /// Flushes and marks the replica clean. Nothing may be in flight, and nothing but destruction may follow.
+  Task<Result<Unit>> close();
+  /// Goes on with merges that an earlier process did not finish.
+  void resume_maintenance() { maintain(); }
+  Task<> wait_maintenance() { return maintenance_.wait_idle(); }
+
+  const VolumeMetadata& metadata() const { return metadata_; }
+  const std::string& directory() const { return directory_; }
+  CacheMode cache_mode() const { return cache_mode_; }
+  bool recovered() const { return recovered_; }
+  const StoreCounters& counters() const { return counters_; }
+  std::vector<LayerStatus> layers() const;
+  /// Why writes are refused; empty when well.
+  const std::string& failure() const { return failure_; }
+  size_t index_bytes() const { return index_->page_bytes(); }
+
+ private:
+  struct OpenLayer {
+    OpenLayer(Reactor& reactor, LayerFiles files, uint16_t slot);
+    uint32_t number;
+    uint16_t slot;
+    File data;
+    File map;
+    bool data_written = false;  // since the last sync
+    InFlight readers;
+  };
+  /// Map sectors as they are to be once the layer's data is durable.
+  struct MapImage {
+    OpenLayer* layer;
+    std::vector<MapSector> sectors;  // ascending numbers
+  };
+  struct BlockRange {
+    uint64_t first;
+    uint64_t end;
+    uint64_t count() const { return end - first; }
+  };
+  struct Join;
+
+  static BlockRange blocks_touched(uint64_t offset, uint64_t length);
+  static BlockRange blocks_covered(uint64_t offset, uint64_t length);
+  OpenLayer& head() const { return *head_; }
+  OpenLayer& layer_at(uint16_t slot) const { return *slots_[slot]; }
+  Source head_source(bool zero) const { return Source(head_->slot, zero); }
+  bool in_head_as_data(BlockRange range) const;
+  bool must_be_durable(Durability durability) const {
+    return durability == Durability::durable || cache_mode_ == CacheMode::writethrough;
+  }
+
+  // layered_store.cc: the data path
+  bool aligned_for_device(uint64_t offset, const void* memory, size_t length) const;
+  bool needs_merge(uint64_t offset, std::span<const std::byte> from) const;
+  Task<Status> read_runs(uint64_t offset, std::span<std::byte> into);
+  Task<Status> read_bounced(uint64_t offset, std::span<std::byte> into);
+  Detached read_piece(OpenLayer& layer, std::span<std::byte> into, uint64_t offset, Join& join);
+  Task<Status> write_merged(uint64_t offset, std::span<const std::byte> from, Durability durability);
+  Task<Status> put(uint64_t offset, std::span<const std::byte> from, Durability durability);
+  Task<Status> set_state(BlockRange range, BlockState state);
+  Task<Status> discard(BlockRange range, ZeroMode mode);
+  Task<Status> write_zero_pieces(uint64_t offset, uint64_t length);
+  Task<Status> make_durable(BlockRange range);
+  Status finish(Status status);
+
+  // store_sync.cc: durability
+  Task<Status> sync_all();
+  Task<Status> sync_once();
+  Task<Status> write_image(const MapImage& image);
+  MapImage capture(OpenLayer& layer);
+  void sync_in_background();
+  void fail(const std::string& what, Status status);
+
+  // store_snapshots.cc: the layer tree
+  Task<Result<Unit>> replace_metadata(VolumeMetadata next);
+  Task<Result<Unit>> cut(VolumeMetadata next, LayerFiles new_head);
+  Task<> quiesce();
+  void release();
+  OpenLayer* install(LayerFiles files);
+  uint16_t take_slot();
+  Task<Result<Unit>> restart_on(VolumeMetadata next);
+
+  // store_merge.cc: removed snapshots
+  Detached maintain();
+  const LayerMetadata* next_removable() const;
+  /// False: the chain changed meanwhile, look again.
+  Task<Result<bool>> remove_layer(uint32_t number);
+  Task<Result<bool>> merge_into_child(uint32_t number, uint32_t child);
+  struct Merge;
+  Task<Result<Unit>> open_merge(Merge& merge, uint32_t number, uint32_t child);
+  Task<Result<Unit>> merge_sector(Merge& merge, uint32_t number, const MapSector& from_sector);
+  Task<Status> merge_into_head(Merge& merge, BlockRange piece, BlockState state);
+  Task<Status> merge_into_frozen(Merge& merge, BlockRange piece, BlockState state);
+  Task<Status> copy(Merge& merge, BlockRange piece);
+  Task<Result<Unit>> drop_layer(uint32_t number);
+  OpenLayer* find_open(uint32_t number) const;
+
+  Reactor& reactor_;
+  BlockingThread& blocking_;
+  EventHandler on_event_;
+  std::string directory_;
+  CacheMode cache_mode_;
+  bool direct_;
+  DirectAlignment alignment_;
+  VolumeMetadata metadata_;
+  Superblock superblock_;
+  File superblock_file_;
+  File directory_file_;
+  std::unique_ptr<ReadIndex> index_;
+  bool recovered_;
+
+  std::vector<std::unique_ptr<OpenLayer>> slots_;  // by slot; 0 is nobody
+  OpenLayer* head_ = nullptr;
+  WriteRing ring_;
+  DirtySectors dirty_;
+  RangeLock locks_;
+  StoreCounters counters_;
+  std::string failure_;
+  bool no_space_reported_ = false;
+
+  bool gate_closed_ = false;  // no new write begins
+  WaitQueue gate_;
+  InFlight mutations_;
+  AsyncMutex structure_;  // one change of the layer tree, or one step of a merge, at a time
+
+  std::vector<MapImage> pending_images_;  // to be written at the next sync, in order
+  bool directory_dirty_ = false;
+  bool syncing_ = false;
+  uint64_t sync_requested_ = 0;
+  uint64_t sync_done_ = 0;
+  WaitQueue sync_progress_;
+
+  InFlight maintenance_;
+  bool stopping_ = false;
+  bool maintaining_ = false;
+  uint64_t chain_generation_ = 0;  // another one: open layers have been replaced
+  uint32_t merging_ = 0;           // the layer, while merge_progress_ > 0
+  double merge_progress_ = 0;
+};
+
+}  // namespace cairn::store

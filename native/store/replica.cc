@@ -1,0 +1,300 @@
+#include "store/replica.h"
+
+#include <fcntl.h>
+#include <linux/stat.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include <chrono>
+#include <filesystem>
+#include <set>
+#include <thread>
+
+#include "store/block_map.h"
+#include "store/replica_files.h"
+#include "store/ring_replay.h"
+#include "store/uuid.h"
+
+namespace cairn::store {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string superblock_path(const std::string& directory) { return directory + "/superblock"; }
+std::string ring_path(const std::string& directory) { return directory + "/ring"; }
+
+uint64_t now_ms() {
+  using namespace std::chrono;
+  return static_cast<uint64_t>(duration_cast<milliseconds>(system_clock::now().time_since_epoch()).count());
+}
+
+uint64_t random_session() {
+  const Uuid random = random_uuid();
+  uint64_t session;
+  std::memcpy(&session, random.data(), sizeof session);
+  return session;
+}
+
+// ---- Creation -------------------------------------------------------------------------------------------------------
+
+Result<Unit> check_new(const NewReplica& replica) {
+  if (!parse_uuid(replica.volume_id) || !parse_uuid(replica.replica_id))
+    return Error{"INVALID_ARGUMENT", "the volume and replica ids must be UUIDs"};
+  if (replica.size_bytes == 0 || replica.size_bytes % store_block_size != 0 || replica.size_bytes > volume_size_max)
+    return Error{"INVALID_ARGUMENT", "the size must be a multiple of 4096 bytes, at least 4096 and at most 64 TiB"};
+  if (replica.block_size != 512 && replica.block_size != 4096)
+    return Error{"INVALID_ARGUMENT", "the block size must be 512 or 4096"};
+  return Unit{};
+}
+
+Result<Unit> make_directory(const std::string& directory) {
+  std::error_code error;
+  fs::create_directories(directory, error);
+  if (error) return system_error("create", directory, error.value());
+  return Unit{};
+}
+
+/// What an attempt that was cut short left; volume.json, which makes it a replica, is written last.
+Result<Unit> clear_leftovers(const std::string& directory) {
+  for (const std::string& path : {superblock_path(directory), ring_path(directory), metadata_path(directory) + ".new",
+                                  layer_data_path(directory, 0), layer_map_path(directory, 0)}) {
+    Result<Unit> removed = remove_file(path);
+    if (!removed.ok()) return removed;
+  }
+  return Unit{};
+}
+
+Result<Unit> create_superblock(const NewReplica& replica) {
+  const std::string path = superblock_path(replica.directory);
+  Result<UniqueFd> file = create_file(path);
+  if (!file.ok()) return file.error();
+  Superblock superblock;
+  superblock.volume_id = *parse_uuid(replica.volume_id);
+  superblock.replica_id = *parse_uuid(replica.replica_id);
+  superblock.incarnation = random_uuid();
+  superblock.clean = 1;
+  Result<Unit> written = Unit{};
+  for (size_t copy = 0; copy < superblock_copies && written.ok(); ++copy)
+    written = write_superblock(file.value().get(), path, superblock);
+  return written;
+}
+
+Result<Unit> create_ring(const std::string& directory) {
+  const std::string path = ring_path(directory);
+  Result<UniqueFd> file = create_file(path);
+  if (!file.ok()) return file.error();
+  if (::ftruncate(file.value().get(), ring_bytes) != 0) return system_error("size", path, errno);
+  return sync_file(file.value().get(), path);
+}
+
+VolumeMetadata first_metadata(const NewReplica& replica) {
+  VolumeMetadata metadata;
+  metadata.volume_id = replica.volume_id;
+  metadata.replica_id = replica.replica_id;
+  metadata.size_bytes = replica.size_bytes;
+  metadata.block_size = replica.block_size;
+  metadata.head = 0;
+  metadata.next_layer = 1;
+  metadata.layers.push_back(LayerMetadata{.number = 0, .snapshot_id = {}, .parent = {}, .removed = false,
+                                          .created_ms = now_ms()});
+  return metadata;
+}
+
+// ---- Opening --------------------------------------------------------------------------------------------------------
+
+Result<Unit> lock_replica(int fd, const std::string& directory, int wait_ms) {
+  constexpr int step_ms = 2;
+  for (int waited = 0;; waited += step_ms) {
+    if (::flock(fd, LOCK_EX | LOCK_NB) == 0) return Unit{};
+    if (errno != EWOULDBLOCK) return system_error("lock", directory, errno);
+    if (waited >= wait_ms) break;
+    std::this_thread::sleep_for(std::chrono::milliseconds(step_ms));
+  }
+  return Error{"VOLUME_LOCKED", directory + " is in use by another process: stop it, or use it there"};
+}
+
+Result<Unit> open_identity(OpenedReplica& replica, const OpenOptions& options) {
+  const std::string path = superblock_path(replica.directory);
+  if (::access(path.c_str(), F_OK) != 0)
+    return Error{"REPLICA_MISSING", replica.directory + " holds no replica: check that the pool's disk is mounted"};
+  Result<UniqueFd> file = open_file(path, O_RDWR);
+  if (!file.ok()) return file.error();
+  replica.superblock_file = std::move(file.value());
+  Result<Unit> locked = lock_replica(replica.superblock_file.get(), replica.directory, options.lock_wait_ms);
+  if (!locked.ok()) return locked;
+  Result<Superblock> superblock = read_superblock(replica.superblock_file.get(), path);
+  if (!superblock.ok()) return superblock.error();
+  replica.superblock = superblock.value();
+  Result<VolumeMetadata> metadata = read_metadata(replica.directory);
+  if (!metadata.ok()) return metadata.error();
+  replica.metadata = std::move(metadata.value());
+  if (format_uuid(replica.superblock.volume_id) != replica.metadata.volume_id ||
+      format_uuid(replica.superblock.replica_id) != replica.metadata.replica_id)
+    return Error{"REPLICA_CORRUPT", replica.directory + ": superblock and volume.json are of different replicas"};
+  return Unit{};
+}
+
+/// Files of layers that volume.json does not name: of a snapshot or a merge that was cut short.
+Result<Unit> remove_orphans(const OpenedReplica& replica) {
+  std::set<std::string> known;
+  for (const LayerMetadata& layer : replica.metadata.layers) {
+    known.insert(layer_data_path(replica.directory, layer.number));
+    known.insert(layer_map_path(replica.directory, layer.number));
+  }
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(replica.directory, error)) {
+    const std::string path = entry.path().string();
+    const std::string name = entry.path().filename().string();
+    const bool orphan = name == "volume.json.new" || (name.starts_with("layer-") && !known.contains(path));
+    if (!orphan) continue;
+    Result<Unit> removed = remove_file(path);
+    if (!removed.ok()) return removed;
+  }
+  if (error) return system_error("list", replica.directory, error.value());
+  return Unit{};
+}
+
+/// Opens one data file to see whether the file system takes direct I/O, and how it wants it.
+void find_alignment(OpenedReplica& replica) {
+  if (replica.cache_mode != CacheMode::none) {
+    replica.alignment = {1, 1};
+    return;
+  }
+  const std::string path = layer_data_path(replica.directory, replica.metadata.head);
+  const UniqueFd file(::open(path.c_str(), O_RDWR | O_DIRECT | O_CLOEXEC));
+  replica.direct = file.valid();
+  if (!replica.direct) {
+    replica.alignment = {1, 1};
+    return;
+  }
+  struct statx status {};
+  const int result = static_cast<int>(::syscall(SYS_statx, file.get(), "", 0x1000 /* AT_EMPTY_PATH */, STATX_DIOALIGN, &status));
+  if (result == 0 && (status.stx_mask & STATX_DIOALIGN) != 0 && status.stx_dio_offset_align != 0)
+    replica.alignment = {status.stx_dio_mem_align, status.stx_dio_offset_align};
+}
+
+Result<Unit> open_files(OpenedReplica& replica) {
+  Result<UniqueFd> ring = open_file(ring_path(replica.directory), O_RDWR);
+  if (!ring.ok()) return ring.error();
+  replica.ring_file = std::move(ring.value());
+  Result<UniqueFd> directory = open_file(replica.directory, O_RDONLY | O_DIRECTORY);
+  if (!directory.ok()) return directory.error();
+  replica.directory_file = std::move(directory.value());
+  for (const LayerMetadata* layer : replica.metadata.chain()) {
+    Result<LayerFiles> files =
+        open_layer(replica.directory, layer->number, replica.metadata.block_count(), replica.direct);
+    if (!files.ok()) return files.error();
+    replica.chain.push_back(std::move(files.value()));
+  }
+  return Unit{};
+}
+
+Result<Unit> recover(OpenedReplica& replica, const Uuid& boot_id) {
+  replica.recovered = replica.superblock.clean == 0;
+  if (replica.recovered && replica.superblock.boot_id == boot_id) {
+    Result<Unit> replayed = replay_ring(replica);
+    if (!replayed.ok()) return replayed;
+  }
+  replica.superblock.clean = 0;
+  replica.superblock.boot_id = boot_id;
+  replica.superblock.ring_session = random_session();
+  return write_superblock(replica.superblock_file.get(), superblock_path(replica.directory), replica.superblock);
+}
+
+}  // namespace
+
+Result<Unit> create_replica(const NewReplica& replica) {
+  Result<Unit> done = check_new(replica);
+  if (done.ok()) done = make_directory(replica.directory);
+  if (done.ok() && ::access(metadata_path(replica.directory).c_str(), F_OK) == 0)
+    done = Error{"REPLICA_EXISTS", replica.directory + " holds a replica already"};
+  if (done.ok()) done = clear_leftovers(replica.directory);
+  if (done.ok()) done = create_superblock(replica);
+  if (done.ok()) done = create_ring(replica.directory);
+  if (!done.ok()) return done;
+  const VolumeMetadata metadata = first_metadata(replica);
+  Result<LayerFiles> layer = create_layer(replica.directory, 0, metadata);
+  if (!layer.ok()) return layer.error();
+  done = stage_metadata(replica.directory, metadata);
+  if (done.ok()) done = publish_metadata(replica.directory);
+  if (done.ok()) done = sync_directory(replica.directory);
+  if (done.ok()) done = sync_directory(fs::path(replica.directory).parent_path().string());
+  return done;
+}
+
+Result<LayerFiles> create_layer(const std::string& directory, uint32_t number, const VolumeMetadata& metadata) {
+  const std::string data_path = layer_data_path(directory, number);
+  const std::string map_path = layer_map_path(directory, number);
+  Result<UniqueFd> data = create_file(data_path);
+  if (!data.ok()) return data.error();
+  Result<UniqueFd> map = create_file(map_path);
+  if (!map.ok()) return map.error();
+  if (::ftruncate(data.value().get(), static_cast<off_t>(metadata.size_bytes)) != 0)
+    return system_error("size", data_path, errno);
+  Result<Unit> made =
+      create_map(map.value().get(), map_path, number, metadata.block_count(), *parse_uuid(metadata.volume_id));
+  if (made.ok()) made = sync_file(data.value().get(), data_path);
+  if (made.ok()) made = sync_file(map.value().get(), map_path);
+  if (!made.ok()) return made.error();
+  return LayerFiles{number, std::move(data.value()), std::move(map.value())};
+}
+
+Result<LayerFiles> open_layer(const std::string& directory, uint32_t number, uint64_t block_count, bool direct) {
+  const std::string map_path = layer_map_path(directory, number);
+  Result<UniqueFd> data = open_file(layer_data_path(directory, number), O_RDWR | (direct ? O_DIRECT : 0));
+  if (!data.ok()) return data.error();
+  Result<UniqueFd> map = open_file(map_path, O_RDWR);
+  if (!map.ok()) return map.error();
+  Result<Unit> header = check_map_header(map.value().get(), map_path, number, block_count);
+  if (!header.ok()) return header.error();
+  return LayerFiles{number, std::move(data.value()), std::move(map.value())};
+}
+
+Result<std::unique_ptr<ReadIndex>> build_index(const std::string& directory, const std::vector<LayerFiles>& chain,
+                                               uint64_t block_count) {
+  auto index = std::make_unique<ReadIndex>(block_count);
+  uint16_t slot = 0;
+  for (const LayerFiles& layer : chain) {
+    ++slot;
+    const auto assign = [&](const StateRun& run) {
+      if (run.first >= block_count) return;
+      const uint64_t count = std::min(run.count, block_count - run.first);
+      index->assign(run.first, count, Source(slot, run.state == BlockState::zero));
+    };
+    Result<Unit> read =
+        for_each_sector(layer.map.get(), layer_map_path(directory, layer.number), block_count,
+                        [&](uint32_t number, const MapSector& sector) { for_each_run(sector, number, assign); });
+    if (!read.ok()) return read.error();
+  }
+  return index;
+}
+
+uint64_t allocated_bytes(const std::string& directory, uint32_t layer) {
+  uint64_t bytes = 0;
+  for (const std::string& path : {layer_data_path(directory, layer), layer_map_path(directory, layer)}) {
+    struct stat status {};
+    if (::stat(path.c_str(), &status) == 0) bytes += static_cast<uint64_t>(status.st_blocks) * 512;
+  }
+  return bytes;
+}
+
+Result<OpenedReplica> open_replica(const std::string& directory, const OpenOptions& options) {
+  OpenedReplica replica;
+  replica.directory = directory;
+  replica.cache_mode = options.cache_mode;
+  Result<Unit> done = open_identity(replica, options);
+  if (done.ok()) done = remove_orphans(replica);
+  if (!done.ok()) return done.error();
+  find_alignment(replica);
+  done = open_files(replica);
+  if (done.ok()) done = recover(replica, options.boot_id);
+  if (!done.ok()) return done.error();
+  Result<std::unique_ptr<ReadIndex>> index =
+      build_index(directory, replica.chain, replica.metadata.block_count());
+  if (!index.ok()) return index.error();
+  replica.index = std::move(index.value());
+  return replica;
+}
+
+}  // namespace cairn::store

@@ -1,0 +1,78 @@
+// A replica's files: made, and opened with recovery. Everything here blocks; it runs on threads that may.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "base/unique_fd.h"
+#include "store/read_index.h"
+#include "store/superblock.h"
+#include "store/volume_metadata.h"
+
+namespace cairn::store {
+
+/// qemu's names. Direct I/O; the page cache, durable at FLUSH and FUA; the page cache for reads with every write durable.
+enum class CacheMode : uint8_t { none, writeback, writethrough };
+
+struct NewReplica {
+  std::string directory;
+  std::string volume_id;
+  std::string replica_id;
+  uint64_t size_bytes = 0;
+  uint32_t block_size = 0;
+};
+
+/// Makes the directory and the files. What an attempt that was cut short left there is replaced; a whole replica is
+/// REPLICA_EXISTS.
+Result<Unit> create_replica(const NewReplica& replica);
+
+struct LayerFiles {
+  uint32_t number = 0;
+  UniqueFd data;
+  UniqueFd map;
+};
+
+/// What direct I/O on this file needs (statx STATX_DIOALIGN; 4096 where the kernel does not say).
+struct DirectAlignment {
+  uint32_t memory = 4096;
+  uint32_t offset = 4096;
+};
+
+struct OpenedReplica {
+  std::string directory;
+  CacheMode cache_mode = CacheMode::none;
+  bool direct = false;  // data files bypass the page cache
+  DirectAlignment alignment;
+  VolumeMetadata metadata;
+  Superblock superblock;
+  UniqueFd superblock_file;  // holds the lock
+  UniqueFd directory_file;
+  UniqueFd ring_file;
+  std::vector<LayerFiles> chain;  // base first, head last
+  std::unique_ptr<ReadIndex> index;
+  bool recovered = false;  // the last owner did not close it
+};
+
+struct OpenOptions {
+  CacheMode cache_mode = CacheMode::none;
+  /// Tests stand for another boot with another id.
+  Uuid boot_id{};
+  /// How long to wait for an owner that has just died: the kernel keeps the lock until its last I/O is done.
+  int lock_wait_ms = 3000;
+};
+
+Result<OpenedReplica> open_replica(const std::string& directory, const OpenOptions& options);
+
+// Pieces of it that a running store needs too.
+
+Result<LayerFiles> create_layer(const std::string& directory, uint32_t number, const VolumeMetadata& metadata);
+Result<LayerFiles> open_layer(const std::string& directory, uint32_t number, uint64_t block_count, bool direct);
+/// Reads the maps of a chain, base first; the slot of the layer at position i is i + 1.
+Result<std::unique_ptr<ReadIndex>> build_index(const std::string& directory, const std::vector<LayerFiles>& chain,
+                                               uint64_t block_count);
+/// What the files of a layer take on the disk, in bytes; 0 if they are not there.
+uint64_t allocated_bytes(const std::string& directory, uint32_t layer);
+
+}  // namespace cairn::store

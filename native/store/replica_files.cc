@@ -1,0 +1,75 @@
+#include "store/replica_files.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+namespace cairn::store {
+
+std::string layer_data_path(const std::string& directory, uint32_t layer) {
+  return directory + "/layer-" + std::to_string(layer) + ".data";
+}
+
+std::string layer_map_path(const std::string& directory, uint32_t layer) {
+  return directory + "/layer-" + std::to_string(layer) + ".map";
+}
+
+Result<UniqueFd> open_file(const std::string& path, int flags) {
+  UniqueFd fd(::open(path.c_str(), flags | O_CLOEXEC, 0600));
+  if (!fd.valid()) return system_error("open", path, errno);
+  return fd;
+}
+
+Result<UniqueFd> create_file(const std::string& path) { return open_file(path, O_RDWR | O_CREAT | O_EXCL); }
+
+Result<Unit> read_all(int fd, const std::string& path, std::span<std::byte> into, uint64_t offset) {
+  while (!into.empty()) {
+    const ssize_t got = ::pread(fd, into.data(), into.size(), static_cast<off_t>(offset));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return system_error("read", path, errno);
+    if (got == 0) return Error{"REPLICA_CORRUPT", path + " is shorter than it must be"};
+    into = into.subspan(static_cast<size_t>(got));
+    offset += static_cast<uint64_t>(got);
+  }
+  return Unit{};
+}
+
+Result<Unit> write_all(int fd, const std::string& path, std::span<const std::byte> from, uint64_t offset) {
+  while (!from.empty()) {
+    const ssize_t put = ::pwrite(fd, from.data(), from.size(), static_cast<off_t>(offset));
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) return system_error("write", path, errno);
+    from = from.subspan(static_cast<size_t>(put));
+    offset += static_cast<uint64_t>(put);
+  }
+  return Unit{};
+}
+
+Result<Unit> sync_file(int fd, const std::string& path) {
+  if (::fdatasync(fd) != 0) return system_error("sync", path, errno);
+  return Unit{};
+}
+
+Result<Unit> sync_directory(const std::string& path) {
+  Result<UniqueFd> directory = open_file(path, O_RDONLY | O_DIRECTORY);
+  if (!directory.ok()) return directory.error();
+  if (::fsync(directory.value().get()) != 0) return system_error("sync", path, errno);
+  return Unit{};
+}
+
+Result<std::string> read_text(const std::string& path) {
+  Result<UniqueFd> file = open_file(path, O_RDONLY);
+  if (!file.ok()) return file.error();
+  struct stat status {};
+  if (::fstat(file.value().get(), &status) != 0) return system_error("stat", path, errno);
+  std::string text(static_cast<size_t>(status.st_size), '\0');
+  Result<Unit> read = read_all(file.value().get(), path, std::as_writable_bytes(std::span(text)), 0);
+  if (!read.ok()) return read.error();
+  return text;
+}
+
+Result<Unit> remove_file(const std::string& path) {
+  if (::unlink(path.c_str()) != 0 && errno != ENOENT) return system_error("remove", path, errno);
+  return Unit{};
+}
+
+}  // namespace cairn::store

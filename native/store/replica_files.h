@@ -1,0 +1,35 @@
+// Blocking file operations on a replica's directory, for threads that may block. Errors name the file.
+#pragma once
+
+#include <span>
+#include <string>
+
+#include "base/status.h"
+#include "base/unique_fd.h"
+
+namespace cairn::store {
+
+std::string layer_data_path(const std::string& directory, uint32_t layer);
+std::string layer_map_path(const std::string& directory, uint32_t layer);
+
+Result<UniqueFd> open_file(const std::string& path, int flags);
+/// Fails if it exists. Mode 0600.
+Result<UniqueFd> create_file(const std::string& path);
+Result<Unit> read_all(int fd, const std::string& path, std::span<std::byte> into, uint64_t offset);
+Result<Unit> write_all(int fd, const std::string& path, std::span<const std::byte> from, uint64_t offset);
+Result<Unit> sync_file(int fd, const std::string& path);
+Result<Unit> sync_directory(const std::string& path);
+Result<std::string> read_text(const std::string& path);
+/// Succeeds when there is no such file.
+Result<Unit> remove_file(const std::string& path);
+
+template <typename T>
+std::span<std::byte> bytes_of(T& object) {
+  return std::as_writable_bytes(std::span<T, 1>(&object, 1));
+}
+template <typename T>
+std::span<const std::byte> bytes_of(const T& object) {
+  return std::as_bytes(std::span<const T, 1>(&object, 1));
+}
+
+}  // namespace cairn::store

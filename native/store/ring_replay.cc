@@ -1,0 +1,109 @@
+#include "store/ring_replay.h"
+
+#include <algorithm>
+#include <map>
+
+#include "base/crc32c.h"
+#include "store/block_map.h"
+#include "store/replica_files.h"
+
+namespace cairn::store {
+namespace {
+
+bool valid(const RingRecord& record, uint64_t slot, uint64_t session) {
+  const auto* behind = reinterpret_cast<const std::byte*>(&record) + sizeof record.checksum;
+  return record.session == session && record.sequence % ring_slots == slot &&
+         record.checksum == crc32c(behind, sizeof record - sizeof record.checksum);
+}
+
+Result<std::vector<RingRecord>> read_records(const OpenedReplica& replica) {
+  std::vector<RingRecord> slots(ring_slots);
+  const std::string path = replica.directory + "/ring";
+  Result<Unit> read = read_all(replica.ring_file.get(), path, std::as_writable_bytes(std::span(slots)), 0);
+  if (!read.ok()) return read.error();
+  std::vector<RingRecord> records;
+  for (uint64_t slot = 0; slot < ring_slots; ++slot)
+    if (valid(slots[slot], slot, replica.superblock.ring_session)) records.push_back(slots[slot]);
+  std::sort(records.begin(), records.end(),
+            [](const RingRecord& a, const RingRecord& b) { return a.sequence < b.sequence; });
+  return records;
+}
+
+uint64_t synced_through(const std::vector<RingRecord>& records) {
+  uint64_t synced = 0;
+  for (const RingRecord& record : records)
+    if (record.kind == RingRecordKind::synced) synced = std::max(synced, record.first_block);
+  return synced;
+}
+
+/// The sectors of one layer's map that records change.
+class MapPatch {
+ public:
+  MapPatch(const LayerFiles& layer, std::string path) : layer_(layer), path_(std::move(path)) {}
+
+  Result<Unit> apply(const RingRecord& record) {
+    uint64_t block = record.first_block;
+    for (const uint64_t end = block + record.block_count; block < end;) {
+      const auto number = static_cast<uint32_t>(block / map_sector_blocks);
+      const auto index = static_cast<uint32_t>(block % map_sector_blocks);
+      const auto count = static_cast<uint32_t>(std::min<uint64_t>(end - block, map_sector_blocks - index));
+      Result<MapSector*> sector = load(number);
+      if (!sector.ok()) return sector.error();
+      set_states(*sector.value(), index, count, record.state);
+      block += count;
+    }
+    return Unit{};
+  }
+
+  /// Data first: a map must never be durable before what it points at.
+  Result<Unit> write_durably() {
+    Result<Unit> done = sync_file(layer_.data.get(), path_);
+    for (auto& [number, sector] : sectors_) {
+      if (!done.ok()) return done;
+      seal(sector, number);
+      done = write_all(layer_.map.get(), path_, bytes_of(sector), map_sector_offset(number));
+    }
+    return done.ok() ? sync_file(layer_.map.get(), path_) : done;
+  }
+
+ private:
+  Result<MapSector*> load(uint32_t number) {
+    const auto [at, added] = sectors_.try_emplace(number);
+    if (added) {
+      Result<Unit> read = read_sectors(layer_.map.get(), path_, number, std::span(&at->second, 1));
+      if (!read.ok()) return read.error();
+    }
+    return &at->second;
+  }
+
+  const LayerFiles& layer_;
+  std::string path_;
+  std::map<uint32_t, MapSector> sectors_;
+};
+
+}  // namespace
+
+Result<Unit> replay_ring(const OpenedReplica& replica) {
+  Result<std::vector<RingRecord>> records = read_records(replica);
+  if (!records.ok()) return records.error();
+  const uint64_t synced = synced_through(records.value());
+  std::map<uint32_t, MapPatch> patches;
+  for (const LayerFiles& layer : replica.chain)
+    patches.try_emplace(layer.number, layer, layer_map_path(replica.directory, layer.number));
+  for (const RingRecord& record : records.value()) {
+    if (record.kind != RingRecordKind::state || record.sequence <= synced) continue;
+    const auto patch = patches.find(record.layer);
+    if (patch == patches.end()) continue;  // of a layer that is gone
+    if (record.first_block + record.block_count > replica.metadata.block_count())
+      return Error{"REPLICA_CORRUPT", replica.directory + "/ring names blocks beyond the volume's end"};
+    Result<Unit> applied = patch->second.apply(record);
+    if (!applied.ok()) return applied;
+  }
+  for (auto& [number, patch] : patches) {
+    Result<Unit> written = patch.write_durably();
+    if (!written.ok()) return written;
+  }
+  return Unit{};
+}
+
+}  // namespace cairn::store

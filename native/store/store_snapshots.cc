@@ -1,0 +1,242 @@
+// Changes of the layer tree: snapshot, removal, revert, close.
+#include <algorithm>
+#include <chrono>
+
+#include "store/layered_store.h"
+#include "store/replica_files.h"
+#include "store/uuid.h"
+
+namespace cairn::store {
+namespace {
+
+uint64_t now_ms() {
+  using namespace std::chrono;
+  return static_cast<uint64_t>(duration_cast<milliseconds>(system_clock::now().time_since_epoch()).count());
+}
+
+/// A new head over `parent`.
+void add_head(VolumeMetadata& metadata, uint32_t parent) {
+  LayerMetadata head;
+  head.number = metadata.next_layer++;
+  head.parent = parent;
+  head.created_ms = now_ms();
+  metadata.head = head.number;
+  metadata.layers.push_back(head);
+}
+
+void erase_layer(VolumeMetadata& metadata, uint32_t number) {
+  std::erase_if(metadata.layers, [number](const LayerMetadata& layer) { return layer.number == number; });
+}
+
+/// The files of the new head and the metadata that will name them, durable and not yet in force.
+Result<LayerFiles> prepare_head(const std::string& directory, const VolumeMetadata& next, bool direct) {
+  Result<LayerFiles> made = create_layer(directory, next.head, next);
+  if (!made.ok()) return made.error();
+  Result<Unit> staged = stage_metadata(directory, next);
+  if (staged.ok()) staged = sync_directory(directory);
+  if (!staged.ok()) return staged.error();
+  return open_layer(directory, next.head, next.block_count(), direct);
+}
+
+void remove_layer_files(const std::string& directory, uint32_t number) {
+  // What cannot be removed now is an orphan, and removed at the next open.
+  (void)remove_file(layer_data_path(directory, number)).ok();
+  (void)remove_file(layer_map_path(directory, number)).ok();
+}
+
+Error snapshot_missing(const std::string& id) { return {"SNAPSHOT_MISSING", "there is no snapshot " + id}; }
+
+}  // namespace
+
+uint16_t LayeredStore::take_slot() {
+  for (size_t slot = 1; slot < slots_.size(); ++slot)
+    if (slots_[slot] == nullptr) return static_cast<uint16_t>(slot);
+  slots_.emplace_back();
+  return static_cast<uint16_t>(slots_.size() - 1);
+}
+
+LayeredStore::OpenLayer* LayeredStore::install(LayerFiles files) {
+  const uint16_t slot = take_slot();
+  slots_[slot] = std::make_unique<OpenLayer>(reactor_, std::move(files), slot);
+  return slots_[slot].get();
+}
+
+/// No new write begins, and those under way have ended.
+Task<> LayeredStore::quiesce() {
+  gate_closed_ = true;
+  co_await mutations_.wait_idle();
+}
+
+void LayeredStore::release() {
+  gate_closed_ = false;
+  gate_.wake_all();
+}
+
+Task<Result<Unit>> LayeredStore::create_snapshot(std::string id) {
+  if (!parse_uuid(id)) co_return Error{"INVALID_ARGUMENT", "a snapshot's id must be a UUID"};
+  const AsyncMutex::Guard guard = co_await structure_.lock();
+  if (metadata_.snapshot(id) != nullptr) co_return Error{"SNAPSHOT_EXISTS", "there is a snapshot " + id + " already"};
+  if (metadata_.layers.size() >= layer_count_max)
+    co_return Error{"INVALID_ARGUMENT", "the volume has the most layers it can have: delete snapshots first"};
+  if (!failure_.empty()) co_return Error{"EIO", failure_};
+
+  VolumeMetadata next = metadata_;
+  const uint32_t frozen = next.head;
+  next.layer(frozen)->snapshot_id = id;
+  next.layer(frozen)->created_ms = now_ms();
+  add_head(next, frozen);
+  Result<LayerFiles> new_head =
+      co_await Offload(blocking_, reactor_, [&] { return prepare_head(directory_, next, direct_); });
+  if (!new_head.ok()) {
+    co_await Offload(blocking_, reactor_, [&] { return remove_layer_files(directory_, next.head), 0; });
+    co_return new_head.error();
+  }
+  // Synced ahead, so that little is left to do while writers wait.
+  (void)(co_await sync_all()).ok();
+  const Result<Unit> done = co_await cut(std::move(next), std::move(new_head.value()));
+  if (!done.ok()) co_return done;
+  const Status durable = co_await sync_all();
+  if (!durable.ok()) co_return Error{errno_code(durable.error()), "the snapshot could not be made durable: " + durable.message()};
+  co_return Unit{};
+}
+
+/// The moment of the snapshot. Writers wait from the drain to the switch, which is one rename: all that could be slow
+/// has been done before, and what must be durable is made so after.
+Task<Result<Unit>> LayeredStore::cut(VolumeMetadata next, LayerFiles new_head) {
+  co_await quiesce();
+  const Result<Unit> published = co_await Offload(blocking_, reactor_, [&] { return publish_metadata(directory_); });
+  if (!published.ok()) {
+    release();
+    co_await Offload(blocking_, reactor_, [&] { return remove_layer_files(directory_, next.head), 0; });
+    co_return published;
+  }
+  pending_images_.push_back(capture(head()));
+  head_ = install(std::move(new_head));
+  metadata_ = std::move(next);
+  directory_dirty_ = true;
+  release();
+  co_return Unit{};
+}
+
+/// Replaces volume.json, durably.
+Task<Result<Unit>> LayeredStore::replace_metadata(VolumeMetadata next) {
+  Result<Unit> done = co_await Offload(blocking_, reactor_, [&] {
+    Result<Unit> replaced = stage_metadata(directory_, next);
+    if (replaced.ok()) replaced = publish_metadata(directory_);
+    return replaced.ok() ? sync_directory(directory_) : replaced;
+  });
+  if (done.ok()) metadata_ = std::move(next);
+  co_return done;
+}
+
+Task<Result<Unit>> LayeredStore::delete_snapshot(std::string id) {
+  const AsyncMutex::Guard guard = co_await structure_.lock();
+  const LayerMetadata* layer = metadata_.snapshot(id);
+  if (layer == nullptr || layer->removed) co_return snapshot_missing(id);
+  VolumeMetadata next = metadata_;
+  next.layer(layer->number)->removed = true;
+  const Result<Unit> done = co_await replace_metadata(std::move(next));
+  if (done.ok()) maintain();
+  co_return done;
+}
+
+Task<Result<Unit>> LayeredStore::revert(std::string id) {
+  const AsyncMutex::Guard guard = co_await structure_.lock();
+  const LayerMetadata* target = metadata_.snapshot(id);
+  if (target == nullptr || target->removed) co_return snapshot_missing(id);
+  VolumeMetadata next = metadata_;
+  erase_layer(next, next.head);
+  add_head(next, target->number);
+  co_await quiesce();
+  // What the old head holds is about to go; its sync is for the snapshots below, whose last images may be pending.
+  const Status synced = co_await sync_all();
+  Result<Unit> done = Unit{};
+  if (synced.ok())
+    done = co_await restart_on(std::move(next));
+  else
+    done = Error{errno_code(synced.error()), "the volume could not be flushed: " + synced.message()};
+  release();
+  if (done.ok()) maintain();
+  co_return done;
+}
+
+/// Switches to another chain: new metadata, its files, its index.
+Task<Result<Unit>> LayeredStore::restart_on(VolumeMetadata next) {
+  const uint32_t old_head = metadata_.head;
+  struct Chain {
+    std::vector<LayerFiles> files;
+    std::unique_ptr<ReadIndex> index;
+  };
+  Result<Chain> opened = co_await Offload(blocking_, reactor_, [&]() -> Result<Chain> {
+    Chain chain;
+    Result<LayerFiles> new_head = prepare_head(directory_, next, direct_);
+    if (!new_head.ok()) return new_head.error();
+    for (const LayerMetadata* layer : next.chain()) {
+      Result<LayerFiles> files = open_layer(directory_, layer->number, next.block_count(), direct_);
+      if (!files.ok()) return files.error();
+      chain.files.push_back(std::move(files.value()));
+    }
+    Result<std::unique_ptr<ReadIndex>> index = build_index(directory_, chain.files, next.block_count());
+    if (!index.ok()) return index.error();
+    chain.index = std::move(index.value());
+    return chain;
+  });
+  Result<Unit> done = Unit{};
+  if (!opened.ok()) done = opened.error();
+  if (done.ok()) done = co_await replace_metadata(std::move(next));
+  if (!done.ok()) {
+    co_await Offload(blocking_, reactor_, [&] { return remove_layer_files(directory_, next.head), 0; });
+    co_return done;
+  }
+  for (auto& layer : slots_)
+    if (layer != nullptr) co_await layer->readers.wait_idle();
+  CAIRN_ASSERT(!syncing_ && pending_images_.empty());
+  ++chain_generation_;
+  slots_.clear();
+  slots_.emplace_back();
+  for (LayerFiles& files : opened.value().files) head_ = install(std::move(files));
+  index_ = std::move(opened.value().index);
+  co_await Offload(blocking_, reactor_, [&] { return remove_layer_files(directory_, old_head), 0; });
+  co_return Unit{};
+}
+
+Task<Result<Unit>> LayeredStore::close() {
+  stopping_ = true;
+  co_await maintenance_.wait_idle();
+  const AsyncMutex::Guard guard = co_await structure_.lock();
+  co_await quiesce();
+  const Status synced = co_await sync_all();
+  co_await ring_.wait_idle();
+  if (!synced.ok())
+    co_return Error{errno_code(synced.error()), failure_.empty() ? "the volume could not be flushed: " + synced.message() : failure_};
+  superblock_.clean = 1;
+  co_return co_await Offload(blocking_, reactor_, [&] {
+    return write_superblock(superblock_file_.fd(), directory_ + "/superblock", superblock_);
+  });
+}
+
+std::vector<LayerStatus> LayeredStore::layers() const {
+  const auto id_of = [this](uint32_t number) {
+    const LayerMetadata* layer = metadata_.layer(number);
+    return number == metadata_.head ? "head-" + std::to_string(number) : layer->snapshot_id;
+  };
+  std::vector<uint32_t> chain;
+  for (const LayerMetadata* layer : metadata_.chain()) chain.push_back(layer->number);
+  std::vector<LayerStatus> found;
+  for (const LayerMetadata& layer : metadata_.layers) {
+    LayerStatus status;
+    status.number = layer.number;
+    status.id = id_of(layer.number);
+    if (layer.parent) status.parent = id_of(*layer.parent);
+    status.removed = layer.removed;
+    status.in_chain = std::find(chain.begin(), chain.end(), layer.number) != chain.end();
+    status.created_ms = layer.created_ms;
+    if (layer.removed && merging_ == layer.number) status.merge_progress = merge_progress_;
+    found.push_back(std::move(status));
+  }
+  // The head last, also when a merge has put others behind it.
+  std::stable_partition(found.begin(), found.end(), [this](const LayerStatus& s) { return s.number != metadata_.head; });
+  return found;
+}
+
+}  // namespace cairn::store

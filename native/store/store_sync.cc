@@ -1,0 +1,118 @@
+// Durability: which order makes what safe, and one sync for many that ask.
+#include <algorithm>
+
+#include "store/layered_store.h"
+
+namespace cairn::store {
+
+/// Everything acknowledged before this call is on stable storage when it returns. Callers that come while one sync runs
+/// share the next.
+Task<Status> LayeredStore::sync_all() {
+  const uint64_t ticket = ++sync_requested_;
+  while (sync_done_ < ticket) {
+    if (!failure_.empty()) co_return Status::from_errno(EIO);
+    if (syncing_) {
+      co_await sync_progress_.wait();
+      continue;
+    }
+    syncing_ = true;
+    const uint64_t covers = sync_requested_;
+    const Status status = co_await sync_once();
+    syncing_ = false;
+    if (status.ok()) sync_done_ = covers;
+    sync_progress_.wake_all();
+    if (!status.ok()) co_return status;
+  }
+  co_return Status();
+}
+
+/// Data, then maps, then the directory. The images of the maps are taken before the data is synced, so they name only
+/// data that this sync makes durable.
+Task<Status> LayeredStore::sync_once() {
+  const uint64_t ring_through = ring_.settled();
+  std::vector<MapImage> images;
+  images.swap(pending_images_);
+  images.push_back(capture(head()));
+  const bool sync_directory = std::exchange(directory_dirty_, false);
+
+  for (size_t i = 0; i < images.size(); ++i) {
+    OpenLayer& layer = *images[i].layer;
+    if (std::exchange(layer.data_written, false)) {
+      const Status synced = Status::from_result(co_await reactor_.sync_data(layer.data));
+      if (!synced.ok()) {
+        fail("syncing data", synced);
+        co_return Status::from_errno(EIO);
+      }
+    }
+    const Status written = co_await write_image(images[i]);
+    if (written.ok()) continue;
+    // Not lost: the next sync tries again, before what came later. A full disk heals; anything else has failed the store.
+    pending_images_.insert(pending_images_.begin(), std::make_move_iterator(images.begin() + static_cast<ptrdiff_t>(i)),
+                           std::make_move_iterator(images.end()));
+    directory_dirty_ = directory_dirty_ || sync_directory;
+    co_return written;
+  }
+  if (sync_directory) {
+    const Status synced = Status::from_result(co_await reactor_.sync_all(directory_file_));
+    if (!synced.ok()) {
+      fail("syncing the directory", synced);
+      co_return Status::from_errno(EIO);
+    }
+  }
+  ring_.mark_synced(ring_through);
+  co_return Status();
+}
+
+Task<Status> LayeredStore::write_image(const MapImage& image) {
+  const std::span<const MapSector> sectors(image.sectors);
+  for (size_t first = 0; first < sectors.size();) {
+    size_t end = first + 1;
+    while (end < sectors.size() && sectors[end].number == sectors[end - 1].number + 1) ++end;
+    const Status written = co_await reactor_.write(image.layer->map, std::as_bytes(sectors.subspan(first, end - first)),
+                                                   map_sector_offset(sectors[first].number));
+    if (!written.ok()) {
+      if (written.error() != ENOSPC) fail("writing the block map", written);
+      co_return written;
+    }
+    first = end;
+  }
+  if (sectors.empty()) co_return Status();
+  const Status synced = Status::from_result(co_await reactor_.sync_data(image.layer->map));
+  if (!synced.ok()) fail("syncing the block map", synced);
+  co_return synced;
+}
+
+/// The dirty sectors of the head's map as the index knows them now.
+LayeredStore::MapImage LayeredStore::capture(OpenLayer& layer) {
+  MapImage image{&layer, {}};
+  for (const uint32_t number : dirty_.take()) {
+    MapSector& sector = image.sectors.emplace_back();
+    const uint64_t first = uint64_t{number} * map_sector_blocks;
+    const uint64_t end = std::min(first + map_sector_blocks, index_->block_count());
+    for (uint64_t block = first; block < end;) {
+      const SourceRun run = index_->run_at(block, end);
+      if (run.source.slot() == layer.slot)
+        set_states(sector, static_cast<uint32_t>(run.first - first), static_cast<uint32_t>(run.count),
+                   run.source.reads_zero() ? BlockState::zero : BlockState::data);
+      block = run.first + run.count;
+    }
+    seal(sector, number);
+  }
+  return image;
+}
+
+void LayeredStore::sync_in_background() {
+  if (syncing_) return;
+  maintenance_.add();
+  run_detached(sync_all(), [this](Status) { maintenance_.remove(); });
+}
+
+/// After a failed sync nobody knows what the disk holds: no write is accepted any more until the replica is opened again.
+void LayeredStore::fail(const std::string& what, Status status) {
+  if (!failure_.empty()) return;
+  failure_ = what + " of " + directory_ + " failed: " + status.message() +
+             "; writes are refused until the volume is detached and attached again";
+  on_event_({StoreEvent::Kind::failed, failure_});
+}
+
+}  // namespace cairn::store

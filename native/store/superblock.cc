@@ -1,0 +1,47 @@
+#include "store/superblock.h"
+
+#include <cstddef>
+#include <optional>
+
+#include "base/crc32c.h"
+#include "store/replica_files.h"
+
+namespace cairn::store {
+namespace {
+
+uint32_t checksum_of(Superblock superblock) {
+  superblock.checksum = 0;
+  return crc32c(&superblock, sizeof superblock);
+}
+
+bool valid(const Superblock& superblock) {
+  return superblock.magic == superblock_magic && superblock.checksum == checksum_of(superblock);
+}
+
+}  // namespace
+
+Result<Superblock> read_superblock(int fd, const std::string& path) {
+  std::optional<Superblock> newest;
+  for (size_t copy = 0; copy < superblock_copies; ++copy) {
+    Superblock superblock;
+    if (!read_all(fd, path, bytes_of(superblock), copy * superblock_size).ok() || !valid(superblock)) continue;
+    if (!newest || superblock.generation > newest->generation) newest = superblock;
+  }
+  if (!newest)
+    return Error{"REPLICA_CORRUPT", path + " is damaged in both copies: restore this replica from a backup or a peer"};
+  if (newest->version_major != format_major)
+    return Error{"REPLICA_CORRUPT", path + " has format version " + std::to_string(newest->version_major) +
+                                        "; this Cairn reads version " + std::to_string(format_major)};
+  return *newest;
+}
+
+Result<Unit> write_superblock(int fd, const std::string& path, Superblock& superblock) {
+  superblock.magic = superblock_magic;
+  superblock.generation += 1;
+  superblock.checksum = checksum_of(superblock);
+  const uint64_t offset = superblock.generation % superblock_copies * superblock_size;
+  Result<Unit> written = write_all(fd, path, bytes_of(superblock), offset);
+  return written.ok() ? sync_file(fd, path) : written;
+}
+
+}  // namespace cairn::store

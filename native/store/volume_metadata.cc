@@ -1,0 +1,168 @@
+#include "store/volume_metadata.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "base/crc32c.h"
+#include "store/replica_files.h"
+#include "store/uuid.h"
+
+namespace cairn::store {
+namespace {
+
+using nlohmann::json;
+
+// Keys are sorted and the text has no white space, so that the checksum is over one well-defined text.
+std::string checksum_of(const json& document) {
+  const std::string text = document.dump();
+  char hex[9];
+  std::snprintf(hex, sizeof hex, "%08x", crc32c(text.data(), text.size()));
+  return hex;
+}
+
+json layer_to_json(const LayerMetadata& layer) {
+  return {{"number", layer.number},
+          {"snapshot", layer.snapshot_id},
+          {"parent", layer.parent ? json(*layer.parent) : json(nullptr)},
+          {"removed", layer.removed},
+          {"createdMs", layer.created_ms}};
+}
+
+LayerMetadata layer_from_json(const json& document) {
+  LayerMetadata layer;
+  layer.number = document.at("number").get<uint32_t>();
+  layer.snapshot_id = document.at("snapshot").get<std::string>();
+  if (!document.at("parent").is_null()) layer.parent = document.at("parent").get<uint32_t>();
+  layer.removed = document.at("removed").get<bool>();
+  layer.created_ms = document.at("createdMs").get<uint64_t>();
+  return layer;
+}
+
+/// What is inconsistent, or empty.
+std::string inconsistency(const VolumeMetadata& metadata) {
+  if (!parse_uuid(metadata.volume_id) || !parse_uuid(metadata.replica_id)) return "an identity is not a UUID";
+  if (metadata.block_size != 512 && metadata.block_size != 4096) return "the block size is not 512 or 4096";
+  if (metadata.size_bytes == 0 || metadata.size_bytes % store_block_size != 0 ||
+      metadata.size_bytes > volume_size_max)
+    return "the size is not a multiple of 4096 in range";
+  if (metadata.layers.size() > layer_count_max) return "there are too many layers";
+  std::set<uint32_t> known;
+  for (const LayerMetadata& layer : metadata.layers) {
+    if (layer.number >= metadata.next_layer) return "a layer's number is out of range";
+    // Parents stand before their children, which also rules cycles out.
+    if (layer.parent && !known.contains(*layer.parent)) return "a layer's parent is missing";
+    if (!known.insert(layer.number).second) return "a layer is there twice";
+    if ((layer.number == metadata.head) != layer.snapshot_id.empty()) return "the head is not the one layer without a snapshot";
+  }
+  if (!known.contains(metadata.head)) return "the head is missing";
+  return "";
+}
+
+Error corrupt(const std::string& path, const std::string& what) {
+  return {"REPLICA_CORRUPT", path + " is damaged (" + what + "): restore this replica from a backup or a peer"};
+}
+
+}  // namespace
+
+LayerMetadata* VolumeMetadata::layer(uint32_t number) {
+  for (LayerMetadata& candidate : layers)
+    if (candidate.number == number) return &candidate;
+  return nullptr;
+}
+
+const LayerMetadata* VolumeMetadata::layer(uint32_t number) const {
+  return const_cast<VolumeMetadata*>(this)->layer(number);
+}
+
+const LayerMetadata* VolumeMetadata::snapshot(const std::string& id) const {
+  for (const LayerMetadata& candidate : layers)
+    if (candidate.snapshot_id == id && !id.empty()) return &candidate;
+  return nullptr;
+}
+
+std::vector<const LayerMetadata*> VolumeMetadata::chain() const {
+  std::vector<const LayerMetadata*> layers_of_head;
+  std::optional<uint32_t> next = head;
+  while (next) {
+    layers_of_head.push_back(layer(*next));
+    next = layers_of_head.back()->parent;
+  }
+  std::reverse(layers_of_head.begin(), layers_of_head.end());
+  return layers_of_head;
+}
+
+std::vector<uint32_t> VolumeMetadata::children(uint32_t number) const {
+  std::vector<uint32_t> found;
+  for (const LayerMetadata& candidate : layers)
+    if (candidate.parent == number) found.push_back(candidate.number);
+  return found;
+}
+
+std::string metadata_path(const std::string& directory) { return directory + "/volume.json"; }
+
+std::string format_metadata(const VolumeMetadata& metadata) {
+  json layers = json::array();
+  for (const LayerMetadata& layer : metadata.layers) layers.push_back(layer_to_json(layer));
+  json document = {{"format", {{"major", format_major}, {"minor", format_minor}}},
+                   {"volumeId", metadata.volume_id},
+                   {"replicaId", metadata.replica_id},
+                   {"sizeBytes", metadata.size_bytes},
+                   {"blockSize", metadata.block_size},
+                   {"head", metadata.head},
+                   {"nextLayer", metadata.next_layer},
+                   {"layers", std::move(layers)}};
+  document["checksum"] = checksum_of(document);
+  return document.dump(2) + "\n";
+}
+
+Result<VolumeMetadata> parse_metadata(const std::string& text, const std::string& path) {
+  try {
+    json document = json::parse(text);
+    const std::string checksum = document.at("checksum").get<std::string>();
+    document.erase("checksum");
+    if (checksum != checksum_of(document)) return corrupt(path, "its checksum does not match");
+    if (document.at("format").at("major").get<int>() != format_major)
+      return Error{"REPLICA_CORRUPT", path + " was written by a newer Cairn: upgrade this node"};
+    VolumeMetadata metadata;
+    metadata.volume_id = document.at("volumeId").get<std::string>();
+    metadata.replica_id = document.at("replicaId").get<std::string>();
+    metadata.size_bytes = document.at("sizeBytes").get<uint64_t>();
+    metadata.block_size = document.at("blockSize").get<uint32_t>();
+    metadata.head = document.at("head").get<uint32_t>();
+    metadata.next_layer = document.at("nextLayer").get<uint32_t>();
+    for (const json& layer : document.at("layers")) metadata.layers.push_back(layer_from_json(layer));
+    const std::string wrong = inconsistency(metadata);
+    if (!wrong.empty()) return corrupt(path, wrong);
+    return metadata;
+  } catch (const json::exception&) {
+    return corrupt(path, "it is not the JSON document it should be");
+  }
+}
+
+Result<VolumeMetadata> read_metadata(const std::string& directory) {
+  Result<std::string> text = read_text(metadata_path(directory));
+  if (!text.ok()) return text.error();
+  return parse_metadata(text.value(), metadata_path(directory));
+}
+
+Result<Unit> stage_metadata(const std::string& directory, const VolumeMetadata& metadata) {
+  CAIRN_ASSERT(inconsistency(metadata).empty());
+  const std::string path = metadata_path(directory) + ".new";
+  const std::string text = format_metadata(metadata);
+  Result<UniqueFd> file = open_file(path, O_WRONLY | O_CREAT | O_TRUNC);
+  if (!file.ok()) return file.error();
+  Result<Unit> written = write_all(file.value().get(), path, std::as_bytes(std::span(text)), 0);
+  return written.ok() ? sync_file(file.value().get(), path) : written;
+}
+
+Result<Unit> publish_metadata(const std::string& directory) {
+  const std::string path = metadata_path(directory);
+  if (::rename((path + ".new").c_str(), path.c_str()) != 0) return system_error("replace", path, errno);
+  return Unit{};
+}
+
+}  // namespace cairn::store

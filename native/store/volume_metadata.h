@@ -1,0 +1,51 @@
+// volume.json: what a replica is and the tree of its layers.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "store/format.h"
+
+namespace cairn::store {
+
+struct LayerMetadata {
+  uint32_t number = 0;                // names its files; never used again
+  std::string snapshot_id;            // empty for the head
+  std::optional<uint32_t> parent;     // none: the base
+  bool removed = false;               // deleted, to be merged into its child
+  uint64_t created_ms = 0;            // Unix time of the cut
+};
+
+struct VolumeMetadata {
+  std::string volume_id;
+  std::string replica_id;
+  uint64_t size_bytes = 0;
+  uint32_t block_size = 0;
+  uint32_t head = 0;        // its number
+  uint32_t next_layer = 0;  // the number of the next layer made
+  std::vector<LayerMetadata> layers;
+
+  uint64_t block_count() const { return (size_bytes + store_block_size - 1) / store_block_size; }
+  LayerMetadata* layer(uint32_t number);
+  const LayerMetadata* layer(uint32_t number) const;
+  const LayerMetadata* snapshot(const std::string& id) const;
+  /// From the base to the head.
+  std::vector<const LayerMetadata*> chain() const;
+  std::vector<uint32_t> children(uint32_t number) const;
+};
+
+std::string metadata_path(const std::string& directory);
+
+std::string format_metadata(const VolumeMetadata& metadata);
+/// REPLICA_CORRUPT, saying what is wrong, for text that is not a consistent description with its checksum.
+Result<VolumeMetadata> parse_metadata(const std::string& text, const std::string& path);
+
+Result<VolumeMetadata> read_metadata(const std::string& directory);
+/// Step one of replacing it: the new text, durable, beside the present one.
+Result<Unit> stage_metadata(const std::string& directory, const VolumeMetadata& metadata);
+/// Step two: the switch. Atomic at once, durable after sync_directory.
+Result<Unit> publish_metadata(const std::string& directory);
+
+}  // namespace cairn::store
