@@ -12,7 +12,8 @@ export function isListening(path: string): Promise<boolean> {
       resolve(true);
     });
     socket.once('error', (error: NodeJS.ErrnoException) => {
-      if (error.code === 'ECONNREFUSED' || error.code === 'ENOENT') resolve(false);
+      const isGone = ['ECONNREFUSED', 'ENOENT', 'ECONNRESET'].includes(error.code ?? ''); // reset: it is dying
+      if (isGone) resolve(false);
       else if (error.code === 'EAGAIN')
         resolve(true); // alive, with a full backlog
       else reject(error);

@@ -59,10 +59,10 @@ describe.each<Isolation>(['node', 'volume'])('isolation %s', { timeout }, (isola
     await until(() => fixture.events.some(({ kind }) => kind === 'process-died'));
     await until(() => ask(uri).then((answer) => answer === 'serving data', () => false)); // prettier-ignore
     const tookMs = performance.now() - killed;
+    await until(() => fixture.events.some((event) => event.kind === 'process-started' && event.restarted));
     expect(processOf(engine, 'data')).toMatchObject({ id: holder.id });
     expect(processOf(engine, 'data').pid).not.toBe(holder.pid);
     expect(fixture.events).toContainEqual(expect.objectContaining({ kind: 'process-died', signal: 'SIGKILL' }));
-    await until(() => fixture.events.some((event) => event.kind === 'process-started' && event.restarted));
     expect(await engine.attach(spec, 'nbd')).toMatchObject({ uris: expect.arrayContaining([uri]) as unknown });
     console.log(`isolation ${isolation}: served again after ${tookMs.toFixed(0)} ms`);
   });

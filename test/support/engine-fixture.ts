@@ -1,28 +1,23 @@
 /** Engines over really spawned data-plane processes that run the stand-in of the addon, in a directory of their own. */
 import { randomUUID } from 'node:crypto';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { expect } from 'vitest';
 import { LocalNodeEngine, type LocalNodeEngineOptions } from '../../src/engine/local-node-engine.js';
+import { compiledCairn } from './compiled-cairn.js';
 import type { EngineEvent, Isolation, VolumeSpec } from '../../src/engine/node-engine.js';
 
-const root = fileURLToPath(new URL('../..', import.meta.url));
 const sizeBytes = 1024 * 1024;
 
-/** What runs `cairn` from source. */
-export const cairnCommand: readonly string[] = [
-  process.execPath,
-  '--import',
-  createRequire(import.meta.url).resolve('tsx'),
-  join(root, 'src/cli/main.ts'),
-];
+const compiled = compiledCairn();
+
+/** What runs `cairn`. */
+export const cairnCommand = compiled.command;
 
 export function fakeNativeEnvironment(extra: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
-  return { ...process.env, CAIRN_NATIVE_MODULE: join(root, 'test/support/fake-native.ts'), ...extra };
+  return { ...process.env, CAIRN_NATIVE_MODULE: compiled.nativeModule, ...extra };
 }
 
 export class EngineFixture {
