@@ -87,7 +87,7 @@ function unreachable(url: URL, cause: unknown): CairnError {
   return new CairnError('service-unavailable', `${what} Check that \`cairn serve\` runs there.`, { cause });
 }
 
-function urlOf(base: string, path: string, params: Record<string, string>, query: Record<string, unknown>): URL {
+function urlOf(base: string, path: string, params: Record<string, string>, query: Record<string, QueryValue>): URL {
   const filled = path.replaceAll(/:(\w+)/g, (_match, param: string) => encodeURIComponent(params[param] ?? ''));
   const url = new URL(filled, base);
   for (const [field, value] of Object.entries(query))

@@ -1,19 +1,17 @@
 /** `GET /v1/events?follow=true`: a response that goes on until the client leaves or the service stops. */
 import { Readable } from 'node:stream';
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import { eventStreamType, writeEvent } from './event-stream.js';
 import type { Event, EventQuery } from './schemas.js';
 
 export function eventStreamRoute(
-  app: FastifyInstance,
+  closing: AbortSignal,
   follow: (afterId: number, signal: AbortSignal) => AsyncIterable<Event>,
 ): (query: EventQuery, request: FastifyRequest, reply: FastifyReply) => FastifyReply {
-  const stopping = new AbortController();
-  app.addHook('preClose', async () => stopping.abort());
   return (query, request, reply) => {
     const gone = new AbortController();
-    request.raw.socket.once('close', () => gone.abort());
-    const events = follow(lastEventId(request), AbortSignal.any([stopping.signal, gone.signal]));
+    reply.raw.once('close', () => gone.abort());
+    const events = follow(lastEventId(request), AbortSignal.any([closing, gone.signal]));
     return reply
       .type(eventStreamType)
       .header('cache-control', 'no-store')

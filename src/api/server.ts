@@ -5,6 +5,7 @@ import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import underPressure from '@fastify/under-pressure';
 import { CairnError } from '../errors.js';
+import { drainBeforeClose } from './draining.js';
 import { errorHandler, notFoundHandler, refuseClient, sendProblem } from './error-replies.js';
 import { eventStreamRoute } from './event-stream-route.js';
 import { openApiDocument } from './openapi.js';
@@ -43,7 +44,8 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   const app = fastify({
     bodyLimit: bodyBytesMax,
     requestTimeout: requestTimeoutMs,
-    forceCloseConnections: 'idle',
+    forceCloseConnections: true,
+    return503OnClosing: false,
     routerOptions: { maxParamLength: 256 },
     frameworkErrors: onError,
     clientErrorHandler: refuseClient,
@@ -52,9 +54,10 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   app.setErrorHandler(onError);
   app.setNotFoundHandler(notFoundHandler);
   app.addHook('onRequest', refuseForeignOrigin);
+  const closing = drainBeforeClose(app);
   await addPlugins(app, options.version);
   addProbes(app, options.probes);
-  for (const id of operationIds) addOperation(app, id, options);
+  for (const id of operationIds) addOperation(app, id, options, closing);
   return listen(app, options);
 }
 
@@ -75,11 +78,11 @@ async function addPlugins(app: FastifyInstance, version: string): Promise<void> 
   await app.register(swaggerUi, { routePrefix: '/docs' });
 }
 
-function addOperation(app: FastifyInstance, id: OperationId, options: ServerOptions): void {
+function addOperation(app: FastifyInstance, id: OperationId, options: ServerOptions, closing: AbortSignal): void {
   const operation: Operation = operations[id];
   const read = inputReader(operation);
   const handler = options.handlers[id] as (input: Input<OperationId>) => Promise<unknown>;
-  const follow = id === 'listEvents' ? eventStreamRoute(app, options.followEvents) : undefined;
+  const follow = id === 'listEvents' ? eventStreamRoute(closing, options.followEvents) : undefined;
   app.route({
     method: operation.method,
     url: operation.path,

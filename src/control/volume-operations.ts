@@ -63,6 +63,7 @@ export class VolumeOperations {
         if (before === null) await this.giveUpAttach(wanted, error);
         throw error;
       }
+      this.parts.statuses.recovered(name);
       if (before === null)
         this.parts.events.add({
           kind: 'volume-attached',
@@ -79,6 +80,7 @@ export class VolumeOperations {
       const isAsWanted = stored.record.frontend === null && !this.parts.statuses.failureOf(name);
       if (isAsWanted) return;
       await this.steps.detach(name, force);
+      this.parts.statuses.recovered(name);
       if (stored.record.frontend !== null) await this.parts.records.volumes.change(stored, { frontend: null });
       this.parts.events.add({ kind: 'volume-detached', volume: name, message: `Volume ${name} is detached.` });
     });
@@ -157,6 +159,7 @@ export class VolumeOperations {
     await this.withoutMasking(name, async () => {
       await this.parts.records.volumes.change(wanted, { frontend: null });
       await this.steps.detach(name, true);
+      this.parts.statuses.recovered(name);
     });
   }
 

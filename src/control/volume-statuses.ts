@@ -7,10 +7,13 @@ export class VolumeStatuses {
 
   attached(volume: string, uris: string[]): void {
     this.uris.set(volume, uris);
-    this.failures.delete(volume);
   }
 
   detached(volume: string): void {
+    this.uris.delete(volume);
+  }
+
+  deleted(volume: string): void {
     this.uris.delete(volume);
     this.failures.delete(volume);
   }
@@ -19,7 +22,7 @@ export class VolumeStatuses {
     this.failures.set(volume, error);
   }
 
-  /** True if it had failed before. */
+  /** It is as it should be. True if it had failed before. */
   recovered(volume: string): boolean {
     return this.failures.delete(volume);
   }

@@ -34,7 +34,7 @@ export class VolumeSteps {
     await engine.deleteReplica(replicaDirectory(stored.record));
     await records.snapshotsOf(id).removeAll();
     await records.volumes.remove(stored);
-    statuses.detached(name);
+    statuses.deleted(name);
     events.add({ kind: 'volume-deleted', volume: name, message: `Volume ${name} is deleted.` });
   }
 

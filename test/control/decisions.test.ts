@@ -27,7 +27,7 @@ function after(situation: Situation, action: Action): Situation {
       return { ...situation, wanted: wanted && { ...wanted, state: 'ready' } };
     case 'finish-delete':
       return { wanted: null, unsettledSnapshots: 0, running: null, isKnown: false };
-    case 'settle-snapshots':
+    default:
       return { ...situation, unsettledSnapshots: 0 };
   }
 }

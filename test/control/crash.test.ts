@@ -1,0 +1,243 @@
+/**
+ * The service dies in the middle of an operation: before or after each call to the store or the data plane. A new one over what is left must
+ * bring everything into a state that could have been asked for.
+ */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { createControlPlane, type ControlPlane } from '../../src/control/control-plane.js';
+import { Pools } from '../../src/control/pools.js';
+import { EmbeddedStore } from '../../src/control/store/embedded-store.js';
+import type { KeyValueStore } from '../../src/control/store/key-value-store.js';
+import type { NodeEngine } from '../../src/engine/node-engine.js';
+import { FakeDataPlane, FakeNodeEngine } from '../support/fake-node-engine.js';
+
+/** No operation takes more steps than this. */
+const stepsMax = 60;
+
+let directory: string;
+let store: EmbeddedStore;
+let dataPlane: FakeDataPlane;
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'cairn-crash-'));
+  store = await EmbeddedStore.open(directory);
+});
+afterEach(async () => {
+  await store.close();
+  await rm(directory, { recursive: true });
+});
+
+/** Lets so many steps happen; then nothing that goes through it ever happens or answers again. */
+class Fuse {
+  readonly blown: Promise<'blown'>;
+  private blow: () => void = () => {};
+
+  constructor(private stepsLeft: number) {
+    this.blown = new Promise((resolve) => (this.blow = () => resolve('blown')));
+  }
+
+  /** `target` with a step before and after each of its asynchronous calls. */
+  guard<Target extends KeyValueStore | NodeEngine>(target: Target): Target {
+    return new Proxy(target, {
+      get: (_target, name) => {
+        const member: unknown = Reflect.get(target, name);
+        if (typeof member !== 'function' || name === 'processes') return member;
+        return async (...given: unknown[]): Promise<unknown> => {
+          await this.step();
+          const result: unknown = await Reflect.apply(member, target, given);
+          await this.step();
+          return result;
+        };
+      },
+    });
+  }
+
+  private step(): Promise<void> {
+    if (this.stepsLeft-- > 0) return Promise.resolve();
+    this.blow();
+    return new Promise(() => {});
+  }
+}
+
+function controlOver(fuse?: Fuse): ControlPlane {
+  const engine = new FakeNodeEngine(dataPlane);
+  return createControlPlane({
+    store: fuse?.guard(store) ?? store,
+    engine: fuse?.guard(engine) ?? engine,
+    pools: new Pools([directory]),
+    log: () => {},
+    now: () => new Date(0),
+    reconcilerTimes: { periodMs: 60_000, retryMinMs: 1, retryMaxMs: 10 },
+  });
+}
+
+/** Runs the operation with a death after each number of steps, then a new service, then the check. */
+async function atEveryStep(
+  prepare: (control: ControlPlane) => Promise<unknown>,
+  operation: (control: ControlPlane) => Promise<unknown>,
+  check: (control: ControlPlane, hasAnswered: boolean) => Promise<void>,
+): Promise<void> {
+  for (let steps = 0; steps < stepsMax; steps++) {
+    await empty();
+    await prepare(controlOver());
+    const fuse = new Fuse(steps);
+    const end = await Promise.race([operation(controlOver(fuse)).then(() => 'answered' as const), fuse.blown]);
+    const control = controlOver();
+    await control.reconciler.start();
+    control.reconciler.stop();
+    await checkInvariants(control);
+    await check(control, end === 'answered');
+    if (end === 'answered') return;
+  }
+  throw new Error(`the operation took more than ${stepsMax} steps`);
+}
+
+async function empty(): Promise<void> {
+  dataPlane = new FakeDataPlane();
+  dataPlane.isAlive = true;
+  for (const { key } of (await store.range('')).items) await store.txn([], [{ delete: key }]);
+}
+
+/** What must be true whatever happened. */
+async function checkInvariants({ views, parts }: ControlPlane): Promise<void> {
+  const volumes = await views.volumes();
+  expect(volumes.map(({ state }) => state).filter((state) => state !== 'detached' && state !== 'attached')).toEqual([]);
+  expect([...dataPlane.replicas.values()].map(({ volumeId }) => volumeId).sort()).toEqual(
+    volumes.map(({ id }) => id).sort(),
+  );
+  const attached = volumes.filter(({ frontend }) => frontend !== null).map(({ name }) => name);
+  expect([...dataPlane.open.keys()].sort()).toEqual(attached.sort());
+  const snapshots = (await Promise.all(volumes.map(({ id }) => parts.records.snapshotsOf(id).list(() => {})))).flat();
+  const layers = [...dataPlane.replicas.values()].flatMap((replica) => replica.layers.map(({ id }) => id));
+  expect(snapshots.map(({ record }) => record.state).filter((state) => state !== 'ready')).toEqual([]);
+  expect(layers.filter((id) => !id.startsWith('head-')).sort()).toEqual(
+    snapshots.map(({ record }) => record.id).sort(),
+  );
+  const { items } = await store.range('/cairn/v1/');
+  expect(items).toHaveLength(volumes.length + snapshots.length);
+}
+
+const create = (control: ControlPlane) => control.volumes.create({ name: 'db', size: '1GiB' });
+const withSnapshot = async (control: ControlPlane) => {
+  await create(control);
+  await control.snapshots.create('db', { name: 'one' });
+};
+const attached = async (control: ControlPlane) => {
+  await withSnapshot(control);
+  await control.volumes.attach('db', {});
+};
+
+async function names({ views }: ControlPlane): Promise<string[]> {
+  return (await views.volumes()).map(({ name }) => name);
+}
+
+async function snapshotNames(control: ControlPlane): Promise<string[]> {
+  const { record } = await control.volumes.existing('db');
+  return (await control.views.snapshots(record)).map(({ name }) => name);
+}
+
+async function frontendOf(control: ControlPlane): Promise<string | null> {
+  return (await control.volumes.existing('db')).record.frontend;
+}
+
+describe('a service that dies at any step of', () => {
+  it('creating a volume leaves a whole volume or none', async () => {
+    await atEveryStep(
+      async () => {},
+      create,
+      async (control, hasAnswered) => {
+        if (hasAnswered) expect(await names(control)).toEqual(['db']);
+      },
+    );
+  });
+
+  it('deleting a volume leaves it or nothing', async () => {
+    await atEveryStep(
+      withSnapshot,
+      (control) => control.volumes.delete('db'),
+      async (control, hasAnswered) => {
+        const left = await names(control);
+        if (hasAnswered) expect(left).toEqual([]);
+        if (left.length > 0) expect(await snapshotNames(control)).toEqual(['one']);
+      },
+    );
+  });
+
+  it('attaching a volume leaves it attached or detached', async () => {
+    await atEveryStep(
+      create,
+      (control) => control.volumes.attach('db', {}),
+      async (control, hasAnswered) => {
+        if (hasAnswered) expect(await frontendOf(control)).toBe('nbd');
+      },
+    );
+  });
+
+  it('detaching a volume leaves it attached or detached', async () => {
+    await atEveryStep(
+      attached,
+      (control) => control.volumes.detach('db', {}),
+      async (control, hasAnswered) => {
+        if (hasAnswered) expect(await frontendOf(control)).toBeNull();
+      },
+    );
+  });
+
+  it('taking a snapshot leaves a snapshot that can be used or none', async () => {
+    await atEveryStep(
+      attached,
+      (control) => control.snapshots.create('db', { name: 'two' }),
+      async (control, hasAnswered) => {
+        const left = await snapshotNames(control);
+        expect(left).toContain('one');
+        if (hasAnswered) expect(left).toContain('two');
+        if (!left.includes('two')) await control.snapshots.create('db', { name: 'two' });
+        await control.volumes.detach('db', {});
+        await control.snapshots.revert('db', 'two');
+      },
+    );
+  });
+
+  it('deleting a snapshot leaves it or nothing of it', async () => {
+    await atEveryStep(
+      attached,
+      (control) => control.snapshots.delete('db', 'one'),
+      async (control, hasAnswered) => {
+        if (hasAnswered) expect(await snapshotNames(control)).toEqual([]);
+      },
+    );
+  });
+
+  it('reverting to a snapshot leaves the volume usable', async () => {
+    await atEveryStep(
+      withSnapshot,
+      (control) => control.snapshots.revert('db', 'one'),
+      async (control) => {
+        expect(await snapshotNames(control)).toEqual(['one']);
+        await control.snapshots.revert('db', 'one');
+        await control.volumes.delete('db');
+        expect(await names(control)).toEqual([]);
+      },
+    );
+  });
+});
+
+describe('a service that dies while it tidies up', () => {
+  it('leaves the rest to the next one', async () => {
+    await atEveryStep(
+      async (control) => {
+        await withSnapshot(control);
+        const stored = await control.volumes.existing('db');
+        await control.parts.records.volumes.change(stored, { state: 'deleting' });
+      },
+      async (control) => {
+        await control.reconciler.start();
+        control.reconciler.stop();
+      },
+      async (control) => {
+        expect(await names(control)).toEqual([]);
+      },
+    );
+  });
+});
