@@ -6,6 +6,8 @@ import type { Isolation } from '../../src/engine/node-engine.js';
 import { ask, askAt, EngineFixture, isAlive, until } from '../support/engine-fixture.js';
 
 const timeout = 60_000;
+/** On an idle machine it takes less than half a second. */
+const loadedMachineMs = 5_000;
 let fixture: EngineFixture;
 
 beforeEach(() => {
@@ -49,7 +51,7 @@ describe.each<Isolation>(['node', 'volume'])('isolation %s', { timeout }, (isola
     expect(existsSync(spec.directory)).toBe(false);
   });
 
-  it('restarts a killed process within a second, with its volumes at the same address', async () => {
+  it('restarts a killed process at once, with its volumes at the same address', async () => {
     const engine = await fixture.start(isolation);
     const spec = await fixture.createVolume(engine, 'data');
     const [uri = ''] = (await engine.attach(spec, 'nbd')).uris;
@@ -64,7 +66,7 @@ describe.each<Isolation>(['node', 'volume'])('isolation %s', { timeout }, (isola
     expect(processOf(engine, 'data').pid).not.toBe(holder.pid);
     expect(fixture.events).toContainEqual(expect.objectContaining({ kind: 'process-died', signal: 'SIGKILL' }));
     expect(await engine.attach(spec, 'nbd')).toMatchObject({ uris: expect.arrayContaining([uri]) as unknown });
-    console.log(`isolation ${isolation}: served again after ${tookMs.toFixed(0)} ms`);
+    expect(tookMs).toBeLessThan(loadedMachineMs);
   });
 
   it('leaves processes serving when it is released, and the next engine finds them', async () => {
