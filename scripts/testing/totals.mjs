@@ -1,5 +1,8 @@
 // Counts of what ran, and the line that ends `npm test`.
 
+/** So many skipped tests with the same reason are named. */
+const namesMax = 5;
+
 /** Sums runs: `{ passed, failed, skipped: [{ name, reason }] }` each. */
 export class Totals {
   passed = 0;
@@ -19,10 +22,21 @@ export class Totals {
 
   /** The reasons, then the totals alone on their line. */
   report() {
-    const lines = this.skipped.map(({ name, reason }) => `skipped: ${name}: ${reason}`);
     const skipped = this.skipped.length === 0 ? '' : `, ${this.skipped.length} skipped`;
-    return [...lines, `${this.passed} passed, ${this.failed} failed${skipped}`].join('\n');
+    return [...this.#reasons(), `${this.passed} passed, ${this.failed} failed${skipped}`].join('\n');
   }
+
+  #reasons() {
+    const names = new Map();
+    for (const { name, reason } of this.skipped) names.set(reason, [...(names.get(reason) ?? []), name]);
+    return [...names].map(([reason, tests]) => `skipped: ${listed(tests)}: ${reason}`);
+  }
+}
+
+/** Some tests by name, many by their number. */
+function listed(tests) {
+  if (tests.length <= namesMax) return tests.join(', ');
+  return `${tests.length} tests (${tests[0]}, ...)`;
 }
 
 /** A short note of one run for its progress line. */

@@ -20,6 +20,18 @@ function countTests(module, counts) {
     const { state, note } = test.result();
     if (state === 'passed') counts.passed += 1;
     else if (state === 'failed') counts.failed += 1;
-    else counts.skipped.push({ name: test.fullName, reason: note ?? 'no reason given' });
+    else
+      counts.skipped.push({
+        name: test.fullName,
+        reason: note ?? (isSetUpBroken(test) ? 'its set-up failed' : 'no reason given'),
+      });
   }
+}
+
+/** Whether a hook of a suite around the test failed: vitest then counts the test as skipped. */
+function isSetUpBroken(test) {
+  for (let parent = test.parent; parent !== undefined; parent = parent.parent) {
+    if (parent.errors().length > 0) return true;
+  }
+  return false;
 }
