@@ -1,0 +1,308 @@
+#include "addon/data_plane.h"
+
+#include <algorithm>
+
+#include "store/uuid.h"
+
+namespace cairn {
+namespace {
+
+Error not_open(const std::string& name) {
+  return {"VOLUME_NOT_OPEN", "volume " + name + " is not open in this process: attach it first"};
+}
+Error in_use(const std::string& name) {
+  return {"VOLUME_IN_USE", "volume " + name + " is exported: detach it first"};
+}
+Error closed() { return {"CLOSED", "the data plane is closing"}; }
+
+const char* event_kind(store::StoreEvent::Kind kind) {
+  switch (kind) {
+    case store::StoreEvent::Kind::merge_finished:
+      return "merge-finished";
+    case store::StoreEvent::Kind::failed:
+      return "volume-failed";
+    case store::StoreEvent::Kind::no_space:
+      return "no-space";
+  }
+  return "";
+}
+
+}  // namespace
+
+/// `store` and `device` belong to the reactor's thread; the rest to the control thread.
+struct DataPlane::Volume {
+  std::string name;
+  std::string directory;
+  Reactor* reactor = nullptr;
+  std::unique_ptr<store::LayeredStore> store;
+  std::unique_ptr<CheckedDevice> device;
+  bool open = false;
+  size_t operations = 0;  // under way; the store outlives them
+  Done<Unit> closing;     // set: closes when no operation is under way
+};
+
+DataPlane::DataPlane(Post control, std::function<void(const DataPlaneEvent&)> on_event)
+    : control_(std::move(control)), on_event_(std::move(on_event)) {}
+
+DataPlane::~DataPlane() { CAIRN_ASSERT(volumes_.empty()); }
+
+Result<std::unique_ptr<DataPlane>> DataPlane::start(const DataPlaneOptions& options, Post control,
+                                                    std::function<void(const DataPlaneEvent&)> on_event) {
+  std::unique_ptr<DataPlane> plane(new DataPlane(std::move(control), std::move(on_event)));
+  std::vector<Reactor*> reactors;
+  for (size_t i = 0; i < std::max<size_t>(1, options.reactors); ++i) {
+    Result<std::unique_ptr<ReactorThread>> thread = ReactorThread::start({.buffer_bytes = options.buffer_bytes});
+    if (!thread.ok()) return thread.error();
+    reactors.push_back(&thread.value()->reactor());
+    plane->reactors_.push_back(std::move(thread.value()));
+  }
+  plane->server_ = std::make_unique<nbd::Server>(reactors);
+  return plane;
+}
+
+Reactor& DataPlane::least_used_reactor() {
+  const auto volumes_on = [this](Reactor& reactor) {
+    return std::count_if(volumes_.begin(), volumes_.end(), [&](const auto& entry) { return entry.second->reactor == &reactor; });
+  };
+  const auto least = std::min_element(reactors_.begin(), reactors_.end(), [&](const auto& a, const auto& b) {
+    return volumes_on(a->reactor()) < volumes_on(b->reactor());
+  });
+  return (*least)->reactor();
+}
+
+// ---- Volumes --------------------------------------------------------------------------------------------------------
+
+void DataPlane::create_replica(store::NewReplica replica, Done<Unit> done) {
+  opening_.run([this, replica = std::move(replica), done = std::move(done)] {
+    Result<Unit> created = store::create_replica(replica);
+    control_([done, created = std::move(created)] { done(created); });
+  });
+}
+
+void DataPlane::open_volume(const std::string& name, const std::string& directory, store::CacheMode mode,
+                            Done<VolumeInfo> done) {
+  if (closing_) return done(closed());
+  if (volumes_.contains(name)) return done(Error{"VOLUME_EXISTS", "volume " + name + " is open already"});
+  auto owned = std::make_unique<Volume>();
+  Volume& volume = *owned;
+  volume.name = name;
+  volume.directory = directory;
+  volume.reactor = &least_used_reactor();
+  volume.operations = 1;
+  volumes_[name] = std::move(owned);
+  opening_.run([this, &volume, directory, mode, done = std::move(done)] {
+    auto opened = std::make_shared<Result<store::OpenedReplica>>(
+        store::open_replica(directory, {.cache_mode = mode, .boot_id = store::current_boot_id()}));
+    control_([this, &volume, opened, done] {
+      if (opened->ok()) return install(volume, std::move(opened->value()), done);
+      const Error error = opened->error();
+      Done<Unit> closing = std::move(volume.closing);
+      volumes_.erase(volume.name);
+      done(error);
+      if (closing) closing(Unit{});
+    });
+  });
+}
+
+/// The store is made on its reactor.
+void DataPlane::install(Volume& volume, store::OpenedReplica replica, Done<VolumeInfo> done) {
+  auto handed = std::make_shared<store::OpenedReplica>(std::move(replica));
+  volume.reactor->post([this, &volume, handed, done = std::move(done)] {
+    volume.store = std::make_unique<store::LayeredStore>(
+        *volume.reactor, store_files_, std::move(*handed), [this, name = volume.name](const store::StoreEvent& event) {
+          control_([this, name, event] { report(name, event); });
+        });
+    volume.device = std::make_unique<CheckedDevice>(*volume.store);
+    volume.store->resume_maintenance();
+    control_([this, &volume, done] {
+      volume.open = true;
+      gather_info(volume, done);
+      finish_operation(volume);
+    });
+  });
+}
+
+Result<DataPlane::Volume*> DataPlane::find(const std::string& name) {
+  const auto found = volumes_.find(name);
+  if (found == volumes_.end() || !found->second->open || found->second->closing) return not_open(name);
+  return found->second.get();
+}
+
+/// Runs `operation` on the volume's reactor; a close that comes meanwhile waits for it.
+void DataPlane::operate(const std::string& name, VolumeOperation operation, Done<Unit> done) {
+  Result<Volume*> found = find(name);
+  if (!found.ok()) return done(found.error());
+  Volume& volume = *found.value();
+  ++volume.operations;
+  volume.reactor->post([this, &volume, operation = std::move(operation), done = std::move(done)] {
+    run_detached(operation(*volume.store), [this, &volume, done](Result<Unit> result) {
+      control_([this, &volume, done, result = std::move(result)] {
+        done(result);
+        finish_operation(volume);
+      });
+    });
+  });
+}
+
+void DataPlane::finish_operation(Volume& volume) {
+  CAIRN_ASSERT(volume.operations > 0);
+  if (--volume.operations == 0 && volume.closing) shut_volume(volume);
+}
+
+void DataPlane::close_volume(const std::string& name, Done<Unit> done) {
+  const bool exported = std::any_of(exports_.begin(), exports_.end(), [&](const auto& e) { return e.second == name; });
+  if (exported) return done(in_use(name));
+  Result<Volume*> found = find(name);
+  if (!found.ok()) return done(found.error());
+  found.value()->closing = std::move(done);
+  if (found.value()->operations == 0) shut_volume(*found.value());
+}
+
+void DataPlane::shut_volume(Volume& volume) {
+  volume.reactor->post([this, &volume] {
+    run_detached(volume.store->close(), [this, &volume](Result<Unit> result) {
+      // Not destroyed here: the coroutine that has just ended belongs to the store.
+      volume.reactor->post([this, &volume, result = std::move(result)] {
+        volume.device.reset();
+        volume.store.reset();
+        control_([this, &volume, result] {
+          const Done<Unit> done = std::move(volume.closing);
+          volumes_.erase(volume.name);
+          done(result);
+        });
+      });
+    });
+  });
+}
+
+void DataPlane::volume_info(const std::string& name, Done<VolumeInfo> done) {
+  Result<Volume*> found = find(name);
+  if (!found.ok()) return done(found.error());
+  gather_info(*found.value(), std::move(done));
+}
+
+/// What the store knows, on its reactor; what its files take, on a thread that may block.
+void DataPlane::gather_info(Volume& volume, Done<VolumeInfo> done) {
+  ++volume.operations;
+  size_t clients = 0;
+  for (const auto& [name, exported] : exports_)
+    if (exported == volume.name) clients += server_->connections(name);
+  volume.reactor->post([this, &volume, clients, done = std::move(done)] {
+    const store::LayeredStore& store = *volume.store;
+    const store::VolumeMetadata& metadata = store.metadata();
+    auto info = std::make_shared<VolumeInfo>(VolumeInfo{.name = volume.name,
+                                                        .directory = store.directory(),
+                                                        .volume_id = metadata.volume_id,
+                                                        .size_bytes = metadata.size_bytes,
+                                                        .block_size = metadata.block_size,
+                                                        .cache_mode = store.cache_mode(),
+                                                        .layers = {},
+                                                        .counters = store.counters(),
+                                                        .clients = clients,
+                                                        .failure = store.failure(),
+                                                        .recovered = store.recovered()});
+    for (store::LayerStatus& status : store.layers()) info->layers.push_back({std::move(status), 0});
+    opening_.run([this, &volume, info, done] {
+      for (LayerInfo& layer : info->layers)
+        layer.allocated_bytes = store::allocated_bytes(info->directory, layer.status.number);
+      control_([this, &volume, info, done] {
+        done(std::move(*info));
+        finish_operation(volume);
+      });
+    });
+  });
+}
+
+void DataPlane::create_snapshot(const std::string& volume, const std::string& id, Done<Unit> done) {
+  operate(volume, [id](store::LayeredStore& store) { return store.create_snapshot(id); }, std::move(done));
+}
+
+void DataPlane::delete_snapshot(const std::string& volume, const std::string& id, Done<Unit> done) {
+  operate(volume, [id](store::LayeredStore& store) { return store.delete_snapshot(id); }, std::move(done));
+}
+
+void DataPlane::revert_snapshot(const std::string& volume, const std::string& id, Done<Unit> done) {
+  for (const auto& [name, exported] : exports_)
+    if (exported == volume) return done(in_use(volume));
+  operate(volume, [id](store::LayeredStore& store) { return store.revert(id); }, std::move(done));
+}
+
+void DataPlane::report(const std::string& volume, const store::StoreEvent& event) {
+  on_event_({event_kind(event.kind), volume, event.message});
+}
+
+// ---- Exports and listeners ------------------------------------------------------------------------------------------
+
+Result<Unit> DataPlane::add_export(const NewExport& exported) {
+  if (closing_) return closed();
+  nbd::ExportOptions options{exported.name, exported.description, exported.read_only, exported.remote};
+  if (!exported.volume.empty()) {
+    Result<Volume*> volume = find(exported.volume);
+    if (!volume.ok()) return volume.error();
+    options.target = nbd::LocalTarget{volume.value()->reactor, volume.value()->device.get()};
+  }
+  Result<Unit> added = server_->add_export(std::move(options));
+  if (added.ok()) exports_[exported.name] = exported.volume;
+  return added;
+}
+
+void DataPlane::remove_export(const std::string& name, bool force, Done<Unit> done) {
+  server_->remove_export(name, force, [this, name, done = std::move(done)](Result<Unit> removed) {
+    control_([this, name, done, removed = std::move(removed)] {
+      if (removed.ok()) exports_.erase(name);
+      done(removed);
+    });
+  });
+}
+
+Result<nbd::TcpAddress> DataPlane::listen_tcp(const std::string& host, uint16_t port) {
+  if (closing_) return closed();
+  return server_->listen_tcp(host, port);
+}
+
+Result<Unit> DataPlane::listen_unix(const std::string& path) {
+  if (closing_) return closed();
+  return server_->listen_unix(path);
+}
+
+Result<Unit> DataPlane::listen_handover(const std::string& path) {
+  if (closing_) return closed();
+  return server_->listen_handover(path);
+}
+
+// ---- The end --------------------------------------------------------------------------------------------------------
+
+/// First the clients, then the volumes; the first error is the outcome, but everything is closed in any case.
+void DataPlane::close(Done<Unit> done) {
+  if (closing_) return done(closed());
+  closing_ = true;
+  server_->close([this, done = std::move(done)](Result<Unit> served) {
+    control_([this, done, served = std::move(served)] {
+      exports_.clear();
+      close_volumes([done, served](Result<Unit> volumes) { done(served.ok() ? volumes : served); });
+    });
+  });
+}
+
+void DataPlane::close_volumes(Done<Unit> done) {
+  if (volumes_.empty()) return done(Unit{});
+  auto outcome = std::make_shared<Result<Unit>>(Unit{});
+  auto left = std::make_shared<size_t>(volumes_.size());
+  const Done<Unit> one_closed = [done, outcome, left](Result<Unit> result) {
+    if (!result.ok() && outcome->ok()) *outcome = result;
+    if (--*left == 0) done(*outcome);
+  };
+  std::vector<Volume*> all;
+  for (const auto& [name, volume] : volumes_) all.push_back(volume.get());
+  for (Volume* volume : all) {
+    // One that somebody is closing already answers to both.
+    const Done<Unit> before = volume->closing;
+    volume->closing = !before ? one_closed : [before, one_closed](Result<Unit> result) {
+      before(result);
+      one_closed(result);
+    };
+    if (!before && volume->operations == 0) shut_volume(*volume);
+  }
+}
+
+}  // namespace cairn

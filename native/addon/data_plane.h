@@ -1,0 +1,110 @@
+// Everything one data-plane process holds: reactors, open volumes, exports, listeners. Knows nothing of Node; the addon
+// wraps it, and tests can drive it from C++.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "aio/offload.h"
+#include "block/checked_device.h"
+#include "nbd/server.h"
+#include "store/layered_store.h"
+
+namespace cairn {
+
+struct DataPlaneOptions {
+  size_t reactors = 1;
+  size_t buffer_bytes = 64 * mebibyte;  // of each reactor
+};
+
+struct LayerInfo {
+  store::LayerStatus status;
+  uint64_t allocated_bytes = 0;
+};
+
+struct VolumeInfo {
+  std::string name;
+  std::string directory;
+  std::string volume_id;
+  uint64_t size_bytes = 0;
+  uint32_t block_size = 0;
+  store::CacheMode cache_mode = store::CacheMode::none;
+  std::vector<LayerInfo> layers;
+  store::StoreCounters counters;
+  size_t clients = 0;
+  std::string failure;
+  bool recovered = false;
+};
+
+struct DataPlaneEvent {
+  std::string kind;  // as in NativeEvent of src/engine/native.ts
+  std::string volume;
+  std::string message;
+};
+
+struct NewExport {
+  std::string name;
+  std::string description;
+  bool read_only = false;
+  std::string volume;  // of this process; empty: `remote`
+  nbd::RemoteTarget remote;
+};
+
+class DataPlane {
+ public:
+  /// Runs a function on the control thread, from any thread.
+  using Post = std::function<void(std::function<void()>)>;
+  template <typename T>
+  using Done = std::function<void(Result<T>)>;
+
+  /// All methods are called, and all callbacks and events come, on the control thread.
+  static Result<std::unique_ptr<DataPlane>> start(const DataPlaneOptions& options, Post control,
+                                                  std::function<void(const DataPlaneEvent&)> on_event);
+  /// Only after close() has completed.
+  ~DataPlane();
+
+  void create_replica(store::NewReplica replica, Done<Unit> done);
+  void open_volume(const std::string& name, const std::string& directory, store::CacheMode mode, Done<VolumeInfo> done);
+  void close_volume(const std::string& name, Done<Unit> done);
+  void volume_info(const std::string& name, Done<VolumeInfo> done);
+  void create_snapshot(const std::string& volume, const std::string& id, Done<Unit> done);
+  void delete_snapshot(const std::string& volume, const std::string& id, Done<Unit> done);
+  void revert_snapshot(const std::string& volume, const std::string& id, Done<Unit> done);
+  Result<Unit> add_export(const NewExport& exported);
+  void remove_export(const std::string& name, bool force, Done<Unit> done);
+  Result<nbd::TcpAddress> listen_tcp(const std::string& host, uint16_t port);
+  Result<Unit> listen_unix(const std::string& path);
+  Result<Unit> listen_handover(const std::string& path);
+  void close(Done<Unit> done);
+
+ private:
+  struct Volume;
+  using VolumeOperation = std::function<Task<Result<Unit>>(store::LayeredStore&)>;
+
+  explicit DataPlane(Post control, std::function<void(const DataPlaneEvent&)> on_event);
+  Result<Volume*> find(const std::string& name);
+  void operate(const std::string& name, VolumeOperation operation, Done<Unit> done);
+  void install(Volume& volume, store::OpenedReplica replica, Done<VolumeInfo> done);
+  void gather_info(Volume& volume, Done<VolumeInfo> done);
+  void finish_operation(Volume& volume);
+  void shut_volume(Volume& volume);
+  void close_volumes(Done<Unit> done);
+  void report(const std::string& volume, const store::StoreEvent& event);
+  Reactor& least_used_reactor();
+
+  Post control_;
+  std::function<void(const DataPlaneEvent&)> on_event_;
+  std::vector<std::unique_ptr<ReactorThread>> reactors_;
+  BlockingThread store_files_;  // snapshots and merges of open volumes
+  BlockingThread opening_;      // opening, creating, sizes
+  std::unique_ptr<nbd::Server> server_;
+  std::map<std::string, std::unique_ptr<Volume>> volumes_;
+  std::map<std::string, std::string> exports_;  // name -> volume, empty for one of another process
+  bool closing_ = false;
+};
+
+}  // namespace cairn
