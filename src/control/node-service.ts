@@ -28,6 +28,8 @@ export interface NodeServiceOptions {
   /** In place of the embedded store; closed with the service. */
   store?: KeyValueStore;
   reconcilerTimes?: ReconcilerTimes;
+  /** How long REST waits for the volumes to be attached or taken over, so that it begins with the whole picture. */
+  startWaitMs?: number;
   now?: () => Date;
 }
 
@@ -38,10 +40,12 @@ export interface NodeService {
   stop(options?: { withDataPlane?: boolean }): Promise<void>;
 }
 
+const startWaitMsDefault = 2000;
+
 /** Undone in the reverse order, when the service stops or cannot start. */
 type Undo = (withDataPlane: boolean) => Promise<void>;
 
-/** Resolves when REST answers; volumes are attached at the same time (`/readyz` tells when that is done). */
+/** Resolves when REST answers. A volume that takes long to attach does not hold it up: `/readyz` tells when all have had their turn. */
 export async function start(options: NodeServiceOptions): Promise<NodeService> {
   const undo: Undo[] = [];
   const stop = async (withDataPlane: boolean): Promise<void> => {
@@ -70,7 +74,8 @@ async function startParts(options: NodeServiceOptions, undo: Undo[]): Promise<Se
   undo.push(() => parts.mutex.idle());
   undo.push(async () => reconciler.stop());
   let isReady = false;
-  void reconciler.start().then(() => (isReady = true));
+  const firstTurns = reconciler.start().then(() => (isReady = true));
+  await atMost(options.startWaitMs ?? startWaitMsDefault, firstTurns);
   const server = await startServer(serverOptions(options, control, () => checkReady(engine, store, isReady)));
   undo.push(() => server.close());
   return server;
@@ -94,6 +99,13 @@ function serverOptions(
     probes: { ready, metrics: () => metrics.text() },
     onDefect: (error, request) => log('error', 'request failed', { request, cause: causesOf(error) }),
   };
+}
+
+async function atMost(timeoutMs: number, work: Promise<unknown>): Promise<void> {
+  let late: NodeJS.Timeout | undefined;
+  const timeout = new Promise((resolve) => (late = setTimeout(resolve, timeoutMs)));
+  await Promise.race([work, timeout]);
+  clearTimeout(late);
 }
 
 async function checkReady(engine: NodeEngine, store: KeyValueStore, isReady: boolean): Promise<void> {

@@ -86,7 +86,10 @@ export class VolumeViews {
   ): string | null {
     const failure = this.parts.statuses.failureOf(name);
     if (failure) return failure.detail;
-    if (running) return running.failure;
+    if (running?.failure) return running.failure;
+    if (running && frontend === 'nbd' && !this.parts.statuses.urisOf(name))
+      return 'It is being taken over after a restart of the service.';
+    if (running) return null;
     if (frontend === null) return null;
     return unknown ?? 'No data-plane process holds it at the moment. It is being attached again.';
   }

@@ -141,7 +141,7 @@ async function frontendOf(control: ControlPlane): Promise<string | null> {
   return (await control.volumes.existing('db')).record.frontend;
 }
 
-describe('a service that dies at any step of', () => {
+describe('a service that dies at any step of', { timeout: 60_000 }, () => {
   it('creating a volume leaves a whole volume or none', async () => {
     await atEveryStep(
       async () => {},
@@ -223,7 +223,7 @@ describe('a service that dies at any step of', () => {
   });
 });
 
-describe('a service that dies while it tidies up', () => {
+describe('a service that dies while it tidies up', { timeout: 60_000 }, () => {
   it('leaves the rest to the next one', async () => {
     await atEveryStep(
       async (control) => {

@@ -5,7 +5,7 @@ import { Validator } from '../../src/api/validation.js';
 import { start } from '../../src/control/node-service.js';
 import { CairnError } from '../../src/errors.js';
 import { FakeNodeEngine } from '../support/fake-node-engine.js';
-import { RunningService } from '../support/running-service.js';
+import { eventually, RunningService } from '../support/running-service.js';
 
 let service: RunningService;
 beforeEach(async () => {
@@ -136,11 +136,11 @@ describe('starting', () => {
     const hold = new Promise<void>((resolve) => (goOn = resolve));
     const engine = new FakeNodeEngine(service.dataPlane);
     engine.before('attach', () => hold);
-    const started = await start({ ...options(), engine });
+    const started = await start({ ...options(), engine, startWaitMs: 1 });
     const ready = async () => (await fetch(`http://127.0.0.1:${started.address.port}/readyz`)).status;
     expect(await ready()).toBe(503);
     goOn();
-    await expect.poll(ready).toBe(200);
+    await eventually(ready).toBe(200);
     await started.stop();
   });
 });
@@ -167,7 +167,7 @@ describe('stopping', () => {
     let goOn = (): void => {};
     service.engine.before('createReplica', () => new Promise((resolve) => (goOn = resolve)));
     const created = service.client.createVolume({ body: { name: 'db', size: 4096 } });
-    await expect.poll(() => service.engine.calls).toContain('createReplica');
+    await eventually(() => service.engine.calls).toContain('createReplica');
     const stopped = service.stop();
     goOn();
     expect(await created).toMatchObject({ name: 'db' });

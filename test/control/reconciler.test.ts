@@ -1,7 +1,7 @@
 /** What the service does without being asked: after a restart, after a data-plane process died, after failures. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { CairnError } from '../../src/errors.js';
-import { RunningService } from '../support/running-service.js';
+import { eventually, RunningService } from '../support/running-service.js';
 
 const down = new CairnError('io-error', 'The disk is gone. Look at it.');
 
@@ -29,7 +29,7 @@ describe('a restarted service', () => {
     await attached('a');
     const held = service.dataPlane.open.get('a');
     await service.restart();
-    await expect.poll(ready).toBe(200);
+    await eventually(ready).toBe(200);
     expect(service.engine.calls).not.toContain('detach a');
     expect(service.dataPlane.open.get('a')?.replica).toBe(held?.replica);
     expect(await service.client.getVolume({ params: { name: 'a' } })).toMatchObject({
@@ -42,7 +42,7 @@ describe('a restarted service', () => {
     await attached('a');
     await service.client.createVolume({ body: { name: 'b', size: 4096 } });
     await service.restart(true);
-    await expect.poll(() => stateOf('a')).toBe('attached');
+    await eventually(() => stateOf('a')).toBe('attached');
     expect(await stateOf('b')).toBe('detached');
     expect([...service.dataPlane.open.keys()]).toEqual(['a']);
   });
@@ -54,7 +54,7 @@ describe('a restarted service', () => {
     if (stray)
       service.dataPlane.open.set('a', stray).set('unknown', { ...stray, spec: { ...stray.spec, name: 'unknown' } });
     await service.restart();
-    await expect.poll(() => [...service.dataPlane.open.keys()]).toEqual(['b']);
+    await eventually(() => [...service.dataPlane.open.keys()]).toEqual(['b']);
   });
 
   it('disconnects nobody from a volume that should not run, and says so', async () => {
@@ -63,9 +63,9 @@ describe('a restarted service', () => {
     await service.client.detachVolume({ params: { name: 'a' } });
     if (stray) service.dataPlane.open.set('a', { ...stray, clients: 1 });
     await service.restart();
-    await expect.poll(() => stateOf('a')).toBe('faulted');
+    await eventually(() => stateOf('a')).toBe('faulted');
     Object.assign(service.dataPlane.open.get('a') ?? {}, { clients: 0 });
-    await expect.poll(() => stateOf('a')).toBe('detached');
+    await eventually(() => stateOf('a')).toBe('detached');
   });
 });
 
@@ -78,7 +78,7 @@ describe('a data-plane process that died', () => {
       reason: expect.stringContaining('attached again') as string,
     });
     service.engine.restart();
-    await expect.poll(() => [...service.dataPlane.open.keys()].sort(), { interval: 5 }).toEqual(['a', 'b']);
+    await eventually(() => [...service.dataPlane.open.keys()].sort()).toEqual(['a', 'b']);
     expect(await stateOf('a')).toBe('attached');
     const kinds = (await service.client.listEvents()).events.map(({ kind }) => kind);
     expect(kinds).toEqual(expect.arrayContaining(['process-died', 'process-started', 'volume-attached']));
@@ -91,8 +91,8 @@ describe('a data-plane process that died', () => {
     const { status, body } = await service.ask('POST', '/v1/volumes', { name: 'b', size: 4096 });
     expect([status, body.code]).toEqual([503, 'data-plane-unavailable']);
     service.engine.restart();
-    await expect.poll(ready).toBe(200);
-    await expect.poll(async () => (await service.client.listVolumes()).volumes.map(({ name }) => name)).toEqual(['a']);
+    await eventually(ready).toBe(200);
+    await eventually(async () => (await service.client.listVolumes()).volumes.map(({ name }) => name)).toEqual(['a']);
   });
 });
 
@@ -102,8 +102,8 @@ describe('a volume that fails', () => {
     service.engine.failNext('attach a', down, 3);
     service.engine.kill();
     service.engine.restart();
-    await expect.poll(() => stateOf('a'), { interval: 2 }).toBe('faulted');
-    await expect.poll(() => stateOf('a')).toBe('attached');
+    await eventually(() => stateOf('a')).toBe('faulted');
+    await eventually(() => stateOf('a')).toBe('attached');
     const events = (await service.client.listEvents({ query: { volume: 'a' } })).events.map(({ kind }) => kind);
     expect(events).toEqual(['volume-created', 'volume-attached', 'volume-faulted', 'volume-recovered']);
   });
@@ -114,13 +114,13 @@ describe('a volume that fails', () => {
     service.engine.before('attach a', () => new Promise((resolve) => (goOn = resolve)));
     service.engine.kill();
     service.engine.restart();
-    await expect.poll(() => stateOf('b')).toBe('attached');
+    await eventually(() => stateOf('b')).toBe('attached');
     service.engine.kill();
     service.engine.restart();
-    await expect.poll(() => stateOf('b')).toBe('attached');
+    await eventually(() => stateOf('b')).toBe('attached');
     expect(await stateOf('a')).toBe('faulted');
     goOn();
-    await expect.poll(() => stateOf('a')).toBe('attached');
+    await eventually(() => stateOf('a')).toBe('attached');
   });
 
   it('can be detached while it is faulted', async () => {
@@ -128,7 +128,7 @@ describe('a volume that fails', () => {
     service.engine.failNext('attach a', down, 1000);
     service.engine.kill();
     service.engine.restart();
-    await expect.poll(() => stateOf('a')).toBe('faulted');
+    await eventually(() => stateOf('a')).toBe('faulted');
     expect(await service.client.detachVolume({ params: { name: 'a' } })).toMatchObject({
       state: 'detached',
       reason: null,
@@ -140,8 +140,8 @@ describe('a volume that fails', () => {
     service.engine.failNext('attach a', down, 4);
     service.engine.kill();
     service.engine.restart();
-    await expect.poll(() => stateOf('a'), { interval: 2 }).toBe('faulted');
-    await expect.poll(() => stateOf('a')).toBe('attached');
+    await eventually(() => stateOf('a')).toBe('faulted');
+    await eventually(() => stateOf('a')).toBe('attached');
     expect(service.log.filter(({ message }) => message === 'volume is faulted')).toHaveLength(1);
   });
 });

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Snapshot } from '../../src/api/schemas.js';
 import { Validator } from '../../src/api/validation.js';
 import { CairnError } from '../../src/errors.js';
-import { RunningService } from '../support/running-service.js';
+import { eventually, RunningService } from '../support/running-service.js';
 
 const db = { params: { name: 'db' } };
 const named = (snapshot: string) => ({ params: { name: 'db', snapshot } });
@@ -98,8 +98,8 @@ describe('deleting a snapshot', () => {
     await take('one');
     service.engine.failNext('deleteSnapshot', new CairnError('data-plane-unavailable', 'Down. Wait.'), 3);
     expect((await service.ask('DELETE', '/v1/volumes/db/snapshots/one')).status).toBe(503);
-    await expect.poll(() => service.client.listSnapshots(db)).toEqual({ snapshots: [] });
-    await expect.poll(async () => (await service.client.getVolume(db)).state).toBe('detached');
+    await eventually(() => service.client.listSnapshots(db)).toEqual({ snapshots: [] });
+    await eventually(async () => (await service.client.getVolume(db)).state).toBe('detached');
   });
 });
 

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Volume } from '../../src/api/schemas.js';
 import { Validator } from '../../src/api/validation.js';
 import { CairnError } from '../../src/errors.js';
-import { RunningService } from '../support/running-service.js';
+import { eventually, RunningService } from '../support/running-service.js';
 
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 const db = { params: { name: 'db' } };
@@ -226,7 +226,7 @@ describe('deleting a volume', () => {
     expect((await service.client.listSnapshots(db)).snapshots).toEqual([]);
   });
 
-  it('removes more snapshots than one transaction takes', async () => {
+  it('removes more snapshots than one transaction takes', { timeout: 60_000 }, async () => {
     await create();
     for (let count = 0; count < 130; count++)
       await service.client.createSnapshot({ ...db, body: { name: `s${count}` } });
@@ -245,7 +245,7 @@ describe('deleting a volume', () => {
     await create();
     service.engine.failNext('deleteReplica', new CairnError('io-error', 'The disk is gone. Look at it.'), 3);
     expect((await service.ask('DELETE', '/v1/volumes/db')).body.code).toBe('io-error');
-    await expect.poll(() => service.client.listVolumes()).toEqual({ volumes: [] });
+    await eventually(() => service.client.listVolumes()).toEqual({ volumes: [] });
     expect(service.dataPlane.replicas.size).toBe(0);
   });
 
@@ -254,7 +254,7 @@ describe('deleting a volume', () => {
     let goOn = (): void => {};
     service.engine.before('deleteReplica', () => new Promise((resolve) => (goOn = resolve)));
     const deleted = service.client.deleteVolume(db);
-    await expect.poll(async () => (await service.client.getVolume(db)).state).toBe('deleting');
+    await eventually(async () => (await service.client.getVolume(db)).state).toBe('deleting');
     const attached = service.ask('POST', '/v1/volumes/db/attach');
     goOn();
     await deleted;

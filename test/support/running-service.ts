@@ -2,10 +2,16 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { expect } from 'vitest';
 import { createClient, type Client } from '../../src/api/client.js';
 import type { Problem } from '../../src/api/schemas.js';
 import { start, type NodeService, type NodeServiceOptions } from '../../src/control/node-service.js';
 import { FakeDataPlane, FakeNodeEngine } from './fake-node-engine.js';
+
+/** What becomes true before long; asked for again and again until then, or too late even for a busy machine. */
+export function eventually<Value>(look: () => Value): ReturnType<typeof expect.poll<Value>> {
+  return expect.poll(look, { timeout: 10_000, interval: 5 });
+}
 
 export interface LogLine {
   level: string;
