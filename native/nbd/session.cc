@@ -166,7 +166,11 @@ bool Session::take_received_payload(Request& request) {
 }
 
 Task<bool> Session::receive_payload(Request& request) {
-  while (request.length - input_.unread().size() <= input_.capacity() / direct_receive_divisor) {
+  const auto nearly_here = [this, &request] {
+    const size_t capacity = input_.capacity();
+    return request.length <= capacity && request.length - input_.unread().size() <= capacity / direct_receive_divisor;
+  };
+  while (nearly_here()) {
     if (!co_await receive_more()) co_return false;
     if (take_received_payload(request)) co_return true;
   }

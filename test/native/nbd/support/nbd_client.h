@@ -1,0 +1,98 @@
+// An NBD client that says exactly what a test tells it to, valid or not, byte by byte. Blocking, with a deadline on
+// every receive.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/unique_fd.h"
+#include "nbd/server.h"
+#include "nbd/wire.h"
+
+namespace cairn::test {
+
+std::string be16(uint16_t value);
+std::string be32(uint32_t value);
+std::string be64(uint64_t value);
+/// A string after its 32-bit length.
+std::string counted(std::string_view text);
+
+struct OptionReply {
+  uint32_t option = 0;
+  uint32_t type = 0;
+  std::string data;
+  bool is_error() const { return (type & 0x80000000) != 0; }
+};
+
+struct Reply {
+  bool structured = false;
+  uint16_t flags = 0;  // of a structured reply
+  uint16_t type = 0;
+  uint32_t error = 0;
+  uint64_t cookie = 0;
+  std::string payload;  // of a read: the data alone; of an error chunk: its message
+};
+
+struct RequestBytes {
+  uint16_t type = 0;
+  uint16_t flags = 0;
+  uint64_t cookie = 1;
+  uint64_t offset = 0;
+  uint32_t length = 0;
+  uint32_t magic = nbd::wire::request_magic;
+  std::string encode() const;
+};
+
+/// An option's bytes, header included.
+std::string option_bytes(uint32_t option, std::string_view data);
+/// The data of NBD_OPT_INFO and NBD_OPT_GO.
+std::string info_data(std::string_view name, const std::vector<uint16_t>& wanted = {});
+/// The data of NBD_OPT_LIST_META_CONTEXT and NBD_OPT_SET_META_CONTEXT.
+std::string meta_data(std::string_view name, const std::vector<std::string>& queries);
+
+class NbdClient {
+ public:
+  explicit NbdClient(UniqueFd fd);
+  static NbdClient connect_unix(const std::string& path);
+  static NbdClient connect_tcp(const nbd::TcpAddress& address);
+
+  int fd() const { return fd_.get(); }
+  void disconnect() { fd_.reset(); }
+  /// All of it, or as much as the server takes before it closes; false then.
+  bool send(std::string_view bytes);
+  /// As many bytes; fewer when the server closes before. Fails the test when the deadline passes.
+  std::string receive(size_t length);
+  /// The server closes without another byte.
+  bool closed() { return receive(1).empty(); }
+
+  /// Takes the greeting and answers it.
+  std::string greet(uint32_t flags = nbd::wire::client_fixed_newstyle | nbd::wire::client_no_zeroes);
+  void send_option(uint32_t option, std::string_view data = {}) { send(option_bytes(option, data)); }
+  /// The replies up to the final one; fewer when the server closes.
+  std::vector<OptionReply> option(uint32_t option, std::string_view data = {});
+  std::vector<OptionReply> go(std::string_view name, const std::vector<uint16_t>& wanted = {});
+  /// Greets and enters transmission; fails the test when that is refused.
+  void enter(std::string_view name, bool structured_replies = false);
+
+  void send_request(const RequestBytes& request, std::string_view payload = {}) {
+    send(request.encode() + std::string(payload));
+  }
+  /// `read_length`: of the data, when it answers a read that succeeds with a simple reply.
+  Reply receive_reply(size_t read_length = 0);
+  Reply request(const RequestBytes& request, std::string_view payload = {});
+
+  // Shorthands; each waits for its reply, and yields its error number.
+  uint32_t write(uint64_t offset, std::string_view data, uint16_t flags = 0);
+  uint32_t flush();
+  /// The data; empty on an error.
+  std::string read(uint64_t offset, uint32_t length);
+
+ private:
+  OptionReply receive_option_reply();
+  UniqueFd fd_;
+  uint64_t next_cookie_ = 1000;
+};
+
+}  // namespace cairn::test
