@@ -3,7 +3,7 @@
  * its own. Whatever happens, its processes end and its files go with it.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -45,8 +45,7 @@ process.once('exit', () => {
 
 export class RealCairn {
   readonly rest: RestClient;
-  /** The service's log and those of the data planes. */
-  readonly logDirectory: string;
+  private readonly serviceLog: string;
   readonly pool: string;
   private serve: ChildProcess | undefined;
 
@@ -58,7 +57,7 @@ export class RealCairn {
   ) {
     this.rest = new RestClient(`http://127.0.0.1:${ports.rest}`);
     this.pool = options.pool ?? join(base, 'data/pool');
-    this.logDirectory = base;
+    this.serviceLog = join(base, 'serve.log');
   }
 
   /** Resolves when the service is ready. */
@@ -169,7 +168,7 @@ export class RealCairn {
   /** The service alone; data planes of an earlier one are adopted. Resolves when it is ready. */
   async startServe(): Promise<void> {
     mkdirSync(this.runDirectory, { recursive: true });
-    const output = openSync(join(this.logDirectory, 'serve.log'), 'a');
+    const output = openSync(this.serviceLog, 'a');
     this.serve = spawn(process.execPath, [program, 'serve'], {
       env: { ...process.env, ...this.settings() },
       stdio: ['ignore', output, output],
@@ -194,10 +193,11 @@ export class RealCairn {
     for (const pid of this.dataPlanePids()) await endProcess(pid, 'SIGTERM', stopTimeoutMs);
   }
 
-  /** What the processes logged, for a failed test's message. */
-  log(file = 'serve.log'): string {
-    const path = join(this.logDirectory, file);
-    return existsSync(path) ? readFileSync(path, 'utf8') : '';
+  /** The last lines that each process logged. */
+  logs(linesMax: number): string {
+    const directory = join(this.base, 'data/log');
+    const files = existsSync(directory) ? readdirSync(directory).map((file) => join(directory, file)) : [];
+    return [this.serviceLog, ...files].map((file) => `${file}:\n${lastLines(file, linesMax)}`).join('\n');
   }
 
   async close(): Promise<void> {
@@ -231,7 +231,8 @@ export class RealCairn {
   }
 
   private async isReady(): Promise<boolean> {
-    if (this.serve?.exitCode !== null) throw new Error(`The service ended at its start:\n${this.log()}`);
+    if (this.serve?.exitCode !== null)
+      throw new Error(`The service ended at its start:\n${lastLines(this.serviceLog, 20)}`);
     return this.rest.isReady();
   }
 
@@ -242,6 +243,10 @@ export class RealCairn {
     child.kill(signal);
     await exited;
   }
+}
+
+function lastLines(file: string, count: number): string {
+  return existsSync(file) ? readFileSync(file, 'utf8').trimEnd().split('\n').slice(-count).join('\n') : '';
 }
 
 /** Ports that nobody listens on at this moment. */

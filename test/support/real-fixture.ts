@@ -1,14 +1,16 @@
 /** Cairn's life in a test: ended and removed after it, and heard when the test fails. */
-import { afterAll, beforeAll, onTestFailed, onTestFinished } from 'vitest';
+import { afterAll, beforeAll, onTestFinished } from 'vitest';
 import { RealCairn, type RealCairnOptions } from './real-cairn.js';
 
-const logCharactersMax = 4_000;
+const logLinesMax = 20;
 
 /** A Cairn for the running test alone. */
 export async function freshCairn(options: RealCairnOptions = {}): Promise<RealCairn> {
   const cairn = await RealCairn.start(options);
-  onTestFinished(() => cairn.close());
-  onTestFailed(() => console.error(`The end of the service's log:\n${cairn.log().slice(-logCharactersMax)}`));
+  onTestFinished(async ({ task }) => {
+    if (task.result?.state === 'fail') console.error(`The end of the logs:\n${cairn.logs(logLinesMax)}`);
+    await cairn.close();
+  });
   return cairn;
 }
 

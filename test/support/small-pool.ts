@@ -3,6 +3,7 @@ import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, truncateSync } fro
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
+import { eventually } from './real-deadline.js';
 import { run } from './real-tools.js';
 
 /** Mounted for the running test. Call it before Cairn is started, so that it is unmounted after Cairn's end. */
@@ -17,7 +18,13 @@ export async function smallPool(sizeBytes: number): Promise<string> {
   await run('mkfs.ext4', ['-q', '-F', '-m', '0', image]);
   await run('mount', ['-o', 'loop', image, mountPoint]);
   onTestFinished(async () => {
-    await run('umount', [mountPoint]);
+    // The kernel lets go of a killed process's io_uring, and with it of its files, a little after the process has ended.
+    const unmounted = () =>
+      run('umount', [mountPoint]).then(
+        () => true,
+        () => false,
+      );
+    await eventually('the pool can be unmounted', unmounted);
     rmSync(directory, { recursive: true });
   });
   return mountPoint;
