@@ -159,18 +159,28 @@ void DataPlane::close_volume(const std::string& name, Done<Unit> done) {
 }
 
 void DataPlane::shut_volume(Volume& volume) {
-  volume.reactor->post([this, &volume] {
-    run_detached(volume.store->close(), [this, &volume](Result<Unit> result) {
-      // Not destroyed here: the coroutine that has just ended belongs to the store.
-      volume.reactor->post([this, &volume, result = std::move(result)] {
-        volume.device.reset();
-        volume.store.reset();
-        control_([this, &volume, result] {
-          const Done<Unit> done = std::move(volume.closing);
-          volumes_.erase(volume.name);
-          done(result);
-        });
+  ++volume.operations;
+  volume.reactor->post([this, &volume, anyway = closing_] {
+    run_detached(volume.store->close(anyway), [this, &volume](Result<Unit> result) {
+      control_([this, &volume, anyway, result = std::move(result)] {
+        --volume.operations;
+        if (result.ok() || anyway) return destroy_volume(volume, result);
+        if (closing_) return shut_volume(volume);  // the process ends meanwhile
+        const Done<Unit> done = std::exchange(volume.closing, nullptr);
+        done(result);
       });
+    });
+  });
+}
+
+void DataPlane::destroy_volume(Volume& volume, const Result<Unit>& outcome) {
+  volume.reactor->post([this, &volume, outcome] {
+    volume.device.reset();
+    volume.store.reset();
+    control_([this, &volume, outcome] {
+      const Done<Unit> done = std::move(volume.closing);
+      volumes_.erase(volume.name);
+      done(outcome);
     });
   });
 }

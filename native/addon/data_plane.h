@@ -92,6 +92,7 @@ class DataPlane {
   void gather_info(Volume& volume, Done<VolumeInfo> done);
   void finish_operation(Volume& volume);
   void shut_volume(Volume& volume);
+  void destroy_volume(Volume& volume, const Result<Unit>& outcome);
   void close_volumes(Done<Unit> done);
   void report(const std::string& volume, const store::StoreEvent& event);
   Reactor& least_used_reactor();

@@ -200,19 +200,30 @@ Task<Result<Unit>> LayeredStore::restart_on(VolumeMetadata next) {
   co_return Unit{};
 }
 
-Task<Result<Unit>> LayeredStore::close() {
+Task<Result<Unit>> LayeredStore::close(bool anyway) {
   stopping_ = true;
   co_await maintenance_.wait_idle();
   const AsyncMutex::Guard guard = co_await structure_.lock();
   co_await quiesce();
   const Status synced = co_await sync_all();
   co_await ring_.wait_idle();
-  if (!synced.ok())
-    co_return Error{errno_code(synced.error()), failure_.empty() ? "the volume could not be flushed: " + synced.message() : failure_};
+  // A store that has failed has said so, and closing it is what helps: it is left as a crash would leave it.
+  if (!failure_.empty()) co_return Unit{};
+  if (!synced.ok()) {
+    if (!anyway) {
+      stopping_ = false;
+      release();
+      maintain();
+    }
+    co_return Error{errno_code(synced.error()), "the volume could not be flushed (" + synced.message() +
+                                                    ") and stays open: free space in its pool, then try again"};
+  }
   superblock_.clean = 1;
-  co_return co_await Offload(blocking_, reactor_, [&] {
+  const Result<Unit> marked = co_await Offload(blocking_, reactor_, [&] {
     return write_superblock(superblock_file_.fd(), directory_ + "/superblock", superblock_);
   });
+  if (!marked.ok()) fail("marking the replica clean", Status::from_errno(EIO));  // all is flushed; the next open recovers
+  co_return Unit{};
 }
 
 std::vector<LayerStatus> LayeredStore::layers() const {
