@@ -161,7 +161,7 @@ void DataPlane::close_volume(const std::string& name, Done<Unit> done) {
 void DataPlane::shut_volume(Volume& volume) {
   ++volume.operations;
   volume.reactor->post([this, &volume, anyway = closing_] {
-    run_detached(volume.store->close(anyway), [this, &volume](Result<Unit> result) {
+    run_detached(volume.store->close(anyway), [this, &volume, anyway](Result<Unit> result) {
       control_([this, &volume, anyway, result = std::move(result)] {
         --volume.operations;
         if (result.ok() || anyway) return destroy_volume(volume, result);
