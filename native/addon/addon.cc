@@ -1,5 +1,5 @@
-// The addon: class DataPlane and probe(), as src/engine/native.ts declares them. Checks are made in TypeScript, I/O in C++;
-// this only carries plain data across and turns callbacks into promises.
+// The addon: class DataPlane and probe(), as src/engine/native.ts declares them. Checks are made in TypeScript, I/O in
+// C++; this only carries plain data across and turns callbacks into promises.
 #include <napi.h>
 
 #include "addon/convert.h"
@@ -11,8 +11,7 @@ namespace {
 /// A way onto Node's main thread from any thread. It keeps the event loop alive only while a promise is open.
 class ControlThread {
  public:
-  explicit ControlThread(Napi::Env env)
-      : calls_(Calls::New(env, Napi::Function(), "cairn", 0, 1)), env_(env) {
+  explicit ControlThread(Napi::Env env) : calls_(Calls::New(env, Napi::Function(), "cairn", 0, 1)), env_(env) {
     calls_.Unref(env_);
   }
   ~ControlThread() { calls_.Release(); }
@@ -187,7 +186,8 @@ Napi::Value probe(const Napi::CallbackInfo& info) {
   const auto reactor = Reactor::create({.buffer_bytes = mebibyte});
   Napi::Object object = Napi::Object::New(info.Env());
   object["ioUring"] = Napi::Boolean::New(info.Env(), reactor.ok());
-  object["reason"] = reactor.ok() ? info.Env().Null() : Napi::String::New(info.Env(), reactor.error().message).As<Napi::Value>();
+  object["reason"] =
+      reactor.ok() ? info.Env().Null() : Napi::String::New(info.Env(), reactor.error().message).As<Napi::Value>();
   return object;
 }
 

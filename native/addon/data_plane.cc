@@ -10,9 +10,7 @@ namespace {
 Error not_open(const std::string& name) {
   return {"VOLUME_NOT_OPEN", "volume " + name + " is not open in this process: attach it first"};
 }
-Error in_use(const std::string& name) {
-  return {"VOLUME_IN_USE", "volume " + name + " is exported: detach it first"};
-}
+Error in_use(const std::string& name) { return {"VOLUME_IN_USE", "volume " + name + " is exported: detach it first"}; }
 Error closed() { return {"CLOSED", "the data plane is closing"}; }
 
 const char* event_kind(store::StoreEvent::Kind kind) {
@@ -62,7 +60,8 @@ Result<std::unique_ptr<DataPlane>> DataPlane::start(const DataPlaneOptions& opti
 
 Reactor& DataPlane::least_used_reactor() {
   const auto volumes_on = [this](Reactor& reactor) {
-    return std::count_if(volumes_.begin(), volumes_.end(), [&](const auto& entry) { return entry.second->reactor == &reactor; });
+    return std::count_if(volumes_.begin(), volumes_.end(),
+                         [&](const auto& entry) { return entry.second->reactor == &reactor; });
   };
   const auto least = std::min_element(reactors_.begin(), reactors_.end(), [&](const auto& a, const auto& b) {
     return volumes_on(a->reactor()) < volumes_on(b->reactor());
@@ -108,10 +107,10 @@ void DataPlane::open_volume(const std::string& name, const std::string& director
 void DataPlane::install(Volume& volume, store::OpenedReplica replica, Done<VolumeInfo> done) {
   auto handed = std::make_shared<store::OpenedReplica>(std::move(replica));
   volume.reactor->post([this, &volume, handed, done = std::move(done)] {
-    volume.store = std::make_unique<store::LayeredStore>(
-        *volume.reactor, store_files_, std::move(*handed), [this, name = volume.name](const store::StoreEvent& event) {
-          control_([this, name, event] { report(name, event); });
-        });
+    volume.store = std::make_unique<store::LayeredStore>(*volume.reactor, store_files_, std::move(*handed),
+                                                         [this, name = volume.name](const store::StoreEvent& event) {
+                                                           control_([this, name, event] { report(name, event); });
+                                                         });
     volume.device = std::make_unique<CheckedDevice>(*volume.store);
     volume.store->resume_maintenance();
     control_([this, &volume, done] {
@@ -224,17 +223,20 @@ void DataPlane::gather_info(Volume& volume, Done<VolumeInfo> done) {
 }
 
 void DataPlane::create_snapshot(const std::string& volume, const std::string& id, Done<Unit> done) {
-  operate(volume, [id](store::LayeredStore& store) { return store.create_snapshot(id); }, std::move(done));
+  operate(
+      volume, [id](store::LayeredStore& store) { return store.create_snapshot(id); }, std::move(done));
 }
 
 void DataPlane::delete_snapshot(const std::string& volume, const std::string& id, Done<Unit> done) {
-  operate(volume, [id](store::LayeredStore& store) { return store.delete_snapshot(id); }, std::move(done));
+  operate(
+      volume, [id](store::LayeredStore& store) { return store.delete_snapshot(id); }, std::move(done));
 }
 
 void DataPlane::revert_snapshot(const std::string& volume, const std::string& id, Done<Unit> done) {
   for (const auto& [name, exported] : exports_)
     if (exported == volume) return done(in_use(volume));
-  operate(volume, [id](store::LayeredStore& store) { return store.revert(id); }, std::move(done));
+  operate(
+      volume, [id](store::LayeredStore& store) { return store.revert(id); }, std::move(done));
 }
 
 void DataPlane::report(const std::string& volume, const store::StoreEvent& event) {

@@ -31,7 +31,8 @@ Error ring_error(int error) {
 }
 
 int init_ring(io_uring* ring) {
-  // Best first; each fallback drops what older kernels lack (DEFER_TASKRUN: 6.1, SINGLE_ISSUER: 6.0, COOP_TASKRUN: 5.19).
+  // Best first; each fallback drops what older kernels lack (DEFER_TASKRUN: 6.1, SINGLE_ISSUER: 6.0,
+  // COOP_TASKRUN: 5.19).
   const unsigned choices[] = {IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN, IORING_SETUP_COOP_TASKRUN, 0};
   int result = -EINVAL;
   for (unsigned flags : choices) {
@@ -49,7 +50,9 @@ int init_ring(io_uring* ring) {
 // ---- File -----------------------------------------------------------------------------------------------------------
 
 File::File(File&& other) noexcept
-    : reactor_(std::exchange(other.reactor_, nullptr)), fd_(std::move(other.fd_)), slot_(std::exchange(other.slot_, -1)) {}
+    : reactor_(std::exchange(other.reactor_, nullptr)),
+      fd_(std::move(other.fd_)),
+      slot_(std::exchange(other.slot_, -1)) {}
 
 File& File::operator=(File&& other) noexcept {
   if (this != &other) {
@@ -89,7 +92,8 @@ struct Reactor::Wake final : Completion {
   Reactor& reactor;
 };
 
-Reactor::Reactor(const ReactorOptions& options) : buffers_(std::make_unique<BufferPool>(ready_, options.buffer_bytes)) {}
+Reactor::Reactor(const ReactorOptions& options)
+    : buffers_(std::make_unique<BufferPool>(ready_, options.buffer_bytes)) {}
 
 Result<std::unique_ptr<Reactor>> Reactor::create(const ReactorOptions& options) {
   std::unique_ptr<Reactor> reactor(new Reactor(options));

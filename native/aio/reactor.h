@@ -1,8 +1,8 @@
 // One thread, one io_uring: the only place that talks to the kernel about I/O.
 //
-// A coroutine awaits an operation; the operation object in its frame is the completion (its address is the user_data), so
-// an I/O allocates nothing. Submissions are batched: one io_uring_enter a loop submits what all resumed coroutines queued
-// and reaps what is done.
+// A coroutine awaits an operation; the operation object in its frame is the completion (its address is the user_data),
+// so an I/O allocates nothing. Submissions are batched: one io_uring_enter a loop submits what all resumed coroutines
+// queued and reaps what is done.
 #pragma once
 
 #include <liburing.h>
@@ -214,7 +214,12 @@ class Reactor::Transfer final : Completion {
   enum class Direction : uint8_t { read, write };
   Transfer(Reactor& reactor, const File& file, Direction direction, std::byte* data, size_t length, uint64_t offset,
            bool durable)
-      : reactor_(reactor), file_(file), data_(data), length_(length), offset_(offset), direction_(direction),
+      : reactor_(reactor),
+        file_(file),
+        data_(data),
+        length_(length),
+        offset_(offset),
+        direction_(direction),
         durable_(durable) {}
   void submit();
   /// After a short transfer; false when it made no progress.

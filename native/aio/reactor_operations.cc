@@ -1,4 +1,5 @@
-// What coroutines await: each operation fills its submission when it is awaited, and resumes its coroutine when it is done.
+// What coroutines await: each operation fills its submission when it is awaited, and resumes its coroutine when it is
+// done.
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -11,7 +12,11 @@ namespace cairn {
 
 IoTap::Event Reactor::Transfer::event() const {
   const bool write = direction_ == Direction::write;
-  return {write ? IoTap::Kind::write : IoTap::Kind::read, file_.fd(), offset_, {data_, write ? length_ : 0}, length_,
+  return {write ? IoTap::Kind::write : IoTap::Kind::read,
+          file_.fd(),
+          offset_,
+          {data_, write ? length_ : 0},
+          length_,
           durable_};
 }
 

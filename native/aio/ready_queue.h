@@ -11,7 +11,8 @@ struct Waiter : ListLink {
   std::coroutine_handle<> handle;
 };
 
-/// Coroutines that may go on. The reactor resumes them from its loop, so that waking one never runs it inside its waker.
+/// Coroutines that may go on. The reactor resumes them from its loop, so that waking one never runs it inside its
+/// waker.
 class ReadyQueue {
  public:
   void push(Waiter* waiter) { queue_.push_back(waiter); }

@@ -97,7 +97,8 @@ class [[nodiscard]] Task<void> {
   std::coroutine_handle<promise_type> handle_;
 };
 
-/// A coroutine that starts at once and that nobody awaits; it frees itself. Its owner counts it if it must be waited for.
+/// A coroutine that starts at once and that nobody awaits; it frees itself. Its owner counts it if it must be waited
+/// for.
 struct Detached {
   struct promise_type : detail::PooledFrame {
     Detached get_return_object() const noexcept { return {}; }

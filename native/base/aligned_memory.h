@@ -13,7 +13,8 @@ class AlignedMemory {
  public:
   /// `size`: a multiple of the store's block size.
   explicit AlignedMemory(size_t size)
-      : data_(static_cast<std::byte*>(std::aligned_alloc(store_block_size, size))), size_(data_ == nullptr ? 0 : size) {}
+      : data_(static_cast<std::byte*>(std::aligned_alloc(store_block_size, size))),
+        size_(data_ == nullptr ? 0 : size) {}
   ~AlignedMemory() { std::free(data_); }
   AlignedMemory(const AlignedMemory&) = delete;
   AlignedMemory& operator=(const AlignedMemory&) = delete;

@@ -7,8 +7,8 @@ namespace cairn {
 
 }  // namespace cairn
 
-#define CAIRN_ASSERT(expression)                                       \
-  do {                                                                 \
-    if (!(expression)) [[unlikely]]                                    \
-      ::cairn::assertion_failed(#expression, __FILE__, __LINE__);      \
+#define CAIRN_ASSERT(expression)                                  \
+  do {                                                            \
+    if (!(expression)) [[unlikely]]                               \
+      ::cairn::assertion_failed(#expression, __FILE__, __LINE__); \
   } while (false)

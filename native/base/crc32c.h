@@ -5,7 +5,8 @@
 
 namespace cairn {
 
-/// CRC32C (Castagnoli) as iSCSI and ext4 compute it: initial value and final complement included (RFC 3720 appendix B.4).
+/// CRC32C (Castagnoli) as iSCSI and ext4 compute it: initial value and final complement included (RFC 3720 appendix
+/// B.4).
 uint32_t crc32c(const void* data, size_t length);
 
 }  // namespace cairn

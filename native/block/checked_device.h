@@ -4,8 +4,9 @@
 
 namespace cairn {
 
-/// Proves the contract of BlockDevice for the layers below, so that they need not check: a call out of range, unaligned,
-/// empty or against a read-only device fails with EINVAL, ENOSPC (a write beyond the end) or EPERM, and goes no further.
+/// Proves the contract of BlockDevice for the layers below, so that they need not check: a call out of range,
+/// unaligned, empty or against a read-only device fails with EINVAL, ENOSPC (a write beyond the end) or EPERM, and goes
+/// no further.
 class CheckedDevice final : public BlockDevice {
  public:
   explicit CheckedDevice(BlockDevice& below) : below_(below), geometry_(below.geometry()) {}

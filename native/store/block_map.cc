@@ -14,8 +14,8 @@ namespace {
 constexpr size_t read_batch = 2048;  // sectors: 1 MiB
 
 Error damaged(const std::string& path, uint32_t number) {
-  return {"REPLICA_CORRUPT", path + " is damaged in sector " + std::to_string(number) +
-                                 ": restore this replica from a backup or a peer"};
+  return {"REPLICA_CORRUPT",
+          path + " is damaged in sector " + std::to_string(number) + ": restore this replica from a backup or a peer"};
 }
 
 uint32_t sector_checksum(const MapSector& sector) { return crc32c(&sector, offsetof(MapSector, checksum)); }
@@ -59,7 +59,8 @@ bool valid(const MapSector& sector, uint32_t number) {
   if (all_zero(sector)) return true;
   if (sector.number != number || sector.checksum != sector_checksum(sector)) return false;
   // State 3 does not exist.
-  return std::none_of(sector.states.begin(), sector.states.end(), [](uint8_t byte) { return (byte & byte >> 1 & 0x55) != 0; });
+  return std::none_of(sector.states.begin(), sector.states.end(),
+                      [](uint8_t byte) { return (byte & byte >> 1 & 0x55) != 0; });
 }
 
 void for_each_run(const MapSector& sector, uint32_t number, const std::function<void(const StateRun&)>& visit) {
@@ -100,7 +101,8 @@ Result<Unit> check_map_header(int fd, const std::string& path, uint32_t layer, u
   if (!read.ok()) return read;
   const bool good = header.magic == map_magic && header.checksum == header_checksum(header) &&
                     header.version_major == format_major && header.layer == layer && header.block_count == block_count;
-  if (!good) return Error{"REPLICA_CORRUPT", path + " has a damaged header: restore this replica from a backup or a peer"};
+  if (!good)
+    return Error{"REPLICA_CORRUPT", path + " has a damaged header: restore this replica from a backup or a peer"};
   return Unit{};
 }
 
@@ -121,7 +123,8 @@ Result<Unit> for_each_sector(int fd, const std::string& path, uint64_t block_cou
     if (next >= count) break;
     const off_t hole = ::lseek(fd, data, SEEK_HOLE);
     if (hole < 0) return system_error("seek in", path, errno);
-    const auto data_end = static_cast<uint32_t>((static_cast<uint64_t>(hole) + map_sector_size - 1) / map_sector_size) - 1;
+    const auto data_end =
+        static_cast<uint32_t>((static_cast<uint64_t>(hole) + map_sector_size - 1) / map_sector_size) - 1;
     for (const uint32_t end = std::min(count, std::max(data_end, next + 1)); next < end;) {
       const std::span<MapSector> part = std::span(batch).first(std::min<size_t>(batch.size(), end - next));
       Result<Unit> read = read_sectors(fd, path, next, part);

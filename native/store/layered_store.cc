@@ -37,27 +37,42 @@ struct LayeredStore::Join {
 };
 
 LayeredStore::OpenLayer::OpenLayer(Reactor& reactor, LayerFiles files, uint16_t layer_slot)
-    : number(files.number), slot(layer_slot), data(reactor.adopt(std::move(files.data))),
-      map(reactor.adopt(std::move(files.map))), readers(reactor.ready()) {}
+    : number(files.number),
+      slot(layer_slot),
+      data(reactor.adopt(std::move(files.data))),
+      map(reactor.adopt(std::move(files.map))),
+      readers(reactor.ready()) {}
 
 LayeredStore::LayeredStore(Reactor& reactor, BlockingThread& blocking, OpenedReplica replica, EventHandler on_event)
-    : reactor_(reactor), blocking_(blocking), on_event_(std::move(on_event)), directory_(std::move(replica.directory)),
-      cache_mode_(replica.cache_mode), direct_(replica.direct), alignment_(replica.alignment),
-      metadata_(std::move(replica.metadata)), superblock_(replica.superblock),
-      // In the registered file table the lock lives as long as the ring, so it outlasts the last I/O of a killed process.
+    : reactor_(reactor),
+      blocking_(blocking),
+      on_event_(std::move(on_event)),
+      directory_(std::move(replica.directory)),
+      cache_mode_(replica.cache_mode),
+      direct_(replica.direct),
+      alignment_(replica.alignment),
+      metadata_(std::move(replica.metadata)),
+      superblock_(replica.superblock),
+      // In the registered file table the lock lives as long as the ring, so it outlasts the last I/O of a killed
+      // process.
       superblock_file_(reactor.adopt(std::move(replica.superblock_file))),
-      directory_file_(reactor.adopt(std::move(replica.directory_file))), index_(std::move(replica.index)),
-      recovered_(replica.recovered), ring_(reactor, reactor.adopt(std::move(replica.ring_file)), superblock_.ring_session),
-      dirty_(metadata_.block_count()), locks_(reactor.ready()), gate_(reactor.ready()), mutations_(reactor.ready()),
-      structure_(reactor.ready()), sync_progress_(reactor.ready()), maintenance_(reactor.ready()) {
+      directory_file_(reactor.adopt(std::move(replica.directory_file))),
+      index_(std::move(replica.index)),
+      recovered_(replica.recovered),
+      ring_(reactor, reactor.adopt(std::move(replica.ring_file)), superblock_.ring_session),
+      dirty_(metadata_.block_count()),
+      locks_(reactor.ready()),
+      gate_(reactor.ready()),
+      mutations_(reactor.ready()),
+      structure_(reactor.ready()),
+      sync_progress_(reactor.ready()),
+      maintenance_(reactor.ready()) {
   slots_.emplace_back();
   for (LayerFiles& files : replica.chain) head_ = install(std::move(files));
   CAIRN_ASSERT(head_ != nullptr && head_->number == metadata_.head);
 }
 
-LayeredStore::~LayeredStore() {
-  CAIRN_ASSERT(mutations_.count() == 0 && maintenance_.count() == 0 && !syncing_);
-}
+LayeredStore::~LayeredStore() { CAIRN_ASSERT(mutations_.count() == 0 && maintenance_.count() == 0 && !syncing_); }
 
 Geometry LayeredStore::geometry() const {
   Geometry geometry;
@@ -93,7 +108,8 @@ Status LayeredStore::finish(Status status) {
   ++counters_.errors;
   if (status.error() == ENOSPC && !no_space_reported_) {
     no_space_reported_ = true;
-    on_event_({StoreEvent::Kind::no_space, "the pool that holds " + directory_ + " is full: free space or move the volume"});
+    on_event_(
+        {StoreEvent::Kind::no_space, "the pool that holds " + directory_ + " is full: free space or move the volume"});
   }
   return status;
 }
@@ -147,7 +163,9 @@ Task<Status> LayeredStore::read_bounced(uint64_t offset, std::span<std::byte> in
   const AlignedMemory memory(byte_offset(range.count()));
   if (!memory.valid()) co_return Status::from_errno(ENOMEM);
   const Status status = co_await read_runs(byte_offset(range.first), memory.span());
-  if (status.ok()) std::copy_n(memory.span().begin() + static_cast<ptrdiff_t>(offset - byte_offset(range.first)), into.size(), into.begin());
+  if (status.ok())
+    std::copy_n(memory.span().begin() + static_cast<ptrdiff_t>(offset - byte_offset(range.first)), into.size(),
+                into.begin());
   co_return status;
 }
 
@@ -215,7 +233,8 @@ Task<Status> LayeredStore::put(uint64_t offset, std::span<const std::byte> from,
 
 /// What a durable write needs beyond its own data being on the disk: the map that points at it.
 Task<Status> LayeredStore::make_durable(BlockRange range) {
-  const bool map_behind = syncing_ || directory_dirty_ || !pending_images_.empty() || dirty_.contains(range.first, range.count());
+  const bool map_behind =
+      syncing_ || directory_dirty_ || !pending_images_.empty() || dirty_.contains(range.first, range.count());
   if (!map_behind) co_return Status();
   co_return co_await sync_all();
 }

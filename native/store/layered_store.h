@@ -73,9 +73,9 @@ class LayeredStore final : public BlockDevice {
   Task<Result<Unit>> delete_snapshot(std::string id);
   /// The volume's content becomes the snapshot's; what was written since is gone. No client may be connected.
   Task<Result<Unit>> revert(std::string id);
-  /// Flushes and marks the replica clean; only destruction may follow. Nothing may be in flight. When it fails, for want
-  /// of space, the store stays as usable as it was, unless it is closed `anyway`: then the ring still says what the maps
-  /// do not.
+  /// Flushes and marks the replica clean; only destruction may follow. Nothing may be in flight. When it fails, for
+  /// want of space, the store stays as usable as it was, unless it is closed `anyway`: then the ring still says what
+  /// the maps do not.
   Task<Result<Unit>> close(bool anyway = false);
   /// Goes on with merges that an earlier process did not finish.
   void resume_maintenance() { maintain(); }

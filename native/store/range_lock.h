@@ -5,8 +5,8 @@
 namespace cairn::store {
 
 /// Keeps operations apart that must not meet on a block. Writes of whole blocks share (the order of two that overlap is
-/// nobody's promise); merging part of a block, trimming and moving blocks exclude. Uncontended, taking it is two pointer
-/// stores and a branch: nothing is looked up until somebody excludes.
+/// nobody's promise); merging part of a block, trimming and moving blocks exclude. Uncontended, taking it is two
+/// pointer stores and a branch: nothing is looked up until somebody excludes.
 class RangeLock {
  public:
   enum class Mode : uint8_t { shared, exclusive };

@@ -224,7 +224,8 @@ ReadIndex::FullPage* ReadIndex::to_full(Entry entry) {
 bool ReadIndex::mentions(uint16_t slot) const {
   for (uint64_t chunk = 0; chunk < chunk_count_; ++chunk) {
     if (entries_[chunk] == 0) continue;
-    for (uint32_t index = 0; index < index_chunk_blocks; index = chunk_run_end(entries_[chunk], index, index_chunk_blocks))
+    for (uint32_t index = 0; index < index_chunk_blocks;
+         index = chunk_run_end(entries_[chunk], index, index_chunk_blocks))
       if (chunk_at(entries_[chunk], index).slot() == slot) return true;
   }
   return false;

@@ -36,9 +36,9 @@ struct SourceRun {
   Source source;
 };
 
-/// Two levels. A chunk of 512 blocks (2 MiB) is one 64-bit entry: the source of all of it, or a pointer to a page. A page
-/// is sparse (a base and a sorted list of exceptions) while few blocks differ, else full. Entries nobody wrote take no
-/// memory: the table is an anonymous mapping.
+/// Two levels. A chunk of 512 blocks (2 MiB) is one 64-bit entry: the source of all of it, or a pointer to a page. A
+/// page is sparse (a base and a sorted list of exceptions) while few blocks differ, else full. Entries nobody wrote
+/// take no memory: the table is an anonymous mapping.
 class ReadIndex {
  public:
   explicit ReadIndex(uint64_t block_count);

@@ -96,8 +96,8 @@ VolumeMetadata first_metadata(const NewReplica& replica) {
   metadata.block_size = replica.block_size;
   metadata.head = 0;
   metadata.next_layer = 1;
-  metadata.layers.push_back(LayerMetadata{.number = 0, .snapshot_id = {}, .parent = {}, .removed = false,
-                                          .created_ms = now_ms()});
+  metadata.layers.push_back(
+      LayerMetadata{.number = 0, .snapshot_id = {}, .parent = {}, .removed = false, .created_ms = now_ms()});
   return metadata;
 }
 
@@ -169,7 +169,8 @@ void find_alignment(OpenedReplica& replica) {
     return;
   }
   struct statx status {};
-  const int result = static_cast<int>(::syscall(SYS_statx, file.get(), "", 0x1000 /* AT_EMPTY_PATH */, STATX_DIOALIGN, &status));
+  const int result =
+      static_cast<int>(::syscall(SYS_statx, file.get(), "", 0x1000 /* AT_EMPTY_PATH */, STATX_DIOALIGN, &status));
   if (result == 0 && (status.stx_mask & STATX_DIOALIGN) != 0 && status.stx_dio_offset_align != 0)
     replica.alignment = {status.stx_dio_mem_align, status.stx_dio_offset_align};
 }
@@ -290,8 +291,7 @@ Result<OpenedReplica> open_replica(const std::string& directory, const OpenOptio
   done = open_files(replica);
   if (done.ok()) done = recover(replica, options.boot_id);
   if (!done.ok()) return done.error();
-  Result<std::unique_ptr<ReadIndex>> index =
-      build_index(directory, replica.chain, replica.metadata.block_count());
+  Result<std::unique_ptr<ReadIndex>> index = build_index(directory, replica.chain, replica.metadata.block_count());
   if (!index.ok()) return index.error();
   replica.index = std::move(index.value());
   return replica;

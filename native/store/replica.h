@@ -13,7 +13,8 @@
 
 namespace cairn::store {
 
-/// qemu's names. Direct I/O; the page cache, durable at FLUSH and FUA; the page cache for reads with every write durable.
+/// qemu's names. Direct I/O; the page cache, durable at FLUSH and FUA; the page cache for reads with every write
+/// durable.
 enum class CacheMode : uint8_t { none, writeback, writethrough };
 
 struct NewReplica {

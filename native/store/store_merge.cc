@@ -22,7 +22,7 @@ constexpr uint64_t copy_blocks_max = 64;
 struct LayeredStore::Merge {
   OpenLayer* from = nullptr;
   OpenLayer* to = nullptr;
-  MapSector to_sector;  // of a frozen child, as it is to be
+  MapSector to_sector;   // of a frozen child, as it is to be
   bool changed = false;  // the sector at hand needed work
   AlignedMemory memory{copy_blocks_max * store_block_size};
   // Layers outside the chain are not open; they are opened for the merge alone.
@@ -82,9 +82,7 @@ Task<Result<Unit>> LayeredStore::open_merge(Merge& merge, uint32_t number, uint3
   merge.to = find_open(child);
   CAIRN_ASSERT((merge.from == nullptr) == (merge.to == nullptr));
   if (merge.from != nullptr) co_return Unit{};
-  const auto open = [&](uint32_t layer) {
-    return open_layer(directory_, layer, metadata_.block_count(), direct_);
-  };
+  const auto open = [&](uint32_t layer) { return open_layer(directory_, layer, metadata_.block_count(), direct_); };
   Result<LayerFiles> from = co_await Offload(blocking_, reactor_, [&] { return open(number); });
   if (!from.ok()) co_return from.error();
   Result<LayerFiles> to = co_await Offload(blocking_, reactor_, [&] { return open(child); });
@@ -106,9 +104,8 @@ Task<Result<bool>> LayeredStore::merge_into_child(uint32_t number, uint32_t chil
   for (uint32_t next = 0; next < count;) {
     const std::span<MapSector> batch = std::span(sectors).first(std::min<size_t>(sectors.size(), count - next));
     const int map = merge.from->map.fd();
-    const Result<Unit> read = co_await Offload(blocking_, reactor_, [&, map] {
-      return read_sectors(map, layer_map_path(directory_, number), next, batch);
-    });
+    const Result<Unit> read = co_await Offload(
+        blocking_, reactor_, [&, map] { return read_sectors(map, layer_map_path(directory_, number), next, batch); });
     if (!read.ok()) co_return read.error();
     for (const MapSector& sector : batch) {
       const auto started = Reactor::Clock::now();
@@ -141,9 +138,8 @@ Task<Result<Unit>> LayeredStore::merge_sector(Merge& merge, uint32_t number, con
     const Status settled = co_await sync_all();
     if (!settled.ok()) co_return Error{errno_code(settled.error()), settled.message()};
     const int map = merge.to->map.fd();
-    const Result<Unit> read = co_await Offload(blocking_, reactor_, [&, map] {
-      return read_sectors(map, to_path, number, std::span(&merge.to_sector, 1));
-    });
+    const Result<Unit> read = co_await Offload(
+        blocking_, reactor_, [&, map] { return read_sectors(map, to_path, number, std::span(&merge.to_sector, 1)); });
     if (!read.ok()) co_return read;
   }
   Status status;

@@ -96,7 +96,8 @@ Task<Result<Unit>> LayeredStore::create_snapshot(std::string id) {
   const Result<Unit> done = co_await cut(std::move(next), std::move(new_head.value()));
   if (!done.ok()) co_return done;
   const Status durable = co_await sync_all();
-  if (!durable.ok()) co_return Error{errno_code(durable.error()), "the snapshot could not be made durable: " + durable.message()};
+  if (!durable.ok())
+    co_return Error{errno_code(durable.error()), "the snapshot could not be made durable: " + durable.message()};
   co_return Unit{};
 }
 
@@ -222,7 +223,8 @@ Task<Result<Unit>> LayeredStore::close(bool anyway) {
   const Result<Unit> marked = co_await Offload(blocking_, reactor_, [&] {
     return write_superblock(superblock_file_.fd(), directory_ + "/superblock", superblock_);
   });
-  if (!marked.ok()) fail("marking the replica clean", Status::from_errno(EIO));  // all is flushed; the next open recovers
+  if (!marked.ok())
+    fail("marking the replica clean", Status::from_errno(EIO));  // all is flushed; the next open recovers
   co_return Unit{};
 }
 
@@ -246,7 +248,8 @@ std::vector<LayerStatus> LayeredStore::layers() const {
     found.push_back(std::move(status));
   }
   // The head last, also when a merge has put others behind it.
-  std::stable_partition(found.begin(), found.end(), [this](const LayerStatus& s) { return s.number != metadata_.head; });
+  std::stable_partition(found.begin(), found.end(),
+                        [this](const LayerStatus& s) { return s.number != metadata_.head; });
   return found;
 }
 

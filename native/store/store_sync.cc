@@ -46,7 +46,8 @@ Task<Status> LayeredStore::sync_once() {
     }
     const Status written = co_await write_image(images[i]);
     if (written.ok()) continue;
-    // Not lost: the next sync tries again, before what came later. A full disk heals; anything else has failed the store.
+    // Not lost: the next sync tries again, before what came later. A full disk heals; anything else has failed the
+    // store.
     pending_images_.insert(pending_images_.begin(), std::make_move_iterator(images.begin() + static_cast<ptrdiff_t>(i)),
                            std::make_move_iterator(images.end()));
     directory_dirty_ = directory_dirty_ || sync_directory;
@@ -107,7 +108,8 @@ void LayeredStore::sync_in_background() {
   run_detached(sync_all(), [this](Status) { maintenance_.remove(); });
 }
 
-/// After a failed sync nobody knows what the disk holds: no write is accepted any more until the replica is opened again.
+/// After a failed sync nobody knows what the disk holds: no write is accepted any more until the replica is opened
+/// again.
 void LayeredStore::fail(const std::string& what, Status status) {
   if (!failure_.empty()) return;
   failure_ = what + " of " + directory_ + " failed: " + status.message() +

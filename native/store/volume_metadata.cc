@@ -46,8 +46,7 @@ LayerMetadata layer_from_json(const json& document) {
 std::string inconsistency(const VolumeMetadata& metadata) {
   if (!parse_uuid(metadata.volume_id) || !parse_uuid(metadata.replica_id)) return "an identity is not a UUID";
   if (metadata.block_size != 512 && metadata.block_size != 4096) return "the block size is not 512 or 4096";
-  if (metadata.size_bytes == 0 || metadata.size_bytes % store_block_size != 0 ||
-      metadata.size_bytes > volume_size_max)
+  if (metadata.size_bytes == 0 || metadata.size_bytes % store_block_size != 0 || metadata.size_bytes > volume_size_max)
     return "the size is not a multiple of 4096 in range";
   if (metadata.layers.size() > layer_count_max) return "there are too many layers";
   std::set<uint32_t> known;
@@ -56,7 +55,8 @@ std::string inconsistency(const VolumeMetadata& metadata) {
     // Parents stand before their children, which also rules cycles out.
     if (layer.parent && !known.contains(*layer.parent)) return "a layer's parent is missing";
     if (!known.insert(layer.number).second) return "a layer is there twice";
-    if ((layer.number == metadata.head) != layer.snapshot_id.empty()) return "the head is not the one layer without a snapshot";
+    if ((layer.number == metadata.head) != layer.snapshot_id.empty())
+      return "the head is not the one layer without a snapshot";
   }
   if (!known.contains(metadata.head)) return "the head is missing";
   return "";

@@ -11,11 +11,11 @@
 namespace cairn::store {
 
 struct LayerMetadata {
-  uint32_t number = 0;                // names its files; never used again
-  std::string snapshot_id;            // empty for the head
-  std::optional<uint32_t> parent;     // none: the base
-  bool removed = false;               // deleted, to be merged into its child
-  uint64_t created_ms = 0;            // Unix time of the cut
+  uint32_t number = 0;             // names its files; never used again
+  std::string snapshot_id;         // empty for the head
+  std::optional<uint32_t> parent;  // none: the base
+  bool removed = false;            // deleted, to be merged into its child
+  uint64_t created_ms = 0;         // Unix time of the cut
 };
 
 struct VolumeMetadata {
