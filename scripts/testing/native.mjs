@@ -49,7 +49,8 @@ export async function asanAddonEnvironment(root) {
   return {
     LD_PRELOAD: output.trim(),
     CAIRN_PREBUILD: join(root, 'build/asan/addon'),
-    ASAN_OPTIONS: 'detect_leaks=0:detect_stack_use_after_return=0',
+    ASAN_OPTIONS: 'detect_leaks=1',
+    LSAN_OPTIONS: `suppressions=${join(root, 'scripts/testing/leaks-of-others.txt')}:print_suppressions=0`,
     UBSAN_OPTIONS: sanitizerEnvironment.asan.UBSAN_OPTIONS,
   };
 }
