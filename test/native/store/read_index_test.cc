@@ -30,7 +30,8 @@ TEST(ReadIndex, RandomAssignmentsReadAsAPlainArray) {
     }
     for (uint64_t block = 0; block < blocks; ++block) ASSERT_EQ(index.at(block), model[block]);
     for (uint16_t slot = 1; slot < 5; ++slot)
-      ASSERT_EQ(index.mentions(slot), std::any_of(model.begin(), model.end(), [slot](Source s) { return s.slot() == slot; }));
+      ASSERT_EQ(index.mentions(slot),
+                std::any_of(model.begin(), model.end(), [slot](Source s) { return s.slot() == slot; }));
   }
 }
 

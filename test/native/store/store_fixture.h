@@ -1,6 +1,8 @@
 // A store that is opened, killed and opened again, and the plain model it is compared with.
 #pragma once
 
+#include <sys/stat.h>
+
 #include <map>
 #include <memory>
 #include <random>
@@ -44,6 +46,10 @@ class StoreFixture {
                                                    [this](const store::StoreEvent& event) { events.push_back(event); });
     store_->resume_maintenance();
   }
+  /// As the death of the process leaves it: nothing is closed, nothing flushed. Open again with the same boot for a killed
+  /// process, with `new_boot()` before for a power loss that kept all that the files hold.
+  void abandon() { store_.reset(); }
+  void new_boot() { boot_ = store::random_uuid(); }
   void close() {
     const Result<Unit> closed = wait(store_->close());
     EXPECT_TRUE(closed.ok()) << (closed.ok() ? "" : closed.error().message);
@@ -61,7 +67,36 @@ class StoreFixture {
     std::copy(bytes.begin(), bytes.end(), memory.span().begin());
     return wait(store_->write(offset, memory.span().first(bytes.size()), durability));
   }
+  Status flush() { return wait(store_->flush()); }
+  Status trim(uint64_t offset, uint64_t length, Durability durability = Durability::buffered) {
+    return wait(store_->trim(offset, length, durability));
+  }
+  Status zero(uint64_t offset, uint64_t length, ZeroMode mode = ZeroMode::may_unmap,
+              Durability durability = Durability::buffered) {
+    return wait(store_->write_zeroes(offset, length, mode, durability));
+  }
   Result<Unit> snapshot(const std::string& id) { return wait(store_->create_snapshot(id)); }
+  Result<Unit> remove(const std::string& id) { return wait(store_->delete_snapshot(id)); }
+  Result<Unit> revert(const std::string& id) { return wait(store_->revert(id)); }
+  /// Until every merge that can be done is done.
+  void settle() { loop_.wait(store_->wait_maintenance()); }
+
+  /// What all files of the replica take on the disk.
+  uint64_t disk_bytes() const {
+    uint64_t bytes = 0;
+    for (const auto& entry : std::filesystem::directory_iterator(path())) {
+      struct stat status {};
+      if (::stat(entry.path().c_str(), &status) == 0) bytes += static_cast<uint64_t>(status.st_blocks) * 512;
+    }
+    return bytes;
+  }
+  uint64_t head_bytes() const { return store::allocated_bytes(path(), store_->metadata().head); }
+  std::vector<std::string> snapshots() const {
+    std::vector<std::string> ids;
+    for (const store::LayerMetadata& layer : store_->metadata().layers)
+      if (!layer.snapshot_id.empty()) ids.push_back(layer.snapshot_id);
+    return ids;
+  }
 
   std::vector<store::StoreEvent> events;
   store::Uuid boot_ = store::random_uuid();
@@ -73,6 +108,31 @@ class StoreFixture {
   BlockingThread blocking_;
   std::unique_ptr<store::LayeredStore> store_;
 };
+
+/// Bytes that say which write they are of, and that are not zero anywhere.
+inline Bytes pattern(uint32_t tag, size_t length) {
+  Bytes bytes(length);
+  for (size_t i = 0; i < length; ++i) bytes[i] = static_cast<std::byte>((tag * 37 + i / 512 + i) % 255 + 1);
+  return bytes;
+}
+
+inline Bytes zeros(size_t length) { return Bytes(length); }
+
+template <typename T>
+::testing::AssertionResult succeeded(const Result<T>& result) {
+  if (result.ok()) return ::testing::AssertionSuccess();
+  return ::testing::AssertionFailure() << result.error().code << ": " << result.error().message;
+}
+inline ::testing::AssertionResult succeeded(Status status) {
+  if (status.ok()) return ::testing::AssertionSuccess();
+  return ::testing::AssertionFailure() << status.message();
+}
+
+/// The code of what must have failed.
+template <typename T>
+std::string code_of(const Result<T>& result) {
+  return result.ok() ? "ok" : result.error().code;
+}
 
 inline std::string new_id() { return store::format_uuid(store::random_uuid()); }
 

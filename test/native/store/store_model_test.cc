@@ -36,14 +36,26 @@ class Model {
 
   void step() {
     switch (below(40)) {
-      case 0: return take_snapshot();
-      case 1: return delete_snapshot();
-      case 2: return below(4) == 0 ? revert() : void();
-      case 3: return below(2) == 0 ? reopen() : void();
-      case 4: return expect_ok(fixture_.wait(fixture_.store().flush()));
-      case 5: case 6: case 7: return trim();
-      case 8: case 9: case 10: return write_zeroes();
-      default: return below(3) == 0 ? compare() : write();
+      case 0:
+        return take_snapshot();
+      case 1:
+        return delete_snapshot();
+      case 2:
+        return below(4) == 0 ? revert() : void();
+      case 3:
+        return below(2) == 0 ? reopen() : void();
+      case 4:
+        return expect_ok(fixture_.wait(fixture_.store().flush()));
+      case 5:
+      case 6:
+      case 7:
+        return trim();
+      case 8:
+      case 9:
+      case 10:
+        return write_zeroes();
+      default:
+        return below(3) == 0 ? compare() : write();
     }
   }
 
@@ -122,8 +134,12 @@ class Model {
   std::map<std::string, Bytes> snapshots_;
 };
 
-TEST(StoreModel, RandomOperationsOn4096ByteBlocksReadAsTheModel) { Model(4096, store::CacheMode::none, test_seed()).run(3000); }
-TEST(StoreModel, RandomOperationsOn512ByteBlocksReadAsTheModel) { Model(512, store::CacheMode::none, test_seed()).run(3000); }
+TEST(StoreModel, RandomOperationsOn4096ByteBlocksReadAsTheModel) {
+  Model(4096, store::CacheMode::none, test_seed()).run(3000);
+}
+TEST(StoreModel, RandomOperationsOn512ByteBlocksReadAsTheModel) {
+  Model(512, store::CacheMode::none, test_seed()).run(3000);
+}
 TEST(StoreModel, RandomOperationsThroughThePageCacheReadAsTheModel) {
   Model(512, store::CacheMode::writeback, test_seed()).run(3000);
 }
