@@ -19,7 +19,7 @@ describe.each([
   async function formatted(): Promise<{ name: string; disk: KernelDisk }> {
     const name = volumeName();
     await cairn().serveVolume(name, { size: '256MiB', blockSize });
-    const disk = await KernelDisk.open(cairn().uri(name, transport));
+    const disk = await KernelDisk.open(cairn().uri(name, transport), blockSize);
     await disk.format();
     await disk.mount();
     return { name, disk };
@@ -75,7 +75,7 @@ describe.each([
     await disk.close();
 
     await cairn().revert(name, 'old');
-    const reverted = await KernelDisk.open(cairn().uri(name, transport));
+    const reverted = await KernelDisk.open(cairn().uri(name, transport), blockSize);
     await reverted.mount(); // replays the journal: the snapshot was taken of a mounted file system
     expect(readFileSync(file(reverted), 'utf8')).toBe('old\n'.repeat(100_000));
     expect(readdirSync(reverted.mountPoint)).not.toContain('late');

@@ -29,7 +29,7 @@ describe.each([
     expect(exports[0]).toMatchObject({
       'export-name': name,
       'export-size': 10 * 2 ** 30,
-      'block-size-minimum': blockSize,
+      block_size_minimum: blockSize,
       is_read_only: false,
       is_rotational: false,
       can_flush: true,

@@ -66,7 +66,7 @@ describe.each([
     await cairn().deleteVolume(name);
   });
 
-  it.for([[], ['-w'], ['-w', '--flush-interval=16']])('bench %j runs to its end', async (args, context) => {
+  it.for([[], ['-w'], ['-w', '--flush-interval=64']])('bench %j runs to its end', async (args, context) => {
     needsTools(context, 'qemu-img');
     const { name, uri } = await served(64 * mebibyte);
     const flags = ['-f', 'raw', '-n', '-c', '4000', '-d', '32', '-s', '4096', '-t', 'none'];

@@ -25,15 +25,16 @@ export class KernelDisk {
     private readonly nbdfusePid: number,
   ) {}
 
-  /** Closed after the running test at the latest. */
-  static async open(uri: string): Promise<KernelDisk> {
+  /** Closed after the running test at the latest. The kernel must not ask for less than a block of the volume. */
+  static async open(uri: string, blockSize: number): Promise<KernelDisk> {
     const directory = scratchDirectory();
     const [file, mountPoint] = [join(directory, 'disk'), join(directory, 'mnt')];
     closeSync(openSync(file, 'w'));
     mkdirSync(mountPoint);
     const child = spawn('nbdfuse', [file, uri], { stdio: 'ignore' });
     await eventually('nbdfuse shows the export', () => statSync(file).size > 0);
-    const device = (await run('losetup', ['--find', '--show', '--direct-io=on', file])).trim();
+    const options = ['--direct-io=on', `--sector-size=${blockSize}`];
+    const device = (await run('losetup', ['--find', '--show', ...options, file])).trim();
     const disk = new KernelDisk(device, mountPoint, child.pid ?? 0);
     onTestFinished(() => disk.close());
     return disk;
