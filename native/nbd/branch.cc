@@ -18,6 +18,8 @@ Branch::Branch(ServerCore& core, Reactor& reactor)
 
 Branch::~Branch() = default;
 
+const TimeLimits& Branch::times() const { return core_.times(); }
+
 HandshakeSite Branch::handshake_site(bool may_leave_process) const {
   return {core_.exports(), &reactor_, may_leave_process, closing_};
 }
@@ -68,7 +70,7 @@ void Branch::accepted(UniqueFd client, ListenerKind kind) {
 Detached Branch::receive_handover(UniqueFd connection, Presence presence) {
   const File file = reactor_.adopt(std::move(connection));
   Timer deadline(reactor_, [&file] { ::shutdown(file.fd(), SHUT_RDWR); });
-  deadline.start(handover_timeout);
+  deadline.start(times().handover);
   co_await reactor_.poll(file, POLLIN);
   Result<ConnectionTransfer> received = receive_transfer(file.fd());
   // One that cannot be received is closed by its sender's giving up on it, which a client sees as a disconnect.
@@ -87,7 +89,7 @@ void Branch::move_to(Reactor& reactor, ConnectionTransfer connection) {
 // ---- Sessions -------------------------------------------------------------------------------------------------------
 
 void Branch::session_started() {
-  if (session_count_++ == 0) stall_timer_.start(stall_check_interval);
+  if (session_count_++ == 0) stall_timer_.start(times().stall_check);
 }
 
 void Branch::session_ended() {
@@ -102,7 +104,7 @@ void Branch::for_each_session(Visit visit) {
 
 void Branch::check_sessions() {
   for_each_session([](Session* session) { session->check_progress(); });
-  if (session_count_ > 0) stall_timer_.start(stall_check_interval);
+  if (session_count_ > 0) stall_timer_.start(times().stall_check);
 }
 
 // ---- Ends -----------------------------------------------------------------------------------------------------------
@@ -121,7 +123,7 @@ Detached Branch::remove(std::shared_ptr<Export> removed, bool force, Completed d
     removed->set_removed();
     removed->sessions().for_each([](Session* session) { session->drain(); });
     Timer limit(reactor_, [&removed] { removed->sessions().for_each([](Session* session) { session->terminate(); }); });
-    limit.start(close_timeout);
+    limit.start(times().close);
     co_await removed->users().wait_idle();
   }
   done(Unit{});
@@ -134,7 +136,7 @@ void Branch::close() {
   listeners_.for_each([this](Listener* listener) { cancel_accept(listener); });
   negotiations_.for_each([](Negotiation* negotiation) { negotiation->close(); });
   for_each_session([](Session* session) { session->drain(); });
-  close_timer_.start(close_timeout);
+  close_timer_.start(times().close);
 }
 
 void Branch::finish() {

@@ -26,6 +26,7 @@ class Branch {
   ~Branch();
 
   Reactor& reactor() { return reactor_; }
+  const TimeLimits& times() const;
   bool closing() const { return closing_; }
   HandshakeSite handshake_site(bool may_leave_process) const;
   ReceiveBufferShelf& receive_buffers() { return receive_buffers_; }

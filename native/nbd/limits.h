@@ -1,4 +1,5 @@
-// Every limit of the NBD server, and how they relate. docs/protocols/nbd.md repeats them for people.
+// Every limit of the NBD server but those on time (TimeLimits in server.h), and how they relate. docs/protocols/nbd.md
+// repeats them for people.
 #pragma once
 
 #include <chrono>
@@ -20,8 +21,6 @@ inline constexpr uint32_t options_per_connection_max = 1024;
 inline constexpr size_t handshake_receive_size = 4 * kibibyte;
 /// What a handshake has received and not consumed never exceeds this.
 inline constexpr size_t handshake_buffer_max = sizeof(wire::OptionHeader) + option_length_max + handshake_receive_size;
-/// From accept to the start of transmission.
-inline constexpr std::chrono::seconds handshake_timeout{30};
 
 // ---- Connections ----
 
@@ -30,15 +29,11 @@ inline constexpr size_t connections_per_export_max = 256;
 inline constexpr int listen_backlog = 1024;
 /// After accept failed for want of descriptors or memory.
 inline constexpr std::chrono::milliseconds accept_pause{100};
-/// How long connections may take to finish what is in flight when their server or their export goes.
-inline constexpr std::chrono::seconds close_timeout{5};
 /// A hand-over that meets a full queue is tried again this often, and so far apart.
 inline constexpr unsigned handover_attempts_max = 50;
 inline constexpr std::chrono::milliseconds handover_pause{10};
 /// Fits a socket's default buffer.
 inline constexpr size_t handover_message_max = 64 * kibibyte;
-/// How long the other process may take to send what it connected for.
-inline constexpr std::chrono::seconds handover_timeout{5};
 
 // ---- Transmission ----
 
@@ -67,8 +62,7 @@ inline constexpr size_t large_payload_min = 64 * kibibyte;
 /// One gathering send.
 inline constexpr size_t send_pieces_max = 128;
 inline constexpr size_t send_bytes_max = 1 * mebibyte;
-/// A client that takes no reply for so long is disconnected: it holds buffers that others wait for.
-inline constexpr std::chrono::seconds stall_check_interval{10};
+/// A client that takes no reply for so many checks (TimeLimits) is disconnected: it holds buffers that others wait for.
 inline constexpr unsigned stalled_checks_max = 3;
 
 /// Buffers of what a client still sent that are thrown away before its connection is closed.

@@ -27,7 +27,7 @@ Negotiation::Negotiation(Branch& branch, ConnectionTransfer connection)
       from_other_process_(connection.from_other_process),
       input_(std::move(connection.unconsumed)) {
   branch_.negotiations().push_back(this);
-  deadline_.start(handshake_timeout);
+  deadline_.start(branch_.times().handshake);
 }
 
 Negotiation::~Negotiation() { unlink(); }

@@ -42,7 +42,8 @@ void listen_on_first(ServerCore& core, ListeningSocket socket) {
 
 }  // namespace
 
-Server::Server(std::vector<Reactor*> reactors) : core_(std::make_shared<ServerCore>(std::move(reactors))) {}
+Server::Server(std::vector<Reactor*> reactors, const TimeLimits& times)
+    : core_(std::make_shared<ServerCore>(std::move(reactors), times)) {}
 
 Server::~Server() {
   if (core_->closed()) return;

@@ -2,12 +2,12 @@
 // process, that holds its volume. docs/protocols/nbd.md says what is supported; architecture.md why it is cut this way.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
-#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -43,6 +43,15 @@ struct TcpAddress {
   uint16_t port = 0;
 };
 
+/// How long things may take; tests shorten them.
+struct TimeLimits {
+  using Duration = std::chrono::milliseconds;
+  Duration handshake = std::chrono::seconds(30);    // from accept to the start of transmission
+  Duration close = std::chrono::seconds(5);         // what is in flight, when a server or an export goes
+  Duration handover = std::chrono::seconds(5);      // from a hand-over's connection to its message
+  Duration stall_check = std::chrono::seconds(10);  // a client that takes no reply for three of these is disconnected
+};
+
 /// Called once, on a reactor's thread.
 using Completed = std::function<void(Result<Unit>)>;
 
@@ -53,7 +62,7 @@ class ServerCore;
 class Server {
  public:
   /// The reactors run until after this server is destroyed. The first one accepts and negotiates.
-  explicit Server(std::vector<Reactor*> reactors);
+  explicit Server(std::vector<Reactor*> reactors, const TimeLimits& times = {});
   /// Closes first, and waits for it, when nobody has called close().
   ~Server();
   Server(const Server&) = delete;

@@ -10,7 +10,7 @@ void Presence::release() {
   if (core_ != nullptr) std::exchange(core_, nullptr)->leave(kind_);
 }
 
-ServerCore::ServerCore(std::vector<Reactor*> reactors) {
+ServerCore::ServerCore(std::vector<Reactor*> reactors, const TimeLimits& times) : times_(times) {
   CAIRN_ASSERT(!reactors.empty());
   for (Reactor* reactor : reactors) branches_.push_back(std::make_unique<Branch>(*this, *reactor));
 }

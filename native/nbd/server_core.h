@@ -14,9 +14,10 @@ namespace cairn::nbd {
 /// What a server's branches have in common, and how it ends.
 class ServerCore : public std::enable_shared_from_this<ServerCore> {
  public:
-  explicit ServerCore(std::vector<Reactor*> reactors);
+  ServerCore(std::vector<Reactor*> reactors, const TimeLimits& times);
   ~ServerCore();
 
+  const TimeLimits& times() const { return times_; }
   ExportTable& exports() { return exports_; }
   const ExportTable& exports() const { return exports_; }
   Branch& first() { return *branches_.front(); }
@@ -35,6 +36,7 @@ class ServerCore : public std::enable_shared_from_this<ServerCore> {
   void leave(Presence::Kind kind);
   void all_left();
 
+  const TimeLimits times_;
   ExportTable exports_;
   std::vector<std::unique_ptr<Branch>> branches_;
   std::atomic<size_t> connections_ = 0;

@@ -19,7 +19,8 @@ bool eventually(const std::function<bool()>& condition);
 
 class RunningServer {
  public:
-  explicit RunningServer(size_t reactor_count = 1, ReactorOptions options = {.buffer_bytes = 64 * mebibyte});
+  explicit RunningServer(size_t reactor_count = 1, ReactorOptions options = {.buffer_bytes = 64 * mebibyte},
+                         const nbd::TimeLimits& times = {});
   /// Closes it. Devices live longer than the server.
   ~RunningServer();
 

@@ -1,0 +1,109 @@
+// A session over any bytes, through a real socket: whatever a client sends in transmission, the device is only asked
+// for what is within it, every reply is whole, and the session ends.
+#include <sys/socket.h>
+
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "block/checked_device.h"
+#include "block/memory_device.h"
+#include "nbd/branch.h"
+#include "nbd/server_core.h"
+#include "nbd/session.h"
+
+namespace {
+
+using namespace cairn;
+using namespace cairn::nbd;
+
+constexpr uint64_t device_size = 256 * kibibyte;
+
+/// Stops the process when it is asked for what a checked device would refuse: the session has to answer that itself.
+class StrictDevice final : public BlockDevice {
+ public:
+  explicit StrictDevice(BlockDevice& below) : below_(below) {}
+  Geometry geometry() const override { return below_.geometry(); }
+  Task<Status> read(uint64_t offset, std::span<std::byte> into) override {
+    require(offset, into.size());
+    return below_.read(offset, into);
+  }
+  Task<Status> write(uint64_t offset, std::span<const std::byte> from, Durability durability) override {
+    require(offset, from.size());
+    return below_.write(offset, from, durability);
+  }
+  Task<Status> flush() override { return below_.flush(); }
+  Task<Status> trim(uint64_t offset, uint64_t length, Durability durability) override {
+    require(offset, length);
+    return below_.trim(offset, length, durability);
+  }
+  Task<Status> write_zeroes(uint64_t offset, uint64_t length, ZeroMode mode, Durability durability) override {
+    require(offset, length);
+    return below_.write_zeroes(offset, length, mode, durability);
+  }
+  Task<Status> block_status(uint64_t offset, uint64_t length, size_t extents_max,
+                            std::vector<Extent>& extents) override {
+    require(offset, length);
+    return below_.block_status(offset, length, extents_max, extents);
+  }
+
+ private:
+  static void require(uint64_t offset, uint64_t length) {
+    CAIRN_ASSERT(length > 0 && offset % 512 == 0 && length % 512 == 0);
+    CAIRN_ASSERT(offset <= device_size && length <= device_size - offset);
+  }
+  BlockDevice& below_;
+};
+
+struct World {
+  World() : reactor(std::move(Reactor::create({.buffer_bytes = 1 * mebibyte}).value())) {
+    core = std::make_shared<ServerCore>(std::vector<Reactor*>{reactor.get()}, TimeLimits{});
+    exported = std::make_shared<Export>(
+        ExportOptions{.name = "disk", .description = "", .target = LocalTarget{reactor.get(), &strict}});
+  }
+  MemoryDevice memory{device_size, 512};
+  StrictDevice strict{memory};
+  std::unique_ptr<Reactor> reactor;
+  std::shared_ptr<ServerCore> core;
+  std::shared_ptr<Export> exported;
+};
+
+/// The server's bytes are whole replies, apart from the last when the connection was cut.
+void check_magics(std::span<const std::byte> output) {
+  if (output.size() < sizeof(uint32_t)) return;
+  const uint32_t magic = load_be32(output.data());
+  CAIRN_ASSERT(magic == wire::simple_reply_magic || magic == wire::structured_reply_magic);
+}
+
+void converse(World& world, std::span<const std::byte> input, const Negotiated& negotiated) {
+  int ends[2];
+  CAIRN_ASSERT(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
+  const UniqueFd client(ends[0]);
+  CAIRN_ASSERT(::send(client.get(), input.data(), input.size(), MSG_NOSIGNAL | MSG_DONTWAIT) >= 0 || input.empty());
+  ::shutdown(client.get(), SHUT_WR);
+  std::vector<std::byte> output;
+  std::thread reader([&] {
+    std::byte piece[65536];
+    for (ssize_t length; (length = ::recv(client.get(), piece, sizeof piece, 0)) > 0;)
+      if (output.size() < 4) output.insert(output.end(), piece, piece + length);
+  });
+  Session::start(world.core->first(), {.socket = world.reactor->adopt(UniqueFd(ends[1])),
+                                       .negotiated = negotiated,
+                                       .use = ExportUse(world.exported),
+                                       .presence = Presence(*world.core, Presence::Kind::connection),
+                                       .received = {}});
+  world.reactor->run([&world] { return world.exported->users().count() == 0; });
+  reader.join();
+  check_magics(output);
+  CAIRN_ASSERT(world.reactor->buffers().free_bytes() == world.reactor->buffers().region().size());
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  static auto* world = new World;  // its reactor belongs to this thread, which outlives static destruction
+  if (size == 0) return 0;
+  const Negotiated negotiated{.structured_replies = (data[0] & 1) != 0, .base_allocation = (data[0] & 2) != 0};
+  converse(*world, std::as_bytes(std::span(data, size)).subspan(1), negotiated);
+  return 0;
+}
