@@ -17,6 +17,7 @@
 #include "block/block_device.h"
 #include "store/block_map.h"
 #include "store/dirty_sectors.h"
+#include "store/map_space.h"
 #include "store/range_lock.h"
 #include "store/replica.h"
 #include "store/write_ring.h"
@@ -99,6 +100,7 @@ class LayeredStore final : public BlockDevice {
     File data;
     File map;
     bool data_written = false;  // since the last sync
+    MapSpace map_space;
     InFlight readers;
   };
   /// Map sectors as they are to be once the layer's data is durable.
@@ -132,6 +134,7 @@ class LayeredStore final : public BlockDevice {
   Task<Status> write_merged(uint64_t offset, std::span<const std::byte> from, Durability durability);
   Task<Status> put(uint64_t offset, std::span<const std::byte> from, Durability durability);
   Task<Status> set_state(BlockRange range, BlockState state);
+  Task<Status> reserve_map(MapSpace::Pieces pieces);
   Task<Status> discard(BlockRange range, ZeroMode mode);
   Task<Status> write_zero_pieces(uint64_t offset, uint64_t length);
   Task<Status> make_durable(BlockRange range);

@@ -80,11 +80,14 @@ Result<Unit> create_superblock(const NewReplica& replica) {
   return written;
 }
 
+/// With all its space: every write that is not a plain overwrite goes through the ring, also a trim that makes room on
+/// a full disk.
 Result<Unit> create_ring(const std::string& directory) {
   const std::string path = ring_path(directory);
   Result<UniqueFd> file = create_file(path);
   if (!file.ok()) return file.error();
-  if (::ftruncate(file.value().get(), ring_bytes) != 0) return system_error("size", path, errno);
+  const int allocated = ::posix_fallocate(file.value().get(), 0, ring_bytes);
+  if (allocated != 0) return system_error("allocate", path, allocated);
   return sync_file(file.value().get(), path);
 }
 
