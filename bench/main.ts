@@ -107,11 +107,25 @@ async function onGround(
   const { directory, transport, sizeBytes } = options;
   const dataDirectory = mkdtempSync(join(directory, 'run-'));
   const socketDirectory = mkdtempSync(join(tmpdir(), 'cairn-bench-'));
+  const remove = () => {
+    for (const path of [dataDirectory, socketDirectory]) rmSync(path, { recursive: true, force: true });
+  };
+  endOnSignals(remove);
   try {
     await use({ dataDirectory, socketDirectory, transport, sizeBytes });
   } finally {
     await Promise.all(contestants.map((contestant) => contestant.close()));
-    for (const path of [dataDirectory, socketDirectory]) rmSync(path, { recursive: true, force: true });
+    remove();
+  }
+}
+
+/** Ctrl-C too leaves nothing behind: servers end when this process exits, and then their files go. */
+function endOnSignals(remove: () => void): void {
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.once(signal, () => {
+      process.once('exit', remove);
+      process.exit(1);
+    });
   }
 }
 

@@ -2,9 +2,13 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { RealCairn, whyNoCairn } from '../../test/support/real-cairn.js';
+import { eventually } from '../../test/support/real-deadline.js';
+import { RestError } from '../../test/support/real-rest.js';
 import type { Contestant, Ground, Target } from './contestant.js';
 import { fill } from './fio.js';
 import { versionOf } from './command.js';
+
+const deleteTimeoutMs = 300_000;
 
 let running: Promise<RealCairn> | undefined;
 let written: Promise<Target> | undefined;
@@ -43,8 +47,17 @@ async function thinVolume(ground: Ground, sizeBytes: number): Promise<Target> {
     pids: [service.servePid, ...service.dataPlanePids()],
     commandLine: 'cairn serve (default settings)',
     files: () => filesOf(join(service.pool, 'replicas')),
-    close: () => service.deleteVolume(name),
+    close: () => remove(service, name),
   };
+}
+
+/** Unlinking a file of a hundred thousand extents takes the file system longer than the service waits for it. */
+async function remove(service: RealCairn, name: string): Promise<void> {
+  await service.deleteVolume(name).catch((error: unknown) => {
+    if (!(error instanceof RestError && error.code === 'data-plane-timeout')) throw error;
+  });
+  const isGone = async () => (await service.rest.send('GET', `/v1/volumes/${name}`)).status === 404;
+  await eventually(`${name} is deleted`, isGone, deleteTimeoutMs);
 }
 
 /** Every file of every replica. */

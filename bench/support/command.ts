@@ -50,16 +50,24 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
+/** Those that run end with this process, however it ends. */
+const running = new Set<ChildProcess>();
+process.once('exit', () => {
+  for (const child of running) child.kill('SIGKILL');
+});
+
 export class Server {
   private errors = '';
   private readonly exited: Promise<void>;
 
   private constructor(private readonly child: ChildProcess) {
     child.stderr?.setEncoding('utf8').on('data', (text: string) => (this.errors += text));
+    running.add(child);
     this.exited = new Promise((resolve) => {
       child.once('exit', () => resolve());
       child.once('error', () => resolve());
     });
+    void this.exited.then(() => running.delete(child));
   }
 
   /** Resolves when the server accepts connections at the address. */

@@ -40,7 +40,10 @@ export function whyNoCairn(): string | null {
 /** All that were started and not closed: a test run that ends early takes them with it. */
 const open = new Set<RealCairn>();
 process.once('exit', () => {
-  for (const cairn of open) cairn.killEverything();
+  for (const cairn of open) {
+    cairn.killEverything();
+    cairn.removeFiles();
+  }
 });
 
 export class RealCairn {
@@ -204,6 +207,10 @@ export class RealCairn {
     this.killEverything();
     await eventually('all processes have ended', () => this.everyProcess().length === 0, stopTimeoutMs);
     open.delete(this);
+    this.removeFiles();
+  }
+
+  removeFiles(): void {
     for (const path of [this.runDirectory, this.base]) rmSync(path, { recursive: true, force: true });
   }
 

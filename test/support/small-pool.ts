@@ -6,6 +6,9 @@ import { onTestFinished } from 'vitest';
 import { eventually } from './real-deadline.js';
 import { run } from './real-tools.js';
 
+/** On a busy machine the kernel's own threads wait for a CPU as well. */
+const unmountTimeoutMs = 60_000;
+
 /** Mounted for the running test. Call it before Cairn is started, so that it is unmounted after Cairn's end. */
 export async function smallPool(sizeBytes: number): Promise<string> {
   const directory = mkdtempSync(join(tmpdir(), 'cairn-pool-'));
@@ -24,7 +27,7 @@ export async function smallPool(sizeBytes: number): Promise<string> {
         () => true,
         () => false,
       );
-    await eventually('the pool can be unmounted', unmounted);
+    await eventually('the pool can be unmounted', unmounted, unmountTimeoutMs);
     rmSync(directory, { recursive: true });
   });
   return mountPoint;
