@@ -239,25 +239,28 @@ Task<Status> LayeredStore::make_durable(BlockRange range) {
   co_return co_await sync_all();
 }
 
-/// Space for the map to remember what is about to be acknowledged: a FLUSH must not be the first to meet a full disk.
-Task<Status> LayeredStore::reserve_map(MapSpace::Pieces pieces) {
-  OpenLayer& layer = head();
-  for (uint64_t piece = pieces.first; piece < pieces.end; ++piece) {
-    if (layer.map_space.has(piece)) continue;
-    const int result =
-        co_await reactor_.fallocate(layer.map, FALLOC_FL_KEEP_SIZE, piece * MapSpace::piece_size, MapSpace::piece_size);
-    // A file system that cannot allocate ahead says so; then the FLUSH finds out.
-    if (result < 0 && result != -EOPNOTSUPP) co_return Status::from_result(result);
-    layer.map_space.add(piece);
+/// Space for the ring and the map to remember what is about to be acknowledged: neither a FLUSH nor a trim may be the
+/// first to meet a full disk.
+Task<Status> LayeredStore::reserve_space(MapSpace::Pieces pieces) {
+  if (!ring_.reserved()) {
+    const Status reserved = co_await ring_.reserve();
+    if (!reserved.ok()) co_return reserved;
   }
+  OpenLayer& layer = head();
+  if (layer.map_space.has(pieces)) co_return Status();
+  const int result = co_await reactor_.fallocate(layer.map, FALLOC_FL_KEEP_SIZE, pieces.first * MapSpace::piece_size,
+                                                 (pieces.end - pieces.first) * MapSpace::piece_size);
+  // A file system that cannot allocate ahead says so; then the FLUSH finds out.
+  if (result < 0 && result != -EOPNOTSUPP) co_return Status::from_result(result);
+  layer.map_space.add(pieces);
   co_return Status();
 }
 
 /// A new state of blocks in the head: in the ring first, then where readers look.
 Task<Status> LayeredStore::set_state(BlockRange range, BlockState state) {
   const MapSpace::Pieces pieces = MapSpace::holding(range.first, range.count());
-  if (!head().map_space.has(pieces)) {
-    const Status reserved = co_await reserve_map(pieces);
+  if (!ring_.reserved() || !head().map_space.has(pieces)) {
+    const Status reserved = co_await reserve_space(pieces);
     if (!reserved.ok()) co_return reserved;
   }
   while (ring_.full()) {

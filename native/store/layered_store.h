@@ -134,7 +134,7 @@ class LayeredStore final : public BlockDevice {
   Task<Status> write_merged(uint64_t offset, std::span<const std::byte> from, Durability durability);
   Task<Status> put(uint64_t offset, std::span<const std::byte> from, Durability durability);
   Task<Status> set_state(BlockRange range, BlockState state);
-  Task<Status> reserve_map(MapSpace::Pieces pieces);
+  Task<Status> reserve_space(MapSpace::Pieces pieces);
   Task<Status> discard(BlockRange range, ZeroMode mode);
   Task<Status> write_zero_pieces(uint64_t offset, uint64_t length);
   Task<Status> make_durable(BlockRange range);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -24,15 +25,15 @@ class MapSpace {
     return {map_sector_offset(first) / piece_size, map_sector_offset(last) / piece_size + 1};
   }
 
-  bool has(uint64_t piece) const { return piece < known_.size() && known_[piece]; }
   bool has(Pieces pieces) const {
     for (uint64_t piece = pieces.first; piece < pieces.end; ++piece)
-      if (!has(piece)) return false;
+      if (piece >= known_.size() || !known_[piece]) return false;
     return true;
   }
-  void add(uint64_t piece) {
-    if (piece >= known_.size()) known_.resize(piece + 1);
-    known_[piece] = true;
+  void add(Pieces pieces) {
+    if (pieces.end > known_.size()) known_.resize(pieces.end);
+    std::fill(known_.begin() + static_cast<ptrdiff_t>(pieces.first),
+              known_.begin() + static_cast<ptrdiff_t>(pieces.end), true);
   }
 
  private:

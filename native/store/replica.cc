@@ -80,14 +80,12 @@ Result<Unit> create_superblock(const NewReplica& replica) {
   return written;
 }
 
-/// With all its space: every write that is not a plain overwrite goes through the ring, also a trim that makes room on
-/// a full disk.
+/// Without space yet: the first record takes all of it (WriteRing::reserve).
 Result<Unit> create_ring(const std::string& directory) {
   const std::string path = ring_path(directory);
   Result<UniqueFd> file = create_file(path);
   if (!file.ok()) return file.error();
-  const int allocated = ::posix_fallocate(file.value().get(), 0, ring_bytes);
-  if (allocated != 0) return system_error("allocate", path, allocated);
+  if (::ftruncate(file.value().get(), ring_bytes) != 0) return system_error("size", path, errno);
   return sync_file(file.value().get(), path);
 }
 

@@ -21,6 +21,14 @@ struct WriteRing::Ticket : Waiter {
 WriteRing::WriteRing(Reactor& reactor, File file, uint64_t session)
     : reactor_(reactor), file_(std::move(file)), session_(session), idle_(reactor.ready()) {}
 
+Task<Status> WriteRing::reserve() {
+  const int result = co_await reactor_.fallocate(file_, 0, 0, ring_bytes);
+  // A file system that cannot allocate ahead says so; then a record finds out.
+  if (result < 0 && result != -EOPNOTSUPP) co_return Status::from_result(result);
+  reserved_ = true;
+  co_return Status();
+}
+
 Task<Status> WriteRing::append(uint32_t layer, BlockState state, uint64_t first_block, uint64_t block_count) {
   CAIRN_ASSERT(!full());
   RingRecord record;

@@ -16,6 +16,10 @@ class WriteRing final : Deferred {
  public:
   WriteRing(Reactor& reactor, File file, uint64_t session);
 
+  /// Takes the ring's space on the disk, all of it and once: a volume that nobody writes to has none, and on a disk that
+  /// is full later a trim still finds room for its record. Before the first append.
+  Task<Status> reserve();
+  bool reserved() const { return reserved_; }
   /// Done when the record is in the file. The ring must not be full. What the record says must be in the index before
   /// the caller awaits anything else: the record counts as settled as soon as it returns.
   Task<Status> append(uint32_t layer, BlockState state, uint64_t first_block, uint64_t block_count);
@@ -45,6 +49,7 @@ class WriteRing final : Deferred {
   uint64_t settled_ = 0;
   uint64_t synced_ = 0;
   uint64_t last_state_ = 0;  // the number of the last record that is not a synced one
+  bool reserved_ = false;
   bool publishing_ = false;
   std::vector<RingRecord> filling_;
   std::vector<RingRecord> writing_;
