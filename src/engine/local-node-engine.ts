@@ -13,6 +13,7 @@ import {
   type GetStateResponse,
   type Volume,
 } from '../generated/cairn/dataplane/v1/data_plane_pb.js';
+import { flushTimeoutMs } from './data-plane-connection.js';
 import { DataPlaneFleet } from './data-plane-fleet.js';
 import { DataPlaneLauncher, type LauncherOptions } from './data-plane-launcher.js';
 import { fromWireVolume } from './data-plane-messages.js';
@@ -110,7 +111,8 @@ export class LocalNodeEngine implements NodeEngine {
     const held = this.held.all().find(({ spec }) => spec.directory === directory);
     if (held) await this.queue.run(held.spec.name, () => this.closeForDelete(held.spec.name));
     const { calls } = await this.fleet.ensure(this.frontProcess);
-    await calls.deleteReplica({ directory });
+    // Freeing a large fragmented file takes as long as a flush can.
+    await calls.deleteReplica({ directory }, { timeoutMs: flushTimeoutMs });
   }
 
   attach(spec: VolumeSpec, frontend: Frontend): Promise<Attachment> {
