@@ -2,23 +2,38 @@
 // C++; this only carries plain data across and turns callbacks into promises.
 #include <napi.h>
 
+#include <functional>
+#include <memory>
+#include <mutex>
+
 #include "addon/convert.h"
 #include "addon/data_plane.h"
 
 namespace cairn::addon {
 namespace {
 
-/// A way onto Node's main thread from any thread. It keeps the event loop alive only while a promise is open.
+/// The way onto Node's main thread (or a worker's) from any thread. It keeps the event loop alive only while a promise
+/// is open. All but post() is called on the thread it leads to.
 class ControlThread {
  public:
   explicit ControlThread(Napi::Env env) : calls_(Calls::New(env, Napi::Function(), "cairn", 0, 1)), env_(env) {
     calls_.Unref(env_);
+    // Hooks run latest first, so this one runs before the one that takes `calls_` away.
+    napi_add_env_cleanup_hook(env_, environment_ends, this);
   }
-  ~ControlThread() { calls_.Release(); }
+  ~ControlThread() {
+    if (!environment_lives_) return;
+    napi_remove_env_cleanup_hook(env_, environment_ends, this);
+    calls_.Release();
+  }
+  ControlThread(const ControlThread&) = delete;
+  ControlThread& operator=(const ControlThread&) = delete;
 
+  /// Any thread, also when the environment has ended: then nothing happens.
   void post(std::function<void()> work) {
-    auto* call = new std::function<void()>(std::move(work));
-    if (calls_.NonBlockingCall(call) != napi_ok) delete call;  // the environment is going away
+    auto call = std::make_unique<std::function<void()>>(std::move(work));
+    const std::lock_guard lock(mutex_);
+    if (environment_lives_ && calls_.NonBlockingCall(call.get()) == napi_ok) (void)call.release();
   }
   void promise_opened() {
     if (open_promises_++ == 0) calls_.Ref(env_);
@@ -26,7 +41,6 @@ class ControlThread {
   void promise_settled() {
     if (--open_promises_ == 0) calls_.Unref(env_);
   }
-  Napi::Env env() const { return env_; }
 
  private:
   static void run(Napi::Env env, Napi::Function, std::nullptr_t*, std::function<void()>* call) {
@@ -37,6 +51,14 @@ class ControlThread {
   }
   using Calls = Napi::TypedThreadSafeFunction<std::nullptr_t, std::function<void()>, run>;
 
+  static void environment_ends(void* self) {
+    auto* control = static_cast<ControlThread*>(self);
+    const std::lock_guard lock(control->mutex_);
+    control->environment_lives_ = false;
+  }
+
+  std::mutex mutex_;  // Node frees what `calls_` names when the environment ends, whoever is calling
+  bool environment_lives_ = true;
   Calls calls_;
   Napi::Env env_;
   size_t open_promises_ = 0;
@@ -63,32 +85,41 @@ class DataPlaneObject : public Napi::ObjectWrap<DataPlaneObject> {
 
   explicit DataPlaneObject(const Napi::CallbackInfo& info)
       : ObjectWrap(info), control_(std::make_shared<ControlThread>(info.Env())) {
-    const DataPlaneOptions options = read_options(argument_object(info, 0));
-    if (!info[1].IsFunction()) throw Napi::TypeError::New(info.Env(), "argument 2 must be a function");
+    const DataPlaneOptions options = read_options(argument_fields(info, 0, "options"));
+    if (!info[1].IsFunction()) throw Napi::TypeError::New(info.Env(), "onEvent must be a function");
     auto on_event = std::make_shared<Napi::FunctionReference>(Napi::Persistent(info[1].As<Napi::Function>()));
     const Napi::Env env = info.Env();
     auto started = DataPlane::start(
         options, [control = control_](std::function<void()> work) { control->post(std::move(work)); },
-        [env, on_event](const DataPlaneEvent& event) { on_event->Call({to_js(env, event)}); });
+        [env, on_event](const DataPlaneEvent& event) { report(env, *on_event, event); });
     if (!started.ok()) throw Napi::Error(env, to_js(env, started.error()));
     plane_ = std::move(started.value());
+    Ref();  // clients are served whether JavaScript refers to the object or not
   }
 
   ~DataPlaneObject() override {
-    // Never closed, and the environment ends: the process does too. Volumes are left as a crash leaves them, which they
-    // are made for; waiting for clients here could hang the exit.
-    (void)plane_.release();
-    if (!closed_) (void)new std::shared_ptr<ControlThread>(control_);
+    // Never closed, and the environment ends, as a rule with the process. Volumes are left as a crash leaves them,
+    // which they are made for; waiting for clients here could hang the exit.
+    if (plane_.release() != nullptr) (void)new std::shared_ptr<ControlThread>(control_);
   }
 
  private:
+  /// What a handler throws is an uncaught exception, as from any event of Node's; nobody else could catch it.
+  static void report(Napi::Env env, const Napi::FunctionReference& on_event, const DataPlaneEvent& event) {
+    try {
+      on_event.Call({to_js(env, event)});
+    } catch (const Napi::Error& error) {
+      napi_fatal_exception(env, error.Value());
+    }
+  }
+
   /// A promise, and the callback that settles it.
   template <typename T, typename Start>
   Napi::Value promise(const Napi::CallbackInfo& info, Start start) {
     const Napi::Env env = info.Env();
     auto deferred = std::make_shared<Napi::Promise::Deferred>(env);
     const Napi::Promise promised = deferred->Promise();
-    if (plane_ == nullptr) {
+    if (closing_) {
       deferred->Reject(to_js(env, Error{"CLOSED", "the data plane is closed"}));
       return promised;
     }
@@ -106,28 +137,28 @@ class DataPlaneObject : public Napi::ObjectWrap<DataPlaneObject> {
   }
 
   Napi::Value create_replica(const Napi::CallbackInfo& info) {
-    store::NewReplica replica = read_new_replica(argument_object(info, 0));
+    store::NewReplica replica = read_new_replica(argument_fields(info, 0, "replica"));
     return promise<Unit>(info, [&](auto done) { plane_->create_replica(std::move(replica), done); });
   }
   Napi::Value open_volume(const Napi::CallbackInfo& info) {
-    const Napi::Object volume = argument_object(info, 0);
-    const std::string name = read_string(volume, "name");
-    const std::string directory = read_string(volume, "directory");
-    const store::CacheMode mode = read_cache_mode(volume, "cacheMode");
+    const Fields volume = argument_fields(info, 0, "volume");
+    const std::string name = volume.string("name");
+    const std::string directory = volume.string("directory");
+    const store::CacheMode mode = read_cache_mode(volume);
     return promise<VolumeInfo>(info, [&](auto done) { plane_->open_volume(name, directory, mode, done); });
   }
   Napi::Value close_volume(const Napi::CallbackInfo& info) {
-    const std::string name = argument_string(info, 0);
+    const std::string name = argument_string(info, 0, "name");
     return promise<Unit>(info, [&](auto done) { plane_->close_volume(name, done); });
   }
   Napi::Value volume_info(const Napi::CallbackInfo& info) {
-    const std::string name = argument_string(info, 0);
+    const std::string name = argument_string(info, 0, "name");
     return promise<VolumeInfo>(info, [&](auto done) { plane_->volume_info(name, done); });
   }
   template <void (DataPlane::*operation)(const std::string&, const std::string&, DataPlane::Done<Unit>)>
   Napi::Value snapshot_operation(const Napi::CallbackInfo& info) {
-    const std::string volume = argument_string(info, 0);
-    const std::string id = argument_string(info, 1);
+    const std::string volume = argument_string(info, 0, "volume");
+    const std::string id = argument_string(info, 1, "snapshotId");
     return promise<Unit>(info, [&](auto done) { (plane_.get()->*operation)(volume, id, done); });
   }
   Napi::Value create_snapshot(const Napi::CallbackInfo& info) {
@@ -140,37 +171,35 @@ class DataPlaneObject : public Napi::ObjectWrap<DataPlaneObject> {
     return snapshot_operation<&DataPlane::revert_snapshot>(info);
   }
   Napi::Value add_export(const Napi::CallbackInfo& info) {
-    const NewExport exported = read_new_export(argument_object(info, 0));
+    const NewExport exported = read_new_export(argument_fields(info, 0, "exported"));
     return promise<Unit>(info, [&](auto done) { done(plane_->add_export(exported)); });
   }
   Napi::Value remove_export(const Napi::CallbackInfo& info) {
-    const std::string name = argument_string(info, 0);
-    if (!info[1].IsBoolean()) throw Napi::TypeError::New(info.Env(), "argument 2 must be true or false");
-    const bool force = info[1].As<Napi::Boolean>().Value();
+    const std::string name = argument_string(info, 0, "name");
+    const bool force = argument_boolean(info, 1, "force");
     return promise<Unit>(info, [&](auto done) { plane_->remove_export(name, force, done); });
   }
   Napi::Value listen_tcp(const Napi::CallbackInfo& info) {
-    const std::string host = argument_string(info, 0);
-    const uint32_t port = info[1].IsNumber() ? info[1].As<Napi::Number>().Uint32Value() : 65536;
-    if (port > 65535) throw Napi::TypeError::New(info.Env(), "argument 2 must be a port number");
-    return promise<nbd::TcpAddress>(info,
-                                    [&](auto done) { done(plane_->listen_tcp(host, static_cast<uint16_t>(port))); });
+    const std::string host = argument_string(info, 0, "host");
+    const uint16_t port = argument_port(info, 1, "port");
+    return promise<nbd::TcpAddress>(info, [&](auto done) { done(plane_->listen_tcp(host, port)); });
   }
   Napi::Value listen_unix(const Napi::CallbackInfo& info) {
-    const std::string path = argument_string(info, 0);
+    const std::string path = argument_string(info, 0, "path");
     return promise<Unit>(info, [&](auto done) { done(plane_->listen_unix(path)); });
   }
   Napi::Value listen_handover(const Napi::CallbackInfo& info) {
-    const std::string path = argument_string(info, 0);
+    const std::string path = argument_string(info, 0, "path");
     return promise<Unit>(info, [&](auto done) { done(plane_->listen_handover(path)); });
   }
   Napi::Value close(const Napi::CallbackInfo& info) {
     return promise<Unit>(info, [&](auto done) {
+      closing_ = true;
       plane_->close([this, done](Result<Unit> result) {
         // Its threads end here. The call came from the plane itself, so it is destroyed behind it.
         control_->post([this, done, result = std::move(result)] {
           plane_.reset();
-          closed_ = true;
+          Unref();  // the promise keeps the object until it is settled
           done(result);
         });
       });
@@ -178,8 +207,8 @@ class DataPlaneObject : public Napi::ObjectWrap<DataPlaneObject> {
   }
 
   std::shared_ptr<ControlThread> control_;
-  std::unique_ptr<DataPlane> plane_;
-  bool closed_ = false;
+  std::unique_ptr<DataPlane> plane_;  // none when it is closed
+  bool closing_ = false;
 };
 
 Napi::Value probe(const Napi::CallbackInfo& info) {

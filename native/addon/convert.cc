@@ -5,15 +5,33 @@
 namespace cairn::addon {
 namespace {
 
-[[noreturn]] void wrong(Napi::Env env, const std::string& field, const char* expected) {
-  throw Napi::TypeError::New(env, field + " must be " + expected);
+[[noreturn]] void throw_wrong(Napi::Env env, const std::string& name, const std::string& expected) {
+  throw Napi::TypeError::New(env, name + " must be " + expected);
 }
 
-Napi::Value field_of(const Napi::Object& object, const char* field) {
-  const Napi::Value value = object.Get(field);
-  // Null is "not set"; undefined is a forgotten field.
-  if (value.IsUndefined()) wrong(object.Env(), field, "given");
-  return value;
+std::string to_string(const Napi::Value& value, const std::string& name) {
+  if (!value.IsString()) throw_wrong(value.Env(), name, "a string");
+  std::string text = value.As<Napi::String>().Utf8Value();
+  // The system's calls would end the path there, and mean another file.
+  if (text.find('\0') != std::string::npos) throw_wrong(value.Env(), name, "a string without NUL in it");
+  return text;
+}
+
+bool to_boolean(const Napi::Value& value, const std::string& name) {
+  if (!value.IsBoolean()) throw_wrong(value.Env(), name, "true or false");
+  return value.As<Napi::Boolean>().Value();
+}
+
+uint64_t to_whole_number(const Napi::Value& value, const std::string& name, uint64_t max) {
+  const double number = value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : -1;
+  if (!(number >= 0) || number > static_cast<double>(max) || number != std::floor(number))
+    throw_wrong(value.Env(), name, "a whole number from 0 to " + std::to_string(max));
+  return static_cast<uint64_t>(number);
+}
+
+Napi::Object to_object(const Napi::Value& value, const std::string& name) {
+  if (!value.IsObject()) throw_wrong(value.Env(), name, "an object");
+  return value.As<Napi::Object>();
 }
 
 Napi::Value string_or_null(Napi::Env env, const std::string& text) {
@@ -62,75 +80,73 @@ Napi::Object counters_to_js(Napi::Env env, const store::StoreCounters& counters)
 
 }  // namespace
 
-std::string read_string(const Napi::Object& object, const char* field) {
-  const Napi::Value value = field_of(object, field);
-  if (!value.IsString()) wrong(object.Env(), field, "a string");
-  return value.As<Napi::String>().Utf8Value();
+Napi::Value Fields::value(const char* field) const {
+  const Napi::Value found = object_.Get(field);
+  // Null is "not set"; undefined is a forgotten field.
+  if (found.IsUndefined()) wrong(field, "given");
+  return found;
 }
 
-bool read_boolean(const Napi::Object& object, const char* field) {
-  const Napi::Value value = field_of(object, field);
-  if (!value.IsBoolean()) wrong(object.Env(), field, "true or false");
-  return value.As<Napi::Boolean>().Value();
+void Fields::wrong(const char* field, const char* expected) const {
+  throw_wrong(object_.Env(), path_ + field, expected);
 }
 
-uint64_t read_size(const Napi::Object& object, const char* field) {
-  constexpr double exact_max = 9007199254740991.0;
-  const Napi::Value value = field_of(object, field);
-  const double number = value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : -1;
-  if (!(number >= 0) || number > exact_max || number != std::floor(number))
-    wrong(object.Env(), field, "a whole number from 0 to 2^53 - 1");
-  return static_cast<uint64_t>(number);
+std::string Fields::string(const char* field) const { return to_string(value(field), path_ + field); }
+bool Fields::boolean(const char* field) const { return to_boolean(value(field), path_ + field); }
+uint64_t Fields::whole_number(const char* field, uint64_t max) const {
+  return to_whole_number(value(field), path_ + field, max);
+}
+Fields Fields::fields(const char* field) const {
+  return Fields(to_object(value(field), path_ + field), path_ + field + ".");
 }
 
-std::string argument_string(const Napi::CallbackInfo& info, size_t index) {
-  if (!info[index].IsString()) wrong(info.Env(), "argument " + std::to_string(index + 1), "a string");
-  return info[index].As<Napi::String>().Utf8Value();
+Fields argument_fields(const Napi::CallbackInfo& info, size_t index, const char* name) {
+  return Fields(to_object(info[index], name));
+}
+std::string argument_string(const Napi::CallbackInfo& info, size_t index, const char* name) {
+  return to_string(info[index], name);
+}
+bool argument_boolean(const Napi::CallbackInfo& info, size_t index, const char* name) {
+  return to_boolean(info[index], name);
+}
+uint16_t argument_port(const Napi::CallbackInfo& info, size_t index, const char* name) {
+  return static_cast<uint16_t>(to_whole_number(info[index], name, UINT16_MAX));
 }
 
-Napi::Object argument_object(const Napi::CallbackInfo& info, size_t index) {
-  if (!info[index].IsObject()) wrong(info.Env(), "argument " + std::to_string(index + 1), "an object");
-  return info[index].As<Napi::Object>();
+DataPlaneOptions read_options(const Fields& options) {
+  return {.reactors = options.whole_number("reactors"), .buffer_bytes = options.whole_number("bufferBytes")};
 }
 
-DataPlaneOptions read_options(const Napi::Object& object) {
-  return {.reactors = read_size(object, "reactors"), .buffer_bytes = read_size(object, "bufferBytes")};
+store::NewReplica read_new_replica(const Fields& replica) {
+  return {.directory = replica.string("directory"),
+          .volume_id = replica.string("volumeId"),
+          .replica_id = replica.string("replicaId"),
+          .size_bytes = replica.whole_number("sizeBytes"),
+          .block_size = static_cast<uint32_t>(replica.whole_number("blockSize", UINT32_MAX))};
 }
 
-store::NewReplica read_new_replica(const Napi::Object& object) {
-  const uint64_t block_size = read_size(object, "blockSize");
-  if (block_size > UINT32_MAX) wrong(object.Env(), "blockSize", "512 or 4096");
-  return {.directory = read_string(object, "directory"),
-          .volume_id = read_string(object, "volumeId"),
-          .replica_id = read_string(object, "replicaId"),
-          .size_bytes = read_size(object, "sizeBytes"),
-          .block_size = static_cast<uint32_t>(block_size)};
-}
-
-store::CacheMode read_cache_mode(const Napi::Object& object, const char* field) {
-  const std::string name = read_string(object, field);
+store::CacheMode read_cache_mode(const Fields& volume) {
+  const std::string name = volume.string("cacheMode");
   for (const auto mode : {store::CacheMode::none, store::CacheMode::writeback, store::CacheMode::writethrough})
     if (name == cache_mode_name(mode)) return mode;
-  wrong(object.Env(), field, "none, writeback or writethrough");
+  volume.wrong("cacheMode", "none, writeback or writethrough");
 }
 
-NewExport read_new_export(const Napi::Object& object) {
-  NewExport exported;
-  exported.name = read_string(object, "name");
-  exported.description = read_string(object, "description");
-  exported.read_only = read_boolean(object, "readOnly");
-  if (!field_of(object, "volume").IsNull()) {
-    exported.volume = read_string(object, "volume");
-    if (exported.volume.empty()) wrong(object.Env(), "volume", "a volume's name");
-    return exported;
+NewExport read_new_export(const Fields& exported) {
+  NewExport result;
+  result.name = exported.string("name");
+  result.description = exported.string("description");
+  result.read_only = exported.boolean("readOnly");
+  if (!exported.is_null("volume")) {
+    result.volume = exported.string("volume");
+    if (result.volume.empty()) exported.wrong("volume", "a volume's name or null");
+    return result;
   }
-  const Napi::Value handover = field_of(object, "handover");
-  if (!handover.IsObject()) wrong(object.Env(), "handover", "an object when volume is null");
-  const Napi::Object remote = handover.As<Napi::Object>();
-  exported.remote = {.handover_path = read_string(remote, "path"),
-                     .size = read_size(remote, "sizeBytes"),
-                     .block_size = static_cast<uint32_t>(read_size(remote, "blockSize"))};
-  return exported;
+  const Fields handover = exported.fields("handover");
+  result.remote = {.handover_path = handover.string("path"),
+                   .size = handover.whole_number("sizeBytes"),
+                   .block_size = static_cast<uint32_t>(handover.whole_number("blockSize", UINT32_MAX))};
+  return result;
 }
 
 Napi::Value to_js(Napi::Env env, const Unit&) { return env.Undefined(); }

@@ -9,17 +9,36 @@
 
 namespace cairn::addon {
 
-std::string read_string(const Napi::Object& object, const char* field);
-bool read_boolean(const Napi::Object& object, const char* field);
-/// A whole number from 0 to 2^53 - 1.
-uint64_t read_size(const Napi::Object& object, const char* field);
-std::string argument_string(const Napi::CallbackInfo& info, size_t index);
-Napi::Object argument_object(const Napi::CallbackInfo& info, size_t index);
+/// The fields of an object that a caller passed. `path` names it in errors: "" for an argument, "handover." for a
+/// field.
+class Fields {
+ public:
+  explicit Fields(Napi::Object object, std::string path = "") : object_(object), path_(std::move(path)) {}
 
-DataPlaneOptions read_options(const Napi::Object& object);
-store::NewReplica read_new_replica(const Napi::Object& object);
-store::CacheMode read_cache_mode(const Napi::Object& object, const char* field);
-NewExport read_new_export(const Napi::Object& object);
+  std::string string(const char* field) const;
+  bool boolean(const char* field) const;
+  /// From 0 to `max`; by default what a double holds exactly, 2^53 - 1.
+  uint64_t whole_number(const char* field, uint64_t max = 9007199254740991) const;
+  bool is_null(const char* field) const { return value(field).IsNull(); }
+  Fields fields(const char* field) const;
+  [[noreturn]] void wrong(const char* field, const char* expected) const;
+
+ private:
+  Napi::Value value(const char* field) const;
+
+  Napi::Object object_;
+  std::string path_;
+};
+
+Fields argument_fields(const Napi::CallbackInfo& info, size_t index, const char* name);
+std::string argument_string(const Napi::CallbackInfo& info, size_t index, const char* name);
+bool argument_boolean(const Napi::CallbackInfo& info, size_t index, const char* name);
+uint16_t argument_port(const Napi::CallbackInfo& info, size_t index, const char* name);
+
+DataPlaneOptions read_options(const Fields& options);
+store::NewReplica read_new_replica(const Fields& replica);
+store::CacheMode read_cache_mode(const Fields& volume);
+NewExport read_new_export(const Fields& exported);
 
 Napi::Value to_js(Napi::Env env, const Unit& unit);
 Napi::Value to_js(Napi::Env env, const VolumeInfo& info);

@@ -13,6 +13,14 @@ Error not_open(const std::string& name) {
 Error in_use(const std::string& name) { return {"VOLUME_IN_USE", "volume " + name + " is exported: detach it first"}; }
 Error closed() { return {"CLOSED", "the data plane is closing"}; }
 
+Result<Unit> check(const DataPlaneOptions& options) {
+  if (options.reactors < 1 || options.reactors > reactors_max)
+    return Error{"INVALID_ARGUMENT", "there are 1 to " + std::to_string(reactors_max) + " reactors"};
+  if (options.buffer_bytes < buffer_bytes_min || options.buffer_bytes > buffer_bytes_max)
+    return Error{"INVALID_ARGUMENT", "a reactor's buffers take 1 MiB to 64 GiB"};
+  return Unit{};
+}
+
 const char* event_kind(store::StoreEvent::Kind kind) {
   switch (kind) {
     case store::StoreEvent::Kind::merge_finished:
@@ -36,7 +44,14 @@ struct DataPlane::Volume {
   std::unique_ptr<CheckedDevice> device;
   bool open = false;
   size_t operations = 0;  // under way; the store outlives them
-  Done<Unit> closing;     // set: closes when no operation is under way
+  bool reverting = false;
+  Done<Unit> closing;  // set: closes when no operation is under way
+};
+
+/// An export uses its volume until its removal has completed; another may have taken its name before.
+struct DataPlane::Exported {
+  std::string name;
+  std::string volume;  // empty: of another process
 };
 
 DataPlane::DataPlane(Post control, std::function<void(const DataPlaneEvent&)> on_event)
@@ -46,9 +61,10 @@ DataPlane::~DataPlane() { CAIRN_ASSERT(volumes_.empty()); }
 
 Result<std::unique_ptr<DataPlane>> DataPlane::start(const DataPlaneOptions& options, Post control,
                                                     std::function<void(const DataPlaneEvent&)> on_event) {
+  if (Result<Unit> checked = check(options); !checked.ok()) return checked.error();
   std::unique_ptr<DataPlane> plane(new DataPlane(std::move(control), std::move(on_event)));
   std::vector<Reactor*> reactors;
-  for (size_t i = 0; i < std::max<size_t>(1, options.reactors); ++i) {
+  for (size_t i = 0; i < options.reactors; ++i) {
     Result<std::unique_ptr<ReactorThread>> thread = ReactorThread::start({.buffer_bytes = options.buffer_bytes});
     if (!thread.ok()) return thread.error();
     reactors.push_back(&thread.value()->reactor());
@@ -72,6 +88,7 @@ Reactor& DataPlane::least_used_reactor() {
 // ---- Volumes --------------------------------------------------------------------------------------------------------
 
 void DataPlane::create_replica(store::NewReplica replica, Done<Unit> done) {
+  if (closing_) return done(closed());
   opening_.run([this, replica = std::move(replica), done = std::move(done)] {
     Result<Unit> created = store::create_replica(replica);
     control_([done, created = std::move(created)] { done(created); });
@@ -81,6 +98,7 @@ void DataPlane::create_replica(store::NewReplica replica, Done<Unit> done) {
 void DataPlane::open_volume(const std::string& name, const std::string& directory, store::CacheMode mode,
                             Done<VolumeInfo> done) {
   if (closing_) return done(closed());
+  if (name.empty()) return done(Error{"INVALID_ARGUMENT", "a volume has a name"});
   if (volumes_.contains(name)) return done(Error{"VOLUME_EXISTS", "volume " + name + " is open already"});
   auto owned = std::make_unique<Volume>();
   Volume& volume = *owned;
@@ -122,9 +140,14 @@ void DataPlane::install(Volume& volume, store::OpenedReplica replica, Done<Volum
 }
 
 Result<DataPlane::Volume*> DataPlane::find(const std::string& name) {
+  if (closing_) return closed();
   const auto found = volumes_.find(name);
   if (found == volumes_.end() || !found->second->open || found->second->closing) return not_open(name);
   return found->second.get();
+}
+
+bool DataPlane::exported(const std::string& volume) const {
+  return std::any_of(exports_.begin(), exports_.end(), [&](const Exported& each) { return each.volume == volume; });
 }
 
 /// Runs `operation` on the volume's reactor; a close that comes meanwhile waits for it.
@@ -149,10 +172,9 @@ void DataPlane::finish_operation(Volume& volume) {
 }
 
 void DataPlane::close_volume(const std::string& name, Done<Unit> done) {
-  const bool exported = std::any_of(exports_.begin(), exports_.end(), [&](const auto& e) { return e.second == name; });
-  if (exported) return done(in_use(name));
   Result<Volume*> found = find(name);
   if (!found.ok()) return done(found.error());
+  if (exported(name)) return done(in_use(name));
   found.value()->closing = std::move(done);
   if (found.value()->operations == 0) shut_volume(*found.value());
 }
@@ -194,8 +216,8 @@ void DataPlane::volume_info(const std::string& name, Done<VolumeInfo> done) {
 void DataPlane::gather_info(Volume& volume, Done<VolumeInfo> done) {
   ++volume.operations;
   size_t clients = 0;
-  for (const auto& [name, exported] : exports_)
-    if (exported == volume.name) clients += server_->connections(name);
+  for (const Exported& each : exports_)
+    if (each.volume == volume.name) clients += server_->connections(each.name);
   volume.reactor->post([this, &volume, clients, done = std::move(done)] {
     const store::LayeredStore& store = *volume.store;
     const store::VolumeMetadata& metadata = store.metadata();
@@ -211,7 +233,7 @@ void DataPlane::gather_info(Volume& volume, Done<VolumeInfo> done) {
                                                         .failure = store.failure(),
                                                         .recovered = store.recovered()});
     for (store::LayerStatus& status : store.layers()) info->layers.push_back({std::move(status), 0});
-    opening_.run([this, &volume, info, done] {
+    sizes_.run([this, &volume, info, done] {
       for (LayerInfo& layer : info->layers)
         layer.allocated_bytes = store::allocated_bytes(info->directory, layer.status.number);
       control_([this, &volume, info, done] {
@@ -232,11 +254,18 @@ void DataPlane::delete_snapshot(const std::string& volume, const std::string& id
       volume, [id](store::LayeredStore& store) { return store.delete_snapshot(id); }, std::move(done));
 }
 
-void DataPlane::revert_snapshot(const std::string& volume, const std::string& id, Done<Unit> done) {
-  for (const auto& [name, exported] : exports_)
-    if (exported == volume) return done(in_use(volume));
+void DataPlane::revert_snapshot(const std::string& name, const std::string& id, Done<Unit> done) {
+  Result<Volume*> found = find(name);
+  if (!found.ok()) return done(found.error());
+  if (exported(name)) return done(in_use(name));
+  Volume& volume = *found.value();
+  volume.reverting = true;
   operate(
-      volume, [id](store::LayeredStore& store) { return store.revert(id); }, std::move(done));
+      name, [id](store::LayeredStore& store) { return store.revert(id); },
+      [&volume, done = std::move(done)](Result<Unit> result) {
+        volume.reverting = false;
+        done(std::move(result));
+      });
 }
 
 void DataPlane::report(const std::string& volume, const store::StoreEvent& event) {
@@ -251,17 +280,24 @@ Result<Unit> DataPlane::add_export(const NewExport& exported) {
   if (!exported.volume.empty()) {
     Result<Volume*> volume = find(exported.volume);
     if (!volume.ok()) return volume.error();
+    if (volume.value()->reverting)
+      return Error{"VOLUME_IN_USE", "volume " + exported.volume + " is being reverted: attach it when that is done"};
     options.target = nbd::LocalTarget{volume.value()->reactor, volume.value()->device.get()};
   }
   Result<Unit> added = server_->add_export(std::move(options));
-  if (added.ok()) exports_[exported.name] = exported.volume;
+  if (added.ok()) exports_.push_back({exported.name, exported.volume});
   return added;
 }
 
 void DataPlane::remove_export(const std::string& name, bool force, Done<Unit> done) {
-  server_->remove_export(name, force, [this, name, done = std::move(done)](Result<Unit> removed) {
-    control_([this, name, done, removed = std::move(removed)] {
-      if (removed.ok()) exports_.erase(name);
+  if (closing_) return done(closed());
+  // The latest of that name is the one that clients find.
+  const auto found =
+      std::find_if(exports_.rbegin(), exports_.rend(), [&](const Exported& e) { return e.name == name; });
+  const Exported* record = found == exports_.rend() ? nullptr : &*found;
+  server_->remove_export(name, force, [this, record, done = std::move(done)](Result<Unit> removed) {
+    control_([this, record, done, removed = std::move(removed)] {
+      if (removed.ok()) exports_.remove_if([record](const Exported& each) { return &each == record; });
       done(removed);
     });
   });

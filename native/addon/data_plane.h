@@ -3,9 +3,9 @@
 #pragma once
 
 #include <functional>
+#include <list>
 #include <map>
 #include <memory>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -16,9 +16,13 @@
 
 namespace cairn {
 
+inline constexpr size_t reactors_max = 64;
+inline constexpr size_t buffer_bytes_min = 1 * mebibyte;
+inline constexpr size_t buffer_bytes_max = 64 * gibibyte;
+
 struct DataPlaneOptions {
-  size_t reactors = 1;
-  size_t buffer_bytes = 64 * mebibyte;  // of each reactor
+  size_t reactors = 1;                  // 1 to reactors_max
+  size_t buffer_bytes = 64 * mebibyte;  // of each reactor, buffer_bytes_min to buffer_bytes_max
 };
 
 struct LayerInfo {
@@ -61,7 +65,8 @@ class DataPlane {
   template <typename T>
   using Done = std::function<void(Result<T>)>;
 
-  /// All methods are called, and all callbacks and events come, on the control thread.
+  /// All methods are called, and all callbacks and events come, on the control thread. Errors carry a code of
+  /// NativeErrorCode in src/engine/native.ts.
   static Result<std::unique_ptr<DataPlane>> start(const DataPlaneOptions& options, Post control,
                                                   std::function<void(const DataPlaneEvent&)> on_event);
   /// Only after close() has completed.
@@ -73,7 +78,7 @@ class DataPlane {
   void volume_info(const std::string& name, Done<VolumeInfo> done);
   void create_snapshot(const std::string& volume, const std::string& id, Done<Unit> done);
   void delete_snapshot(const std::string& volume, const std::string& id, Done<Unit> done);
-  void revert_snapshot(const std::string& volume, const std::string& id, Done<Unit> done);
+  void revert_snapshot(const std::string& name, const std::string& id, Done<Unit> done);
   Result<Unit> add_export(const NewExport& exported);
   void remove_export(const std::string& name, bool force, Done<Unit> done);
   Result<nbd::TcpAddress> listen_tcp(const std::string& host, uint16_t port);
@@ -83,10 +88,12 @@ class DataPlane {
 
  private:
   struct Volume;
+  struct Exported;
   using VolumeOperation = std::function<Task<Result<Unit>>(store::LayeredStore&)>;
 
   explicit DataPlane(Post control, std::function<void(const DataPlaneEvent&)> on_event);
   Result<Volume*> find(const std::string& name);
+  bool exported(const std::string& volume) const;
   void operate(const std::string& name, VolumeOperation operation, Done<Unit> done);
   void install(Volume& volume, store::OpenedReplica replica, Done<VolumeInfo> done);
   void gather_info(Volume& volume, Done<VolumeInfo> done);
@@ -101,10 +108,11 @@ class DataPlane {
   std::function<void(const DataPlaneEvent&)> on_event_;
   std::vector<std::unique_ptr<ReactorThread>> reactors_;
   BlockingThread store_files_;  // snapshots and merges of open volumes
-  BlockingThread opening_;      // opening, creating, sizes
+  BlockingThread opening_;      // opening and creating; waits for locks that another process holds
+  BlockingThread sizes_;        // what files take
   std::unique_ptr<nbd::Server> server_;
   std::map<std::string, std::unique_ptr<Volume>> volumes_;
-  std::map<std::string, std::string> exports_;  // name -> volume, empty for one of another process
+  std::list<Exported> exports_;  // oldest first
   bool closing_ = false;
 };
 

@@ -33,9 +33,9 @@ export type NativeErrorCode =
   | (string & {});
 
 export interface DataPlaneOptions {
-  /** Reactor threads, each with one io_uring; a volume belongs to one of them. */
+  /** Reactor threads, each with one io_uring; a volume belongs to one of them. 1 to 64. */
   reactors: number;
-  /** Bytes of aligned I/O buffers for each reactor. */
+  /** Bytes of aligned I/O buffers for each reactor, 1 MiB to 64 GiB. */
   bufferBytes: number;
 }
 
@@ -106,7 +106,11 @@ export interface NativeEvent {
   message: string;
 }
 
-/** One data plane: its reactors, open volumes, exports and listeners. */
+/**
+ * One data plane: its reactors, open volumes, exports and listeners. It serves until it is closed, also when nothing refers to
+ * it any more; a process (or worker) that ends without closing it leaves its volumes as a crash does. It keeps a process alive
+ * only while a promise is pending. An argument of the wrong type throws a `TypeError` that names the field.
+ */
 export interface NativeDataPlane {
   createReplica(replica: NewReplica): Promise<void>;
   openVolume(volume: { name: string; directory: string; cacheMode: CacheMode }): Promise<VolumeInfo>;
@@ -116,7 +120,7 @@ export interface NativeDataPlane {
   createSnapshot(volume: string, snapshotId: string): Promise<void>;
   /** Marks it removed; resolves when that is durable. The merge goes on in the background (`merge-finished`). */
   deleteSnapshot(volume: string, snapshotId: string): Promise<void>;
-  /** Rejects with `VOLUME_IN_USE` while clients are connected. */
+  /** Rejects with `VOLUME_IN_USE` while exported; cannot be exported meanwhile. */
   revertSnapshot(volume: string, snapshotId: string): Promise<void>;
   addExport(exported: NewExport): Promise<void>;
   /** Rejects with `VOLUME_IN_USE` while clients are connected, unless forced. */
