@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <future>
+#include <new>
 
 namespace cairn {
 namespace {
@@ -96,7 +97,13 @@ Reactor::Reactor(const ReactorOptions& options)
     : buffers_(std::make_unique<BufferPool>(ready_, options.buffer_bytes)) {}
 
 Result<std::unique_ptr<Reactor>> Reactor::create(const ReactorOptions& options) {
-  std::unique_ptr<Reactor> reactor(new Reactor(options));
+  std::unique_ptr<Reactor> reactor;
+  try {
+    reactor.reset(new Reactor(options));
+  } catch (const std::bad_alloc&) {
+    return Error{"ENOMEM", "no memory for " + std::to_string(options.buffer_bytes / mebibyte) +
+                               " MiB of I/O buffers: choose fewer or smaller ones"};
+  }
   Result<Unit> result = reactor->set_up();
   if (!result.ok()) return result.error();
   return reactor;

@@ -1,4 +1,6 @@
 /** Wrong arguments: a TypeError that names the field, before anything has happened. */
+import { readFileSync } from 'node:fs';
+import { totalmem } from 'node:os';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { loadNative, type NativeDataPlane } from '../../src/engine/native.js';
 import { exportOf, startPlane, whyNoAddon } from '../support/native-plane.js';
@@ -115,8 +117,20 @@ describe('the constructor', () => {
     expect(construct).toThrow(expect.objectContaining({ code: 'INVALID_ARGUMENT' }));
   });
 
+  it('refuses more buffers than there is memory for', (context) => {
+    const bufferBytes = 64 * 2 ** 30;
+    if (totalmem() + swapBytes() >= bufferBytes) context.skip('this machine has 64 GiB of memory');
+    const construct = () => new (Plane())({ ...options, bufferBytes }, () => {});
+    expect(construct).toThrow(expect.objectContaining({ code: 'ENOMEM' }));
+  });
+
   it('is a class', () => {
     const notNew = loadNative().DataPlane as unknown as (...values: unknown[]) => void;
     expect(() => notNew(options, () => {})).toThrow(TypeError);
   });
 });
+
+function swapBytes(): number {
+  const [, kibibytes = '0'] = /SwapTotal:\s+(\d+)/.exec(readFileSync('/proc/meminfo', 'utf8')) ?? [];
+  return Number(kibibytes) * 1024;
+}
