@@ -45,6 +45,7 @@ void ReceiveBuffer::received(size_t length) {
 
 void ReceiveBuffer::append(std::span<const std::byte> bytes) {
   CAIRN_ASSERT(end_ == 0 && bytes.size() <= receive_large_size);
+  if (bytes.empty()) return;  // there may be no memory yet, and memcpy takes no null
   if (bytes.size() > capacity()) grow();
   std::memcpy(memory(), bytes.data(), bytes.size());
   end_ = bytes.size();
@@ -52,7 +53,7 @@ void ReceiveBuffer::append(std::span<const std::byte> bytes) {
 
 void ReceiveBuffer::grow() {
   std::unique_ptr<std::byte[]> larger = shelf_.take();
-  std::memcpy(larger.get(), memory() + begin_, end_ - begin_);
+  if (end_ > begin_) std::memcpy(larger.get(), memory() + begin_, end_ - begin_);
   large_ = std::move(larger);
   end_ -= begin_;
   begin_ = 0;
