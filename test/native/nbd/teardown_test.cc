@@ -35,7 +35,8 @@ TEST(NbdTeardown, AStreamCutAtAnyByteLeavesNothingBehind) {
     }
   }
   EXPECT_TRUE(eventually([&running] { return running.server().connections("disk") == 0; }));
-  EXPECT_EQ(running.reactor().buffers().free_bytes(), running.reactor().buffers().region().size());
+  const BufferPool& pool = running.reactor().buffers();
+  running.on_reactor([&pool] { EXPECT_EQ(pool.free_bytes(), pool.region().size()); });
 }
 
 TEST(NbdTeardown, AClientThatVanishesAtAnyByteLeavesNothingBehind) {

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <thread>
 
 #include "block/fault_device.h"
@@ -19,10 +20,6 @@ std::string pattern(size_t length, char seed) {
   return text;
 }
 
-std::string content(const MemoryDevice& device, size_t offset, size_t length) {
-  return {reinterpret_cast<const char*>(device.content().data()) + offset, length};
-}
-
 /// One export "disk" of 4 MiB and one client in transmission. The parameter: structured replies.
 class NbdTransmission : public testing::TestWithParam<bool> {
  protected:
@@ -30,6 +27,12 @@ class NbdTransmission : public testing::TestWithParam<bool> {
 
   uint32_t error_of(const RequestBytes& request, std::string_view payload = {}) {
     return client_.request(request, payload).error;
+  }
+  /// What the device holds.
+  std::string content(size_t offset, size_t length) {
+    std::string copy;
+    running_.on_reactor([&] { copy.assign(reinterpret_cast<const char*>(device_.content().data()) + offset, length); });
+    return copy;
   }
   /// The connection still works.
   void expect_alive() { EXPECT_EQ(client_.read(0, 512).size(), 512U); }
@@ -48,7 +51,7 @@ TEST_P(NbdTransmission, ReadsWhatWasWritten) {
     const std::string data = pattern(length, static_cast<char>(length / 512));
     EXPECT_EQ(client_.write(512, data), 0U) << length;
     EXPECT_EQ(client_.read(512, static_cast<uint32_t>(length)), data) << length;
-    EXPECT_EQ(content(device_, 512, length), data);
+    EXPECT_EQ(content(512, length), data);
   }
 }
 
@@ -87,7 +90,7 @@ TEST_P(NbdTransmission, ExplainsErrorsInStructuredReplies) {
 
 TEST_P(NbdTransmission, WritesDurablyWithFua) {
   EXPECT_EQ(client_.write(0, pattern(512, 'f'), wire::command_flag_fua), 0U);
-  EXPECT_EQ(content(device_, 0, 512), pattern(512, 'f'));
+  EXPECT_EQ(content(0, 512), pattern(512, 'f'));
 }
 
 TEST_P(NbdTransmission, ReadsAndWritesUpToTheLastByte) {
@@ -339,7 +342,7 @@ TEST(NbdSession, TheMaximumBlockSizeIsTheLargestPieceOfASmallPool) {
 TEST(NbdSession, AnErrorOfTheDeviceReachesTheClient) {
   RunningServer running;
   MemoryDevice memory(mebibyte, 512);
-  int error = 0;
+  std::atomic<int> error = 0;
   FaultDevice faulty(memory, [&error](auto, auto, auto) {
     return FaultDevice::Fault{Status::from_errno(error), Status()};
   });

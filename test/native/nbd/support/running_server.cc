@@ -55,6 +55,15 @@ Result<Unit> RunningServer::remove(const std::string& name, bool force) {
   return removed.get_future().get();
 }
 
+void RunningServer::on_reactor(const std::function<void()>& look, size_t index) {
+  std::promise<void> looked;
+  reactor(index).post([&look, &looked] {
+    look();
+    looked.set_value();
+  });
+  looked.get_future().wait();
+}
+
 Result<Unit> RunningServer::close() {
   std::promise<Result<Unit>> closed;
   server_->close([&closed](Result<Unit> result) { closed.set_value(std::move(result)); });

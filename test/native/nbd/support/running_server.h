@@ -43,6 +43,8 @@ class RunningServer {
   Result<Unit> remove(const std::string& name, bool force);
   /// Waits until it has closed.
   Result<Unit> close();
+  /// Runs `look` on the reactor's thread and waits for it.
+  void on_reactor(const std::function<void()>& look, size_t index = 0);
   NbdClient connect() { return NbdClient::connect_unix(socket_path()); }
 
  private:
