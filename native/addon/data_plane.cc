@@ -85,11 +85,16 @@ Reactor& DataPlane::least_used_reactor() {
   return (*least)->reactor();
 }
 
+/// Always the same one for a replica: what is asked of it is done in that order.
+BlockingThread& DataPlane::opening_thread(const std::string& directory) {
+  return opening_[std::hash<std::string>()(directory) % opening_.size()];
+}
+
 // ---- Volumes --------------------------------------------------------------------------------------------------------
 
 void DataPlane::create_replica(store::NewReplica replica, Done<Unit> done) {
   if (closing_) return done(closed());
-  opening_.run([this, replica = std::move(replica), done = std::move(done)] {
+  opening_thread(replica.directory).run([this, replica = std::move(replica), done = std::move(done)] {
     Result<Unit> created = store::create_replica(replica);
     control_([done, created = std::move(created)] { done(created); });
   });
@@ -107,7 +112,7 @@ void DataPlane::open_volume(const std::string& name, const std::string& director
   volume.reactor = &least_used_reactor();
   volume.operations = 1;
   volumes_[name] = std::move(owned);
-  opening_.run([this, &volume, directory, mode, done = std::move(done)] {
+  opening_thread(directory).run([this, &volume, directory, mode, done = std::move(done)] {
     auto opened = std::make_shared<Result<store::OpenedReplica>>(
         store::open_replica(directory, {.cache_mode = mode, .boot_id = store::current_boot_id()}));
     control_([this, &volume, opened, done] {

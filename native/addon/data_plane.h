@@ -2,6 +2,7 @@
 // wraps it, and tests can drive it from C++.
 #pragma once
 
+#include <array>
 #include <functional>
 #include <list>
 #include <map>
@@ -19,6 +20,8 @@ namespace cairn {
 inline constexpr size_t reactors_max = 64;
 inline constexpr size_t buffer_bytes_min = 1 * mebibyte;
 inline constexpr size_t buffer_bytes_max = 64 * gibibyte;
+/// Opening waits for the disk and for locks that other processes hold; a process that is restarted opens many volumes.
+inline constexpr size_t opening_threads = 4;
 
 struct DataPlaneOptions {
   size_t reactors = 1;                  // 1 to reactors_max
@@ -103,13 +106,14 @@ class DataPlane {
   void close_volumes(Done<Unit> done);
   void report(const std::string& volume, const store::StoreEvent& event);
   Reactor& least_used_reactor();
+  BlockingThread& opening_thread(const std::string& directory);
 
   Post control_;
   std::function<void(const DataPlaneEvent&)> on_event_;
   std::vector<std::unique_ptr<ReactorThread>> reactors_;
   BlockingThread store_files_;  // snapshots and merges of open volumes
-  BlockingThread opening_;      // opening and creating; waits for locks that another process holds
   BlockingThread sizes_;        // what files take
+  std::array<BlockingThread, opening_threads> opening_;
   std::unique_ptr<nbd::Server> server_;
   std::map<std::string, std::unique_ptr<Volume>> volumes_;
   std::list<Exported> exports_;  // oldest first
