@@ -290,6 +290,9 @@ export const nativeErrorCodes: Readonly<Record<string, ErrorCode>> = {
   EADDRNOTAVAIL: 'address-unavailable',
   EACCES: 'permission-denied',
   EPERM: 'permission-denied',
+  ENOMEM: 'overloaded',
+  EMFILE: 'overloaded',
+  ENFILE: 'overloaded',
 };
 
 /** Any thrown value as a catalogued error: itself, by its native or system `code`, else `internal`. */

@@ -81,6 +81,12 @@ Result<Unit> create_superblock(const NewReplica& replica) {
 }
 
 /// Without space yet: the first record takes all of it (WriteRing::reserve).
+/// ext4 has files of at most 16 TiB, less with small blocks; XFS has enough for every volume.
+Error too_large(const std::string& directory, uint64_t size_bytes) {
+  return {"INVALID_ARGUMENT", "the file system of " + directory + " has no files of " + std::to_string(size_bytes) +
+                                  " bytes: choose a smaller size, or a pool on XFS"};
+}
+
 Result<Unit> create_ring(const std::string& directory) {
   const std::string path = ring_path(directory);
   Result<UniqueFd> file = create_file(path);
@@ -233,7 +239,7 @@ Result<LayerFiles> create_layer(const std::string& directory, uint32_t number, c
   Result<UniqueFd> map = create_file(map_path);
   if (!map.ok()) return map.error();
   if (::ftruncate(data.value().get(), static_cast<off_t>(metadata.size_bytes)) != 0)
-    return system_error("size", data_path, errno);
+    return errno == EFBIG ? too_large(directory, metadata.size_bytes) : system_error("size", data_path, errno);
   Result<Unit> made =
       create_map(map.value().get(), map_path, number, metadata.block_count(), *parse_uuid(metadata.volume_id));
   if (made.ok()) made = sync_file(data.value().get(), data_path);

@@ -19,6 +19,16 @@ function replicaIn(directory: string, changes: Partial<NewReplica> = {}): NewRep
   return { directory, ...ids, sizeBytes: mebibyte, blockSize: 4096, ...changes };
 }
 
+function takesSize(file: string, sizeBytes: number): boolean {
+  try {
+    truncateSync(file, sizeBytes);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EFBIG') return false;
+    throw error;
+  }
+}
+
 describe('createReplica', () => {
   it.each([
     ['the smallest size', { sizeBytes: 4096 }],
@@ -48,6 +58,19 @@ describe('createReplica', () => {
       code: 'INVALID_ARGUMENT',
     });
     expect(existsSync(directory)).toBe(false);
+  });
+
+  it('refuses a size that the file system has no files of', async (context) => {
+    const { native } = startPlane();
+    const directory = scratchDirectory();
+    const sizeBytes = 64 * 2 ** 40;
+    const file = join(directory, 'file');
+    writeFileSync(file, '');
+    if (takesSize(file, sizeBytes)) context.skip(`the file system of ${directory} has files of 64 TiB`);
+    await expect(native.createReplica(replicaIn(join(directory, 'replica'), { sizeBytes }))).rejects.toMatchObject({
+      code: 'INVALID_ARGUMENT',
+      message: expect.stringContaining('choose a smaller size'),
+    });
   });
 
   it('leaves a replica that is there alone', async () => {
