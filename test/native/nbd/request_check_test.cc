@@ -94,7 +94,7 @@ TEST(NbdReceiveBuffer, KeepsWhatIsUnreadThroughEveryChangeOfSize) {
   uint8_t next_in = 0;
   uint8_t next_out = 0;
   bool was_large = false;
-  for (int i = 0; i < 1000; ++i) {
+  for (int i = 0; i < 300; ++i) {
     const std::span<std::byte> room = buffer.prepare(random() % 4 == 0);
     const size_t length = random() % 3 == 0 ? room.size() : random() % room.size();
     for (std::byte& byte : room.first(length)) byte = std::byte{next_in++};
@@ -104,7 +104,9 @@ TEST(NbdReceiveBuffer, KeepsWhatIsUnreadThroughEveryChangeOfSize) {
     const size_t unread = buffer.unread().size();
     const bool all = unread > buffer.capacity() / 2 || random() % 2 == 0;
     const size_t taken = all ? unread : random() % (unread + 1);
-    for (std::byte byte : buffer.unread().first(taken)) ASSERT_EQ(byte, std::byte{next_out++});
+    size_t wrong = 0;
+    for (std::byte byte : buffer.unread().first(taken)) wrong += byte != std::byte{next_out++};
+    ASSERT_EQ(wrong, 0U);
     buffer.consume(taken);
   }
   EXPECT_TRUE(was_large);
