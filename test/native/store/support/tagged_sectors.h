@@ -55,14 +55,18 @@ inline std::optional<uint64_t> tag_of(std::span<const std::byte> bytes, uint32_t
   return tag;
 }
 
-/// What one sector may hold: the write `from`, or one up to `to`; zeros if `zero`, the newest that wrote zeros, is
-/// among them. Writes to one sector have rising tags.
+/// What one sector may hold: the write `from`, or one above it (and above `floor`) up to `to`; zeros if `zero`, the newest
+/// that wrote zeros, is among them. Writes to one sector have rising tags.
 struct Window {
   uint64_t from = 0;
   uint64_t to = 0;
   uint64_t zero = 0;
+  uint64_t floor = 0;  // what was written up to here has been thrown away by a revert
 
-  bool allows(uint64_t tag) const { return tag == 0 ? zero >= from : from <= tag && tag <= to; }
+  bool allows(uint64_t tag) const {
+    if (tag == 0) return zero >= from;
+    return tag == from || (tag > from && tag > floor && tag <= to);
+  }
   /// The sector was read: it holds this and nothing else from now on.
   void settle(uint64_t tag) {
     from = to = tag == 0 ? zero : tag;

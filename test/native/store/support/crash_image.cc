@@ -1,0 +1,284 @@
+#include "test/native/store/support/crash_image.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+
+#include "base/unique_fd.h"
+
+namespace cairn::test {
+namespace {
+
+using Step = JournalEntry::Step;
+
+bool chance(std::mt19937_64& random, unsigned in) { return random() % in == 0; }
+
+}  // namespace
+
+void CrashDisk::Content::write(uint64_t offset, std::span<const std::byte> data) {
+  size = std::max(size, offset + data.size());
+  while (!data.empty()) {
+    const size_t at = offset % store_block_size;
+    const size_t part = std::min(data.size(), store_block_size - at);
+    Block& block = blocks[offset / store_block_size];
+    std::copy_n(data.begin(), part, block.begin() + static_cast<ptrdiff_t>(at));
+    data = data.subspan(part);
+    offset += part;
+  }
+}
+
+void CrashDisk::Content::punch(uint64_t offset, uint64_t length) {
+  CAIRN_ASSERT(offset % store_block_size == 0 && length % store_block_size == 0);
+  blocks.erase(blocks.lower_bound(offset / store_block_size), blocks.lower_bound((offset + length) / store_block_size));
+}
+
+void CrashDisk::Content::truncate(uint64_t length) {
+  if (length < size) blocks.clear();  // the store only empties files, or sets their first size
+  size = length;
+}
+
+void CrashDisk::Content::apply(const JournalEntry& change) {
+  if (change.step == Step::write) write(change.offset, change.data);
+  if (change.step == Step::punch) punch(change.offset, change.length);
+  if (change.step == Step::truncate) truncate(change.length);
+}
+
+void CrashDisk::Content::save(const std::string& path) const {
+  const UniqueFd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+  CAIRN_ASSERT(file.valid());
+  for (const auto& [number, block] : blocks) {
+    const auto left = std::min<uint64_t>(store_block_size, size - number * store_block_size);
+    CAIRN_ASSERT(::pwrite(file.get(), block.data(), left, static_cast<off_t>(number * store_block_size)) ==
+                 static_cast<ssize_t>(left));
+  }
+  CAIRN_ASSERT(::ftruncate(file.get(), static_cast<off_t>(size)) == 0);
+}
+
+CrashDisk::CrashDisk(const std::string& directory, const std::vector<std::string>& names) {
+  for (const std::string& name : names) {
+    durable_names_[name] = static_cast<uint32_t>(files_.size());
+    Content& content = files_.emplace_back().durable;
+    std::ifstream file(directory + "/" + name, std::ios::binary);
+    Block block;
+    for (uint64_t number = 0; file; ++number) {
+      block.fill(std::byte{0});
+      file.read(reinterpret_cast<char*>(block.data()), block.size());
+      if (std::any_of(block.begin(), block.end(), [](std::byte b) { return b != std::byte{0}; }))
+        content.blocks[number] = block;
+    }
+    content.size = std::filesystem::file_size(directory + "/" + name);
+  }
+}
+
+void CrashDisk::follow(const JournalEntry& entry) {
+  switch (entry.step) {
+    case Step::create:
+      CAIRN_ASSERT(entry.file == files_.size());
+      files_.emplace_back();
+      pending_names_.push_back(&entry);
+      done_.insert(entry.number);
+      return;
+    case Step::rename:
+    case Step::unlink:
+      pending_names_.push_back(&entry);
+      done_.insert(entry.number);
+      return;
+    case Step::truncate:
+      files_[entry.file].pending.push_back(&entry);
+      done_.insert(entry.number);
+      return;
+    case Step::write:
+    case Step::punch:
+      files_[entry.file].pending.push_back(&entry);
+      in_flight_[entry.number] = &entry;
+      return;
+    case Step::sync:
+    case Step::directory_sync: {
+      in_flight_[entry.number] = &entry;
+      std::set<uint64_t>& covered = covered_by_[entry.number];
+      for (const JournalEntry* change : entry.step == Step::sync ? files_[entry.file].pending : pending_names_)
+        if (done_.contains(change->number)) covered.insert(change->number);
+      return;
+    }
+    case Step::done:
+      return finish(entry.number);
+    default:
+      return;
+  }
+}
+
+void CrashDisk::finish(uint64_t number) {
+  const JournalEntry& entry = *in_flight_.at(number);
+  in_flight_.erase(number);
+  if (entry.step == Step::sync) settle_file(entry.file, covered_by_[number]);
+  if (entry.step == Step::directory_sync) {
+    const std::set<uint64_t>& covered = covered_by_[number];
+    for (const JournalEntry* change : pending_names_)
+      if (covered.contains(change->number)) rename(durable_names_, *change);
+    std::erase_if(pending_names_, [&](const JournalEntry* change) { return covered.contains(change->number); });
+  }
+  if (entry.step == Step::write || entry.step == Step::punch) done_.insert(number);
+  if (entry.durable) sure_.insert(number);
+}
+
+void CrashDisk::settle_file(uint32_t file, const std::set<uint64_t>& numbers) {
+  std::vector<const JournalEntry*>& pending = files_[file].pending;
+  for (const JournalEntry* change : pending)
+    if (numbers.contains(change->number)) files_[file].durable.apply(*change);
+  std::erase_if(pending, [&](const JournalEntry* change) { return numbers.contains(change->number); });
+}
+
+void CrashDisk::rename(Names& names, const JournalEntry& change) {
+  if (change.step == Step::create) names[change.name] = change.file;
+  if (change.step == Step::unlink) names.erase(change.name);
+  if (change.step != Step::rename || !names.contains(change.name)) return;
+  names[change.new_name] = names[change.name];
+  names.erase(change.name);
+}
+
+void CrashDisk::tear(Content& content, const JournalEntry& write, std::mt19937_64& random) {
+  for (size_t at = 0; at < write.data.size(); at += sector_size)
+    if (chance(random, 2))
+      content.write(write.offset + at, std::span(write.data).subspan(at, std::min(sector_size, write.data.size() - at)));
+}
+
+void CrashDisk::write_image(const std::string& directory, std::mt19937_64& random) const {
+  Names names = durable_names_;
+  // Journalling file systems keep the order of names; a subset is what the standard allows.
+  const bool in_order = chance(random, 2);
+  for (const JournalEntry* change : pending_names_) {
+    if (chance(random, 2))
+      rename(names, *change);
+    else if (in_order)
+      break;
+  }
+  const unsigned kept_of_three = static_cast<unsigned>(random() % 4);
+  for (const auto& [name, number] : names) {
+    Content content = files_[number].durable;
+    for (const JournalEntry* change : files_[number].pending) {
+      const bool sure = sure_.contains(change->number);
+      if (!sure && random() % 3 >= kept_of_three) continue;
+      if (!sure && change->step == Step::write && chance(random, 2))
+        tear(content, *change, random);
+      else
+        content.apply(*change);
+    }
+    content.save(directory + "/" + name);
+  }
+}
+
+// ---- The model ------------------------------------------------------------------------------------------------------
+
+void CrashModel::raise(const Tags& flushed) {
+  for (uint32_t sector = 0; sector < watched_sectors; ++sector)
+    windows_[sector].from = std::max(windows_[sector].from, flushed[sector]);
+}
+
+void CrashModel::follow(const JournalEntry& entry) {
+  switch (entry.step) {
+    case Step::issued:
+      for (uint32_t sector = entry.range.first; sector < entry.range.first + entry.range.count; ++sector) {
+        windows_[sector].to = entry.tag;
+        if (entry.zero) windows_[sector].zero = entry.tag;
+      }
+      return;
+    case Step::acknowledged:
+      for (uint32_t sector = entry.range.first; sector < entry.range.first + entry.range.count; ++sector) {
+        acknowledged_[sector] = entry.tag;
+        if (entry.durable) windows_[sector].from = entry.tag;
+      }
+      return;
+    case Step::flush_started:
+      flushes_[entry.number] = acknowledged_;
+      return;
+    case Step::flush_done:
+      raise(flushes_.at(entry.number));
+      flushes_.erase(entry.number);
+      return;
+    case Step::revert_started:
+      reverting_to_ = entry.name;
+      return;
+    case Step::revert_done:
+      reverting_to_.clear();
+      windows_ = entry.windows;
+      for (uint32_t sector = 0; sector < watched_sectors; ++sector) acknowledged_[sector] = windows_[sector].from;
+      return;
+    default:
+      return follow_snapshot(entry);
+  }
+}
+
+void CrashModel::follow_snapshot(const JournalEntry& entry) {
+  if (entry.name.empty()) return;
+  switch (entry.step) {
+    case Step::snapshot_started: {
+      Snapshot& snapshot = snapshots_[entry.name];
+      snapshot.windows = windows_;
+      for (uint32_t sector = 0; sector < watched_sectors; ++sector)
+        snapshot.windows[sector].from = std::max(windows_[sector].from, acknowledged_[sector]);
+      snapshot_flushes_[entry.name] = acknowledged_;
+      return;
+    }
+    case Step::snapshot_done: {
+      Snapshot& snapshot = snapshots_.at(entry.name);
+      snapshot.state = State::created;
+      for (uint32_t sector = 0; sector < watched_sectors; ++sector) {
+        snapshot.windows[sector].to = windows_[sector].to;
+        snapshot.windows[sector].zero = windows_[sector].zero;
+      }
+      return raise(snapshot_flushes_.at(entry.name));
+    }
+    case Step::removal_started:
+      snapshots_.at(entry.name).state = State::removing;
+      return;
+    case Step::removal_done:
+      snapshots_.at(entry.name).state = State::removed;
+      return;
+    default:
+      return;
+  }
+}
+
+std::string CrashModel::check_head(std::span<const std::byte> content) const {
+  if (content.empty()) return "the head cannot be read";
+  const std::string wrong = mismatch(content, windows_);
+  if (wrong.empty() || reverting_to_.empty()) return wrong;
+  const std::string wrong_after = mismatch(content, snapshots_.at(reverting_to_).windows);
+  return wrong_after.empty() ? "" : wrong + "; after the revert: " + wrong_after;
+}
+
+std::string CrashModel::check(OpenedStore& store, std::mt19937_64& random) const {
+  if (!store.error().empty()) return store.error();
+  const std::string wrong = check_head(store.read_watched());
+  if (!wrong.empty()) return wrong;
+  for (const auto& [id, snapshot] : snapshots_) {
+    const store::LayerMetadata* layer = store->metadata().snapshot(id);
+    const bool there = layer != nullptr && !layer->removed;
+    if (snapshot.state == State::created && !there) return "snapshot " + id + " is lost";
+    if (snapshot.state == State::removed && there) return "snapshot " + id + " is back";
+    if (!there || !chance(random, 2)) continue;
+    std::string wrong_snapshot = check_snapshot(store, id, snapshot);
+    if (!wrong_snapshot.empty()) return wrong_snapshot;
+  }
+  return "";
+}
+
+std::string CrashModel::check_snapshot(OpenedStore& store, const std::string& id, const Snapshot& snapshot) const {
+  const Result<Unit> reverted = store.wait(store->revert(id));
+  if (!reverted.ok()) return "revert: " + reverted.error().message;
+  Windows windows = snapshot.windows;
+  if (snapshot.state == State::creating) {
+    for (uint32_t sector = 0; sector < watched_sectors; ++sector) {
+      windows[sector].to = windows_[sector].to;
+      windows[sector].zero = windows_[sector].zero;
+    }
+  }
+  const std::vector<std::byte> content = store.read_watched();
+  if (content.empty()) return "snapshot " + id + " cannot be read";
+  const std::string wrong = mismatch(content, windows);
+  return wrong.empty() ? "" : "snapshot " + id + ": " + wrong;
+}
+
+}  // namespace cairn::test

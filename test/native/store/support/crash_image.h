@@ -1,0 +1,84 @@
+// What a disk may hold after a power loss, and what a replica on it must hold.
+#pragma once
+
+#include <array>
+#include <map>
+#include <random>
+#include <set>
+
+#include "test/native/store/support/disk_journal.h"
+
+namespace cairn::test {
+
+/// Follows a journal; knows at every point what is durable for sure and what may be.
+class CrashDisk {
+ public:
+  /// The files as they are before the journal's first entry.
+  CrashDisk(const std::string& directory, const std::vector<std::string>& names);
+  void follow(const JournalEntry& entry);
+  /// Makes `directory` one of the disks that a power loss now may leave: all that is durable, and of the rest a random subset;
+  /// writes torn between sectors.
+  void write_image(const std::string& directory, std::mt19937_64& random) const;
+
+ private:
+  using Block = std::array<std::byte, store_block_size>;
+  struct Content {
+    uint64_t size = 0;
+    std::map<uint64_t, Block> blocks;  // what is not here is zeros
+    void write(uint64_t offset, std::span<const std::byte> data);
+    void punch(uint64_t offset, uint64_t length);
+    void truncate(uint64_t length);
+    void apply(const JournalEntry& change);
+    void save(const std::string& path) const;
+  };
+  struct File {
+    Content durable;
+    std::vector<const JournalEntry*> pending;  // in the order in which they were begun
+  };
+  using Names = std::map<std::string, uint32_t>;
+
+  static void tear(Content& content, const JournalEntry& write, std::mt19937_64& random);
+  static void rename(Names& names, const JournalEntry& change);
+  void finish(uint64_t number);
+  void settle_file(uint32_t file, const std::set<uint64_t>& numbers);
+
+  std::vector<File> files_;
+  Names durable_names_;
+  std::vector<const JournalEntry*> pending_names_;
+  std::map<uint64_t, const JournalEntry*> in_flight_;
+  std::set<uint64_t> done_;
+  // Durable writes; they stay among the pending ones, in whose order later changes of the same block come behind them.
+  std::set<uint64_t> sure_;
+  std::map<uint64_t, std::set<uint64_t>> covered_by_;  // a sync under way -> what it makes durable
+};
+
+/// Follows a journal; knows what each sector of the head and of each snapshot may hold after a power loss.
+class CrashModel {
+ public:
+  CrashModel() : windows_(watched_sectors), acknowledged_(watched_sectors) {}
+  void follow(const JournalEntry& entry);
+  /// What is wrong with the store of an image, or empty.
+  std::string check(OpenedStore& store, std::mt19937_64& random) const;
+
+ private:
+  enum class State : uint8_t { creating, created, removing, removed };
+  struct Snapshot {
+    State state = State::creating;
+    Windows windows;
+  };
+  using Tags = std::vector<uint64_t>;
+
+  void raise(const Tags& flushed);
+  void follow_snapshot(const JournalEntry& entry);
+  std::string check_head(std::span<const std::byte> content) const;
+  std::string check_snapshot(OpenedStore& store, const std::string& id, const Snapshot& snapshot) const;
+
+  Windows windows_;  // `from`: the newest that is durable
+  Tags acknowledged_;
+  std::map<uint64_t, Tags> flushes_;  // under way -> what had been acknowledged when it began
+  std::map<std::string, Snapshot> snapshots_;
+  std::map<std::string, Tags> snapshot_flushes_;
+  std::string reverting_to_;
+};
+
+}  // namespace cairn::test

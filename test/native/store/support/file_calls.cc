@@ -1,0 +1,91 @@
+// Definitions here come before the C library's for the program that they are linked into.
+#include "test/native/store/support/file_calls.h"
+
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdarg>
+#include <cstdio>
+
+namespace {
+
+std::atomic<cairn::test::FileCallWatch*> watcher{nullptr};
+
+template <typename Function>
+Function* real(const char* name) {
+  return reinterpret_cast<Function*>(::dlsym(RTLD_NEXT, name));
+}
+
+int sync_with(int (*call)(int), int fd) {
+  cairn::test::FileCallWatch* watch = watcher;
+  const uint64_t number = watch != nullptr ? watch->sync_begins(fd) : 0;
+  const int result = call(fd);
+  if (watch != nullptr && result == 0) watch->succeeded(number);
+  return result;
+}
+
+}  // namespace
+
+namespace cairn::test {
+void watch_file_calls(FileCallWatch* watch) { watcher = watch; }
+}  // namespace cairn::test
+
+extern "C" {
+
+int open(const char* path, int flags, ...) {
+  static auto* const next = real<int(const char*, int, ...)>("open");
+  va_list arguments;
+  va_start(arguments, flags);
+  const auto mode = (flags & O_CREAT) != 0 ? static_cast<mode_t>(va_arg(arguments, unsigned)) : 0;
+  va_end(arguments);
+  cairn::test::FileCallWatch* watch = watcher;
+  const bool creates = watch != nullptr && (flags & O_CREAT) != 0 && ::access(path, F_OK) != 0;
+  const int fd = next(path, flags, mode);
+  if (watch == nullptr || fd < 0) return fd;
+  if (creates)
+    watch->created(path, fd);
+  else if ((flags & O_TRUNC) != 0)
+    watch->emptied(fd);
+  return fd;
+}
+
+ssize_t pwrite(int fd, const void* data, size_t length, off_t offset) {
+  static auto* const next = real<ssize_t(int, const void*, size_t, off_t)>("pwrite");
+  cairn::test::FileCallWatch* watch = watcher;
+  if (watch == nullptr) return next(fd, data, length, offset);
+  const uint64_t number = watch->write_begins(fd, {static_cast<const std::byte*>(data), length}, static_cast<uint64_t>(offset));
+  const ssize_t result = next(fd, data, length, offset);
+  if (result == static_cast<ssize_t>(length)) watch->succeeded(number);
+  return result;
+}
+
+int ftruncate(int fd, off_t size) noexcept {
+  static auto* const next = real<int(int, off_t)>("ftruncate");
+  if (cairn::test::FileCallWatch* watch = watcher) watch->truncated(fd, static_cast<uint64_t>(size));
+  return next(fd, size);
+}
+
+int fdatasync(int fd) {
+  static auto* const next = real<int(int)>("fdatasync");
+  return sync_with(next, fd);
+}
+
+int fsync(int fd) {
+  static auto* const next = real<int(int)>("fsync");
+  return sync_with(next, fd);
+}
+
+int rename(const char* from, const char* to) noexcept {
+  static auto* const next = real<int(const char*, const char*)>("rename");
+  if (cairn::test::FileCallWatch* watch = watcher) watch->rename_begins(from, to);
+  return next(from, to);
+}
+
+int unlink(const char* path) noexcept {
+  static auto* const next = real<int(const char*)>("unlink");
+  if (cairn::test::FileCallWatch* watch = watcher) watch->unlink_begins(path);
+  return next(path);
+}
+}
