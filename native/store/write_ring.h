@@ -16,8 +16,8 @@ class WriteRing final : Deferred {
  public:
   WriteRing(Reactor& reactor, File file, uint64_t session);
 
-  /// Takes the ring's space on the disk, all of it and once: a volume that nobody writes to has none, and on a disk that
-  /// is full later a trim still finds room for its record. Before the first append.
+  /// Takes the ring's space on the disk, all of it and once: a volume that nobody writes to has none, and on a disk
+  /// that is full later a trim still finds room for its record. Before the first append.
   Task<Status> reserve();
   bool reserved() const { return reserved_; }
   /// Done when the record is in the file. The ring must not be full. What the record says must be in the index before

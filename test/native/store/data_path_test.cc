@@ -35,7 +35,8 @@ Bytes make(StoreFixture& fixture, Before before) {
 
 TEST(StoreDataPath, APartOfABlockIsWrittenWhateverTheBlockWas) {
   for (const Before before : all_before) {
-    for (const auto& [offset, length] : {std::pair{0, 512}, std::pair{512, 1024}, std::pair{3584, 512}, std::pair{0, 3584}}) {
+    for (const auto& [offset, length] :
+         {std::pair{0, 512}, std::pair{512, 1024}, std::pair{3584, 512}, std::pair{0, 3584}}) {
       StoreFixture fixture(mebibyte, 512);
       Bytes expected = make(fixture, before);
       const Bytes part = pattern(7, static_cast<size_t>(length));
@@ -66,7 +67,8 @@ TEST(StoreDataPath, MemoryThatDirectIoDoesNotTakeWorksAsWell) {
     AlignedMemory memory(16384);
     const Bytes bytes = pattern(3, 8192);
     std::copy(bytes.begin(), bytes.end(), memory.span().begin() + 7);
-    ASSERT_TRUE(succeeded(fixture.wait(fixture.store().write(4096, memory.span().subspan(7, 8192), Durability::buffered))));
+    ASSERT_TRUE(
+        succeeded(fixture.wait(fixture.store().write(4096, memory.span().subspan(7, 8192), Durability::buffered))));
     EXPECT_EQ(fixture.read(4096, 8192), bytes);
     std::fill(memory.span().begin(), memory.span().end(), std::byte{0});
     ASSERT_TRUE(succeeded(fixture.wait(fixture.store().read(4096, memory.span().subspan(13, 8192)))));

@@ -96,7 +96,8 @@ class SharedLog final : public WorkloadLog {
 
 class KillTest {
  public:
-  KillTest(uint32_t block_size, store::CacheMode mode, uint64_t seed) : block_size_(block_size), mode_(mode), random_(seed) {
+  KillTest(uint32_t block_size, store::CacheMode mode, uint64_t seed)
+      : block_size_(block_size), mode_(mode), random_(seed) {
     void* memory = ::mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     shared_ = new (memory) Shared{};
     shared_->next_tag = 1;

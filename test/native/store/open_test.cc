@@ -99,7 +99,8 @@ TEST(StoreOpen, SizesAndBlockSizesOutOfRangeAreRefused) {
   for (const uint64_t size : {uint64_t{0}, uint64_t{512}, uint64_t{4095}, uint64_t{4097}, 64 * tebibyte + 4096})
     EXPECT_EQ(code_of(store::create_replica(new_replica(path, size))), "INVALID_ARGUMENT") << size;
   for (const uint32_t block_size : {0U, 511U, 1024U, 2048U, 8192U})
-    EXPECT_EQ(code_of(store::create_replica(new_replica(path, mebibyte, block_size))), "INVALID_ARGUMENT") << block_size;
+    EXPECT_EQ(code_of(store::create_replica(new_replica(path, mebibyte, block_size))), "INVALID_ARGUMENT")
+        << block_size;
   EXPECT_FALSE(std::filesystem::exists(path));
 }
 

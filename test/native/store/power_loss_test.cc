@@ -1,5 +1,5 @@
-// Power losses: a run is recorded down to each write, sync and rename; disks that a power loss at any point of it may leave are
-// made, opened with another boot id, and compared with what was flushed.
+// Power losses: a run is recorded down to each write, sync and rename; disks that a power loss at any point of it may
+// leave are made, opened with another boot id, and compared with what was flushed.
 #include "test/native/store/store_fixture.h"
 #include "test/native/store/support/crash_image.h"
 
@@ -12,7 +12,8 @@ using std::chrono::steady_clock;
 class ImageDirectory {
  public:
   ImageDirectory() {
-    std::string pattern = std::string(std::filesystem::is_directory("/dev/shm") ? "/dev/shm" : "/var/tmp") + "/cairn-image-XXXXXX";
+    std::string pattern =
+        std::string(std::filesystem::is_directory("/dev/shm") ? "/dev/shm" : "/var/tmp") + "/cairn-image-XXXXXX";
     path_ = ::mkdtemp(pattern.data());
   }
   ~ImageDirectory() { std::filesystem::remove_all(path_); }
@@ -63,8 +64,9 @@ class PowerLossTest {
   }
 
   uint64_t work(OpenedStore& store, DiskJournal& journal, uint64_t first_tag) {
-    Workload workload(store, journal,
-                      {.seed = random_(), .block_size = block_size_, .steps = 20 + random_() % 20, .first_tag = first_tag});
+    Workload workload(
+        store, journal,
+        {.seed = random_(), .block_size = block_size_, .steps = 20 + random_() % 20, .first_tag = first_tag});
     store.wait(workload.run());
     return workload.next_tag();
   }

@@ -184,7 +184,8 @@ TEST_F(StoreSnapshots, ARevertDuringAMergeEndsBothWell) {
     make_snapshot();
   }
   fixture.settle();
-  for (const store::StoreEvent& event : fixture.events) EXPECT_NE(event.kind, store::StoreEvent::Kind::failed) << event.message;
+  for (const store::StoreEvent& event : fixture.events)
+    EXPECT_NE(event.kind, store::StoreEvent::Kind::failed) << event.message;
   expect_all_exact();
 }
 
@@ -244,7 +245,10 @@ TEST(StoreManySnapshots, ThreeHundredAreReadThrough) {
   fixture.open();
   expect_content();
   ASSERT_TRUE(succeeded(fixture.revert(ids[100])));
-  EXPECT_EQ(fixture.read(101 * 4096, 4096), [] { const Bytes two = pattern(100, 8192); return Bytes(two.begin() + 4096, two.end()); }());
+  EXPECT_EQ(fixture.read(101 * 4096, 4096), [] {
+    const Bytes two = pattern(100, 8192);
+    return Bytes(two.begin() + 4096, two.end());
+  }());
   EXPECT_EQ(fixture.read(102 * 4096, 4096), zeros(4096));
 }
 

@@ -46,8 +46,8 @@ class StoreFixture {
                                                    [this](const store::StoreEvent& event) { events.push_back(event); });
     store_->resume_maintenance();
   }
-  /// As the death of the process leaves it: nothing is closed, nothing flushed. Open again with the same boot for a killed
-  /// process, with `new_boot()` before for a power loss that kept all that the files hold.
+  /// As the death of the process leaves it: nothing is closed, nothing flushed. Open again with the same boot for a
+  /// killed process, with `new_boot()` before for a power loss that kept all that the files hold.
   void abandon() { store_.reset(); }
   void new_boot() { boot_ = store::random_uuid(); }
   void close() {

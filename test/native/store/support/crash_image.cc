@@ -141,7 +141,8 @@ void CrashDisk::rename(Names& names, const JournalEntry& change) {
 void CrashDisk::tear(Content& content, const JournalEntry& write, std::mt19937_64& random) {
   for (size_t at = 0; at < write.data.size(); at += sector_size)
     if (chance(random, 2))
-      content.write(write.offset + at, std::span(write.data).subspan(at, std::min(sector_size, write.data.size() - at)));
+      content.write(write.offset + at,
+                    std::span(write.data).subspan(at, std::min(sector_size, write.data.size() - at)));
 }
 
 void CrashDisk::write_image(const std::string& directory, std::mt19937_64& random) const {

@@ -16,8 +16,8 @@ class CrashDisk {
   /// The files as they are before the journal's first entry.
   CrashDisk(const std::string& directory, const std::vector<std::string>& names);
   void follow(const JournalEntry& entry);
-  /// Makes `directory` one of the disks that a power loss now may leave: all that is durable, and of the rest a random subset;
-  /// writes torn between sectors.
+  /// Makes `directory` one of the disks that a power loss now may leave: all that is durable, and of the rest a random
+  /// subset; writes torn between sectors.
   void write_image(const std::string& directory, std::mt19937_64& random) const;
 
  private:

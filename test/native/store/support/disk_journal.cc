@@ -70,8 +70,12 @@ Status DiskJournal::before(const Event& event) {
     number = add_sync(event.fd);
   } else if (const Known file = known(event.fd); file.file) {
     const Step step = event.kind == Kind::write ? Step::write : Step::punch;
-    number = add({.step = step, .file = file.number, .offset = event.offset, .length = event.length,
-                  .durable = event.durable, .data = {event.data.begin(), event.data.end()}});
+    number = add({.step = step,
+                  .file = file.number,
+                  .offset = event.offset,
+                  .length = event.length,
+                  .durable = event.durable,
+                  .data = {event.data.begin(), event.data.end()}});
   }
   in_flight_.push_back({event.kind, event.fd, event.offset, number});
   return Status();
@@ -106,7 +110,10 @@ uint64_t DiskJournal::write_begins(int fd, std::span<const std::byte> data, uint
   const std::lock_guard lock(mutex_);
   const Known file = known(fd);
   if (!file.file) return 0;
-  return add({.step = Step::write, .file = file.number, .offset = offset, .length = data.size(),
+  return add({.step = Step::write,
+              .file = file.number,
+              .offset = offset,
+              .length = data.size(),
               .data = {data.begin(), data.end()}});
 }
 

@@ -55,7 +55,8 @@ ssize_t pwrite(int fd, const void* data, size_t length, off_t offset) {
   static auto* const next = real<ssize_t(int, const void*, size_t, off_t)>("pwrite");
   cairn::test::FileCallWatch* watch = watcher;
   if (watch == nullptr) return next(fd, data, length, offset);
-  const uint64_t number = watch->write_begins(fd, {static_cast<const std::byte*>(data), length}, static_cast<uint64_t>(offset));
+  const uint64_t number =
+      watch->write_begins(fd, {static_cast<const std::byte*>(data), length}, static_cast<uint64_t>(offset));
   const ssize_t result = next(fd, data, length, offset);
   if (result == static_cast<ssize_t>(length)) watch->succeeded(number);
   return result;

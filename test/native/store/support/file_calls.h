@@ -1,4 +1,5 @@
-// The C library's file calls of the whole test program, seen by a test: what the store does to files outside its reactor.
+// The C library's file calls of the whole test program, seen by a test: what the store does to files outside its
+// reactor.
 #pragma once
 
 #include <cstddef>

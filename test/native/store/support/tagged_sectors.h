@@ -1,7 +1,7 @@
 // Sectors that say which write they are of, and which of them may be there: the register model of the crash tests.
 //
-// The watched part of the volume is a few regions, each across the border of two map sectors. A watched sector is 512 bytes: the
-// smallest piece that a disk writes whole.
+// The watched part of the volume is a few regions, each across the border of two map sectors. A watched sector is 512
+// bytes: the smallest piece that a disk writes whole.
 #pragma once
 
 #include <cstdint>
@@ -55,8 +55,8 @@ inline std::optional<uint64_t> tag_of(std::span<const std::byte> bytes, uint32_t
   return tag;
 }
 
-/// What one sector may hold: the write `from`, or one above it (and above `floor`) up to `to`; zeros if `zero`, the newest
-/// that wrote zeros, is among them. Writes to one sector have rising tags.
+/// What one sector may hold: the write `from`, or one above it (and above `floor`) up to `to`; zeros if `zero`, the
+/// newest that wrote zeros, is among them. Writes to one sector have rising tags.
 struct Window {
   uint64_t from = 0;
   uint64_t to = 0;

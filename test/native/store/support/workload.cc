@@ -11,7 +11,11 @@ constexpr uint32_t group_sectors = 32;
 }  // namespace
 
 Workload::Workload(OpenedStore& store, WorkloadLog& log, const WorkloadOptions& options)
-    : store_(store), log_(log), options_(options), random_(options.seed), next_tag_(options.first_tag),
+    : store_(store),
+      log_(log),
+      options_(options),
+      random_(options.seed),
+      next_tag_(options.first_tag),
       workers_(store.reactor().ready()) {}
 
 Task<> Workload::run() {

@@ -35,8 +35,8 @@ struct WorkloadOptions {
   size_t snapshots_max = 4;
 };
 
-/// Each worker has blocks of its own, so that the order of the writes to a sector is known; the groups of different workers lie
-/// side by side in the same map sectors.
+/// Each worker has blocks of its own, so that the order of the writes to a sector is known; the groups of different
+/// workers lie side by side in the same map sectors.
 class Workload {
  public:
   Workload(OpenedStore& store, WorkloadLog& log, const WorkloadOptions& options);
