@@ -92,6 +92,9 @@ class IoTap {
   virtual ~IoTap() = default;
   /// Not ok: the operation fails so, and never reaches the kernel.
   virtual Status before(const Event& event) = 0;
+  /// How long an operation that may go on waits before it reaches the kernel: a slow disk, and orders that a fast one
+  /// hides.
+  virtual std::chrono::nanoseconds delay(const Event&) { return {}; }
   /// The operation has succeeded.
   virtual void after(const Event& event) = 0;
 };
@@ -208,6 +211,8 @@ class Reactor::Transfer final : Completion {
   bool await_ready() const noexcept { return length_ == 0; }
   bool await_suspend(std::coroutine_handle<> waiting);
   Status await_resume() const noexcept { return status_; }
+  /// Part of awaiting.
+  void submit();
 
  private:
   friend class Reactor;
@@ -221,7 +226,6 @@ class Reactor::Transfer final : Completion {
         offset_(offset),
         direction_(direction),
         durable_(durable) {}
-  void submit();
   /// After a short transfer; false when it made no progress.
   bool go_on_after(size_t transferred);
   void complete(int result, uint32_t flags) override;
@@ -245,6 +249,8 @@ class Reactor::Call final : Completion {
   bool await_ready() const noexcept { return false; }
   bool await_suspend(std::coroutine_handle<> waiting);
   int await_resume() const noexcept { return result_; }
+  /// Part of awaiting.
+  void submit();
 
  private:
   friend class Reactor;

@@ -7,6 +7,15 @@
 #include "aio/reactor.h"
 
 namespace cairn {
+namespace {
+
+template <typename Operation>
+Detached submit_later(Reactor& reactor, std::chrono::nanoseconds delay, Operation& operation) {
+  co_await reactor.sleep(delay);
+  operation.submit();
+}
+
+}  // namespace
 
 // ---- Transfers ------------------------------------------------------------------------------------------------------
 
@@ -25,6 +34,10 @@ bool Reactor::Transfer::await_suspend(std::coroutine_handle<> waiting) {
   if (reactor_.tap_ != nullptr) [[unlikely]] {
     status_ = reactor_.tap_->before(event());
     if (!status_.ok()) return false;
+    if (const auto delay = reactor_.tap_->delay(event()); delay.count() > 0) {
+      submit_later(reactor_, delay, *this);
+      return true;
+    }
   }
   submit();
   return true;
@@ -105,12 +118,20 @@ bool Reactor::Call::await_suspend(std::coroutine_handle<> waiting) {
       result_ = -status.error();
       return false;
     }
+    if (const auto delay = reactor_.tap_->delay(event()); delay.count() > 0) {
+      submit_later(reactor_, delay, *this);
+      return true;
+    }
   }
+  submit();
+  return true;
+}
+
+void Reactor::Call::submit() {
   io_uring_sqe* sqe = reactor_.next_sqe();
   prepare(sqe);
   if (file_ != nullptr) reactor_.use_file(sqe, *file_);
   reactor_.queue(sqe, this);
-  return true;
 }
 
 void Reactor::Call::prepare(io_uring_sqe* sqe) {

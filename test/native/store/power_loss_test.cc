@@ -91,21 +91,21 @@ class PowerLossTest {
   /// Follows the journal, and stops on the way to lose power.
   void check(const DiskJournal& journal, CrashDisk disk, steady_clock::time_point until) {
     // As many images as there is time for, spread over the run: their number is guessed from how long they take.
-    constexpr size_t images_min = 60;
+    constexpr int64_t images_min = 60;
     const std::vector<JournalEntry>& entries = journal.entries();
     const auto began = steady_clock::now();
     CrashModel model;
-    size_t made = 0;
+    int64_t made = 0;
     for (size_t at = 0; at < entries.size() && !::testing::Test::HasFailure(); ++at) {
       disk.follow(entries[at]);
       model.follow(entries[at]);
       const auto per_image = (steady_clock::now() - began) / (made + 1);
-      const size_t affordable = std::max<size_t>(images_min, static_cast<size_t>((until - began) / per_image));
-      if (random_() % entries.size() >= affordable) continue;
+      const auto affordable = std::max<int64_t>(images_min, (until - began) / per_image);
+      if (static_cast<int64_t>(random_() % entries.size()) >= affordable) continue;
       ++made;
       lose_power(disk, model, at);
     }
-    images_ += made;
+    images_ += static_cast<size_t>(made);
   }
 
   void lose_power(const CrashDisk& disk, const CrashModel& model, size_t at) {
