@@ -7,8 +7,8 @@ namespace cairn::test {
 namespace {
 
 constexpr uint32_t block_count = 48;
-/// The sectors of a block that are registers: a disk promises no more than whole sectors, and the outer ones are left out by writes of
-/// a part of a block.
+/// The sectors of a block that are registers: a disk promises no more than whole sectors, and the outer ones are left
+/// out by writes of a part of a block.
 constexpr std::array<uint32_t, 3> watched_in_block = {0, 4, 7};
 /// Side by side across the border of two map sectors.
 constexpr uint64_t first_block = store::map_sector_blocks - block_count / 2;
@@ -31,7 +31,11 @@ class SlowDisk final : public IoTap {
 class Clients {
  public:
   Clients(uint32_t block_size, store::CacheMode mode, uint64_t seed, bool zeroes)
-      : block_size_(block_size), zeroes_(zeroes), random_(seed), slow_disk_(seed), fixture_(4 * store::map_sector_blocks * 4096, block_size, mode),
+      : block_size_(block_size),
+        zeroes_(zeroes),
+        random_(seed),
+        slow_disk_(seed),
+        fixture_(4 * store::map_sector_blocks * 4096, block_size, mode),
         running_(fixture_.loop().reactor().ready()) {
     fixture_.loop().reactor().set_tap(&slow_disk_);
   }
@@ -80,7 +84,8 @@ class Clients {
     uint64_t word;
     std::memcpy(&word, bytes.data(), sizeof word);
     if (word != 0) stamp(whole, sector, word >> 20);
-    return std::equal(bytes.begin(), bytes.begin() + sizeof word, whole.begin()) ? std::optional(word >> 20) : std::nullopt;
+    return std::equal(bytes.begin(), bytes.begin() + sizeof word, whole.begin()) ? std::optional(word >> 20)
+                                                                                 : std::nullopt;
   }
 
   Task<> write(uint32_t first, uint32_t count) {
@@ -166,7 +171,9 @@ TEST(StoreConcurrency, BlocksAreLinearizableUnderWritesSnapshotsAndMerges) {
 TEST(StoreConcurrency, BlocksAreLinearizableWithTrimsAndZeroes) {
   Clients(4096, store::CacheMode::none, test_seed(), true).run(8, 800);
 }
-TEST(StoreConcurrency, PartsOfBlocksAreLinearizable) { Clients(512, store::CacheMode::none, test_seed(), true).run(8, 800); }
+TEST(StoreConcurrency, PartsOfBlocksAreLinearizable) {
+  Clients(512, store::CacheMode::none, test_seed(), true).run(8, 800);
+}
 TEST(StoreConcurrency, BlocksAreLinearizableThroughThePageCache) {
   Clients(512, store::CacheMode::writeback, test_seed(), true).run(8, 800);
 }
@@ -184,7 +191,9 @@ TEST(RegisterHistory, AReadOfAReplacedValueIsFound) {
 }
 TEST(RegisterHistory, AReadOfWhatNobodyWroteIsFound) { EXPECT_NE(register_violation(History{{false, 9, 1, 2}}), ""); }
 TEST(RegisterHistory, TwoReadersThatSeeDifferentOrdersAreFound) {
-  EXPECT_NE(register_violation(History{{true, 1, 1, 10}, {true, 2, 2, 9}, {false, 1, 11, 12}, {false, 2, 13, 14}, {false, 1, 15, 16}}), "");
+  EXPECT_NE(register_violation(
+                History{{true, 1, 1, 10}, {true, 2, 2, 9}, {false, 1, 11, 12}, {false, 2, 13, 14}, {false, 1, 15, 16}}),
+            "");
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
-// Decides whether what was read from one register at the same time as it was written can have happened one after the other.
+// Decides whether what was read from one register at the same time as it was written can have happened one after the
+// other.
 #pragma once
 
 #include <algorithm>
@@ -20,10 +21,10 @@ struct RegisterOperation {
 
 /// What is wrong with the history of one register that was 0 at first, or empty.
 ///
-/// Unique values are decided exactly (Gibbons and Korach, "Testing Shared Memories", 1997): each write with its reads is a
-/// zone from the first end to the last beginning; two zones that run forward must not overlap, and one that runs backward (all
-/// of it at some moment together) must not lie inside one that runs forward. A read of 0 must only be explained by a write of 0
-/// that no other write has surely replaced.
+/// Unique values are decided exactly (Gibbons and Korach, "Testing Shared Memories", 1997): each write with its reads
+/// is a zone from the first end to the last beginning; two zones that run forward must not overlap, and one that runs
+/// backward (all of it at some moment together) must not lie inside one that runs forward. A read of 0 must only be
+/// explained by a write of 0 that no other write has surely replaced.
 inline std::string register_violation(const std::vector<RegisterOperation>& history) {
   struct Zone {
     uint64_t value, first_end = UINT64_MAX, last_beginning = 0;
@@ -33,7 +34,8 @@ inline std::string register_violation(const std::vector<RegisterOperation>& hist
     return "read of " + std::to_string(operation.value) + " from " + std::to_string(operation.began) + " to " +
            std::to_string(operation.ended);
   };
-  // A value that is there before the read ends, and that nothing which began after its write had ended has replaced before the read.
+  // A value that is there before the read ends, and that nothing which began after its write had ended has replaced
+  // before the read.
   const auto explains = [&](const RegisterOperation& write, const RegisterOperation& read) {
     if (write.value != read.value || write.began > read.ended) return false;
     return std::none_of(history.begin(), history.end(), [&](const RegisterOperation& other) {
@@ -62,7 +64,8 @@ inline std::string register_violation(const std::vector<RegisterOperation>& hist
       const bool overlaps = other.first_end < zone.last_beginning && zone.first_end < other.last_beginning;
       const bool inside = other.last_beginning > zone.first_end && other.first_end < zone.last_beginning;
       if (forward ? overlaps : inside)
-        return "writes " + std::to_string(value) + " and " + std::to_string(other_value) + " were each seen after the other";
+        return "writes " + std::to_string(value) + " and " + std::to_string(other_value) +
+               " were each seen after the other";
     }
   }
   return "";
