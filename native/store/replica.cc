@@ -183,7 +183,7 @@ void find_alignment(OpenedReplica& replica) {
 }
 
 Result<Unit> open_files(OpenedReplica& replica) {
-  Result<UniqueFd> ring = open_file(ring_path(replica.directory), O_RDWR);
+  Result<UniqueFd> ring = open_part(ring_path(replica.directory), O_RDWR, ring_bytes);
   if (!ring.ok()) return ring.error();
   replica.ring_file = std::move(ring.value());
   Result<UniqueFd> directory = open_file(replica.directory, O_RDONLY | O_DIRECTORY);
@@ -250,9 +250,10 @@ Result<LayerFiles> create_layer(const std::string& directory, uint32_t number, c
 
 Result<LayerFiles> open_layer(const std::string& directory, uint32_t number, uint64_t block_count, bool direct) {
   const std::string map_path = layer_map_path(directory, number);
-  Result<UniqueFd> data = open_file(layer_data_path(directory, number), O_RDWR | (direct ? O_DIRECT : 0));
+  Result<UniqueFd> data =
+      open_part(layer_data_path(directory, number), O_RDWR | (direct ? O_DIRECT : 0), block_count * store_block_size);
   if (!data.ok()) return data.error();
-  Result<UniqueFd> map = open_file(map_path, O_RDWR);
+  Result<UniqueFd> map = open_part(map_path, O_RDWR, map_sector_offset(map_sector_count(block_count)));
   if (!map.ok()) return map.error();
   Result<Unit> header = check_map_header(map.value().get(), map_path, number, block_count);
   if (!header.ok()) return header.error();

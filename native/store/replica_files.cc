@@ -19,6 +19,18 @@ Result<UniqueFd> open_file(const std::string& path, int flags) {
   return fd;
 }
 
+Result<UniqueFd> open_part(const std::string& path, int flags, uint64_t size_min) {
+  UniqueFd fd(::open(path.c_str(), flags | O_CLOEXEC));
+  if (!fd.valid() && errno == ENOENT)
+    return Error{"REPLICA_CORRUPT", path + " is missing: restore this replica from a backup or a peer"};
+  if (!fd.valid()) return system_error("open", path, errno);
+  struct stat status {};
+  if (::fstat(fd.get(), &status) != 0) return system_error("stat", path, errno);
+  if (static_cast<uint64_t>(status.st_size) < size_min)
+    return Error{"REPLICA_CORRUPT", path + " is shorter than it must be: restore this replica from a backup or a peer"};
+  return fd;
+}
+
 Result<UniqueFd> create_file(const std::string& path) { return open_file(path, O_RDWR | O_CREAT | O_EXCL); }
 
 Result<Unit> read_all(int fd, const std::string& path, std::span<std::byte> into, uint64_t offset) {
@@ -57,7 +69,7 @@ Result<Unit> sync_directory(const std::string& path) {
 }
 
 Result<std::string> read_text(const std::string& path) {
-  Result<UniqueFd> file = open_file(path, O_RDONLY);
+  Result<UniqueFd> file = open_part(path, O_RDONLY, 0);
   if (!file.ok()) return file.error();
   struct stat status {};
   if (::fstat(file.value().get(), &status) != 0) return system_error("stat", path, errno);

@@ -13,6 +13,9 @@ std::string layer_data_path(const std::string& directory, uint32_t layer);
 std::string layer_map_path(const std::string& directory, uint32_t layer);
 
 Result<UniqueFd> open_file(const std::string& path, int flags);
+/// Of a whole replica, so REPLICA_CORRUPT when there is no such file, or when it is shorter than `size_min`: what was
+/// there is lost, and must not be taken for a hole.
+Result<UniqueFd> open_part(const std::string& path, int flags, uint64_t size_min);
 /// Fails if it exists. Mode 0600.
 Result<UniqueFd> create_file(const std::string& path);
 Result<Unit> read_all(int fd, const std::string& path, std::span<std::byte> into, uint64_t offset);
