@@ -80,13 +80,13 @@ Result<Unit> create_superblock(const NewReplica& replica) {
   return written;
 }
 
-/// Without space yet: the first record takes all of it (WriteRing::reserve).
 /// ext4 has files of at most 16 TiB, less with small blocks; XFS has enough for every volume.
 Error too_large(const std::string& directory, uint64_t size_bytes) {
   return {"INVALID_ARGUMENT", "the file system of " + directory + " has no files of " + std::to_string(size_bytes) +
                                   " bytes: choose a smaller size, or a pool on XFS"};
 }
 
+/// Without space yet: the first record takes all of it (WriteRing::reserve).
 Result<Unit> create_ring(const std::string& directory) {
   const std::string path = ring_path(directory);
   Result<UniqueFd> file = create_file(path);
@@ -207,7 +207,11 @@ Result<Unit> recover(OpenedReplica& replica, const Uuid& boot_id) {
   replica.superblock.clean = 0;
   replica.superblock.boot_id = boot_id;
   replica.superblock.ring_session = random_session();
-  return write_superblock(replica.superblock_file.get(), superblock_path(replica.directory), replica.superblock);
+  // Both copies: if one is damaged, the other must not say that the replica was closed, or of another session.
+  Result<Unit> written = Unit{};
+  for (size_t copy = 0; copy < superblock_copies && written.ok(); ++copy)
+    written = write_superblock(replica.superblock_file.get(), superblock_path(replica.directory), replica.superblock);
+  return written;
 }
 
 }  // namespace
