@@ -29,11 +29,29 @@ Result<std::vector<RingRecord>> read_records(const OpenedReplica& replica) {
   return records;
 }
 
+/// What the maps hold for sure: what the ring says, and what a record that is there can only have replaced when it was synced.
 uint64_t synced_through(const std::vector<RingRecord>& records) {
   uint64_t synced = 0;
-  for (const RingRecord& record : records)
+  for (const RingRecord& record : records) {
     if (record.kind == RingRecordKind::synced) synced = std::max(synced, record.first_block);
+    if (record.sequence > ring_slots) synced = std::max(synced, record.sequence - ring_slots);
+  }
   return synced;
+}
+
+/// Empty, or what cannot be.
+std::string inconsistency(const std::vector<RingRecord>& records, uint64_t synced, uint64_t block_count) {
+  uint64_t expected = synced + 1;
+  for (const RingRecord& record : records) {
+    if (record.sequence <= synced) continue;
+    if (record.sequence != expected++) return "record " + std::to_string(expected - 1) + " is damaged";
+    if (record.kind == RingRecordKind::synced) continue;
+    const std::string name = "record " + std::to_string(record.sequence);
+    if (record.kind != RingRecordKind::state || record.state > BlockState::zero) return name + " says what no record can say";
+    if (record.first_block > block_count || record.block_count > block_count - record.first_block)
+      return name + " is of blocks beyond the volume's end";
+  }
+  return "";
 }
 
 /// The sectors of one layer's map that records change.
@@ -87,6 +105,9 @@ Result<Unit> replay_ring(const OpenedReplica& replica) {
   Result<std::vector<RingRecord>> records = read_records(replica);
   if (!records.ok()) return records.error();
   const uint64_t synced = synced_through(records.value());
+  const std::string wrong = inconsistency(records.value(), synced, replica.metadata.block_count());
+  if (!wrong.empty())
+    return Error{"REPLICA_CORRUPT", replica.directory + "/ring is damaged (" + wrong + "): restore this replica from a backup or a peer"};
   std::map<uint32_t, MapPatch> patches;
   for (const LayerFiles& layer : replica.chain)
     patches.try_emplace(layer.number, layer, layer_map_path(replica.directory, layer.number));
@@ -94,8 +115,6 @@ Result<Unit> replay_ring(const OpenedReplica& replica) {
     if (record.kind != RingRecordKind::state || record.sequence <= synced) continue;
     const auto patch = patches.find(record.layer);
     if (patch == patches.end()) continue;  // of a layer that is gone
-    if (record.first_block + record.block_count > replica.metadata.block_count())
-      return Error{"REPLICA_CORRUPT", replica.directory + "/ring names blocks beyond the volume's end"};
     Result<Unit> applied = patch->second.apply(record);
     if (!applied.ok()) return applied;
   }

@@ -49,10 +49,29 @@ Task<Status> WriteRing::append(uint32_t layer, BlockState state, uint64_t first_
 void WriteRing::add(RingRecord record) {
   record.session = session_;
   record.sequence = next_++;
-  record.checksum = crc32c(reinterpret_cast<const std::byte*>(&record) + sizeof record.checksum,
-                           sizeof record - sizeof record.checksum);
+  seal(record);
   filling_.push_back(record);
   if (!publishing_) reactor_.defer(this);
+}
+
+void WriteRing::seal(RingRecord& record) const {
+  record.checksum = crc32c(reinterpret_cast<const std::byte*>(&record) + sizeof record.checksum,
+                           sizeof record - sizeof record.checksum);
+}
+
+void WriteRing::put_failed_first() {
+  // Those that the maps hold by now need not be there.
+  std::erase_if(failed_, [this](const RingRecord& record) { return record.sequence <= synced_; });
+  writing_.insert(writing_.begin(), failed_.begin(), failed_.end());
+  failed_.clear();
+}
+
+void WriteRing::keep_numbers_of_failed() {
+  failed_ = writing_;
+  for (RingRecord& record : failed_) {
+    if (record.kind == RingRecordKind::state) record.block_count = 0;
+    seal(record);
+  }
 }
 
 void WriteRing::run_deferred() {
@@ -64,9 +83,11 @@ Detached WriteRing::publish() {
   while (!filling_.empty()) {
     writing_.clear();
     writing_.swap(filling_);
+    if (!failed_.empty()) put_failed_first();
     IntrusiveList<Ticket> tickets;
     while (Ticket* ticket = filling_tickets_.pop_front()) tickets.push_back(ticket);
     const Status status = co_await write_batch();
+    if (!status.ok()) keep_numbers_of_failed();
     while (Ticket* ticket = tickets.pop_front()) {
       ticket->status = status;
       reactor_.ready().push(ticket);

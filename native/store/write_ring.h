@@ -11,7 +11,8 @@
 
 namespace cairn::store {
 
-/// The writing side, on the reactor. Records of one loop go out in one write.
+/// The writing side, on the reactor. Records of one loop go out in one write. The numbers in the file are dense, so that replay
+/// sees when one is damaged: a record that could not be written is written before the next, as one of no blocks.
 class WriteRing final : Deferred {
  public:
   WriteRing(Reactor& reactor, File file, uint64_t session);
@@ -38,6 +39,9 @@ class WriteRing final : Deferred {
   struct Ticket;
 
   void add(RingRecord record);
+  void seal(RingRecord& record) const;
+  void put_failed_first();
+  void keep_numbers_of_failed();
   void run_deferred() override;
   Detached publish();
   Task<Status> write_batch();
@@ -53,6 +57,7 @@ class WriteRing final : Deferred {
   bool publishing_ = false;
   std::vector<RingRecord> filling_;
   std::vector<RingRecord> writing_;
+  std::vector<RingRecord> failed_;  // could not be written; go before the next ones, saying nothing
   IntrusiveList<Ticket> filling_tickets_;
   WaitQueue idle_;
 };

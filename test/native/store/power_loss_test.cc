@@ -44,7 +44,7 @@ class PowerLossTest {
 
  private:
   void record_and_check(steady_clock::time_point until) {
-    const ImageDirectory recorded;
+    const TemporaryDirectory recorded;
     const std::string path = recorded.path() + "/replica";
     ASSERT_TRUE(succeeded(store::create_replica({path, new_id(), new_id(), watched_volume_size, block_size_})));
     std::optional<OpenedStore> store(std::in_place, path, store::random_uuid(), mode_);

@@ -37,8 +37,13 @@ DiskJournal::DiskJournal(std::string directory) : directory_(std::move(directory
   for (const auto& entry : std::filesystem::directory_iterator(directory_))
     first_files_.push_back(entry.path().filename().string());
   std::sort(first_files_.begin(), first_files_.end());
-  for (const std::string& name : first_files_) file_of_inode_[inode_of(directory_ + "/" + name)] = next_file_++;
+  for (const std::string& name : first_files_) name_file(inode_of(directory_ + "/" + name), name);
   watch_file_calls(this);
+}
+
+void DiskJournal::name_file(uint64_t inode, const std::string& name) {
+  file_of_inode_[inode] = next_file_++;
+  holds_data_.push_back(name.ends_with(".data"));
 }
 
 DiskJournal::Known DiskJournal::known(int fd) {
@@ -63,15 +68,17 @@ void DiskJournal::add_named(Step step, const std::string& name) { add({.step = s
 
 Status DiskJournal::before(const Event& event) {
   if (event.kind == Kind::read) return Status();
-  if (event.kind == Kind::allocate && !can_zero_range(event.fd)) return Status::from_errno(EOPNOTSUPP);
   const std::lock_guard lock(mutex_);
+  const Known target = known(event.fd);
+  const bool zeroes = event.kind == Kind::allocate && target.file && holds_data_[target.number];
+  if (zeroes && !can_zero_range(event.fd)) return Status::from_errno(EOPNOTSUPP);
   uint64_t number = 0;
   if (event.kind == Kind::sync) {
     number = add_sync(event.fd);
-  } else if (const Known file = known(event.fd); file.file) {
+  } else if (target.file && (event.kind != Kind::allocate || zeroes)) {
     const Step step = event.kind == Kind::write ? Step::write : Step::punch;
     number = add({.step = step,
-                  .file = file.number,
+                  .file = target.number,
                   .offset = event.offset,
                   .length = event.length,
                   .durable = event.durable,
@@ -97,8 +104,8 @@ void DiskJournal::after(const Event& event) {
 void DiskJournal::created(const std::string& path, int fd) {
   if (!ours(path)) return;
   const std::lock_guard lock(mutex_);
-  file_of_inode_[inode_of(fd)] = next_file_;
-  add({.step = Step::create, .file = next_file_++, .name = name_of(path)});
+  name_file(inode_of(fd), name_of(path));
+  add({.step = Step::create, .file = next_file_ - 1, .name = name_of(path)});
 }
 
 void DiskJournal::truncated(int fd, uint64_t size) {

@@ -92,6 +92,7 @@ class DiskJournal final : public IoTap, public FileCallWatch, public WorkloadLog
     uint32_t number = 0;
   };
   Known known(int fd);
+  void name_file(uint64_t inode, const std::string& name);
   bool ours(const std::string& path) const { return path.starts_with(directory_ + "/"); }
   uint64_t add(JournalEntry entry);
   void add_named(Step step, const std::string& name);
@@ -102,6 +103,7 @@ class DiskJournal final : public IoTap, public FileCallWatch, public WorkloadLog
   std::vector<JournalEntry> entries_;
   std::vector<std::string> first_files_;
   std::map<uint64_t, uint32_t> file_of_inode_;
+  std::vector<bool> holds_data_;  // by file: space allocated there is zeroes; elsewhere it changes nothing
   uint64_t directory_inode_ = 0;
   uint32_t next_file_ = 0;
   uint64_t next_number_ = 1;
