@@ -102,16 +102,19 @@ bool LayeredStore::aligned_for_device(uint64_t offset, const void* memory, size_
          reinterpret_cast<uintptr_t>(memory) % alignment_.memory == 0;
 }
 
-/// Counts the error, and reports a full disk once until a write succeeds again.
+/// Counts the error, and reports a full disk once until a write that needs room succeeds again.
 Status LayeredStore::finish(Status status) {
   if (status.ok()) return status;
   ++counters_.errors;
-  if (status.error() == ENOSPC && !no_space_reported_) {
-    no_space_reported_ = true;
-    on_event_(
-        {StoreEvent::Kind::no_space, "the pool that holds " + directory_ + " is full: free space or move the volume"});
-  }
+  if (status.error() == ENOSPC) report_no_space();
   return status;
+}
+
+void LayeredStore::report_no_space() {
+  if (no_space_reported_) return;
+  no_space_reported_ = true;
+  on_event_(
+      {StoreEvent::Kind::no_space, "the pool that holds " + directory_ + " is full: free space or move the volume"});
 }
 
 // ---- Read -----------------------------------------------------------------------------------------------------------
@@ -226,7 +229,7 @@ Task<Status> LayeredStore::put(uint64_t offset, std::span<const std::byte> from,
   layer.data_written = true;
   if (status.ok() && !overwrite) status = co_await set_state(range, BlockState::data);
   if (!status.ok()) co_return status;
-  no_space_reported_ = false;
+  if (!overwrite) no_space_reported_ = false;  // an overwrite needs no room
   if (durable) co_return co_await make_durable(range);
   co_return status;
 }
@@ -355,7 +358,7 @@ Task<Status> LayeredStore::flush() {
   co_return finish(co_await sync_all());
 }
 
-Task<Status> LayeredStore::block_status(uint64_t offset, uint64_t length, size_t extents_max,
+Task<Status> LayeredStore::block_status(uint64_t offset, uint64_t length, StatusQuery query, size_t extents_max,
                                         std::vector<Extent>& extents) {
   const BlockRange range = blocks_touched(offset, length);
   const uint64_t end_byte = offset + length;

@@ -65,7 +65,7 @@ class LayeredStore final : public BlockDevice {
   Task<Status> flush() override;
   Task<Status> trim(uint64_t offset, uint64_t length, Durability durability) override;
   Task<Status> write_zeroes(uint64_t offset, uint64_t length, ZeroMode mode, Durability durability) override;
-  Task<Status> block_status(uint64_t offset, uint64_t length, size_t extents_max,
+  Task<Status> block_status(uint64_t offset, uint64_t length, StatusQuery query, size_t extents_max,
                             std::vector<Extent>& extents) override;
 
   /// Freezes the head as a snapshot of exactly the writes acknowledged before; durable when it returns.
@@ -139,6 +139,7 @@ class LayeredStore final : public BlockDevice {
   Task<Status> write_zero_pieces(uint64_t offset, uint64_t length);
   Task<Status> make_durable(BlockRange range);
   Status finish(Status status);
+  void report_no_space();
 
   // store_sync.cc: durability
   Task<Status> sync_all();
@@ -155,6 +156,7 @@ class LayeredStore final : public BlockDevice {
   void release();
   OpenLayer* install(LayerFiles files);
   uint16_t take_slot();
+  Task<> release_layers();
   Task<Result<Unit>> restart_on(VolumeMetadata next);
 
   // store_merge.cc: removed snapshots
@@ -166,6 +168,9 @@ class LayeredStore final : public BlockDevice {
   struct Merge;
   Task<Result<Unit>> open_merge(Merge& merge, uint32_t number, uint32_t child);
   Task<Result<Unit>> merge_sector(Merge& merge, uint32_t number, const MapSector& from_sector);
+  Task<Result<Unit>> read_map(OpenLayer& layer, uint32_t first, std::span<MapSector> into);
+  Task<Status> settle_sector(Merge& merge, uint32_t number);
+  void redirect(const OpenLayer& from, const OpenLayer& to, const StateRun& run);
   Task<Status> merge_into_head(Merge& merge, BlockRange piece, BlockState state);
   Task<Status> merge_into_frozen(Merge& merge, BlockRange piece, BlockState state);
   Task<Status> copy(Merge& merge, BlockRange piece);

@@ -16,14 +16,17 @@ namespace {
 constexpr uint32_t sectors_per_read = 256;
 /// Copied at once, and so long a write to those blocks waits at most.
 constexpr uint64_t copy_blocks_max = 64;
+/// A merge that found the disk full tries again so often; closing waits for a tenth of it at most.
+constexpr std::chrono::milliseconds retry_delay{2000};
 
 }  // namespace
 
 struct LayeredStore::Merge {
   OpenLayer* from = nullptr;
   OpenLayer* to = nullptr;
-  MapSector to_sector;   // of a frozen child, as it is to be
-  bool changed = false;  // the sector at hand needed work
+  MapSector to_sector;         // of a frozen child, as it is to be
+  bool changed = false;        // the sector at hand needed work
+  bool child_settled = false;  // frozen, and its map is whole in the file
   AlignedMemory memory{copy_blocks_max * store_block_size};
   // Layers outside the chain are not open; they are opened for the merge alone.
   std::unique_ptr<OpenLayer> borrowed_from;
@@ -39,6 +42,11 @@ Detached LayeredStore::maintain() {
     if (layer == nullptr) break;
     const std::string id = layer->snapshot_id;
     const Result<bool> removed = co_await remove_layer(layer->number);
+    if (!removed.ok() && removed.error().code == "ENOSPC") {
+      report_no_space();
+      for (int part = 0; part < 10 && !stopping_; ++part) co_await reactor_.sleep(retry_delay / 10);
+      continue;
+    }
     if (!removed.ok()) {
       const std::string why = "merging snapshot " + id + " stopped: " + removed.error().message;
       if (!stopping_) on_event_({StoreEvent::Kind::failed, why + "; it goes on when the volume is attached again"});
@@ -103,9 +111,8 @@ Task<Result<bool>> LayeredStore::merge_into_child(uint32_t number, uint32_t chil
   std::vector<MapSector> sectors(std::min(count, sectors_per_read));
   for (uint32_t next = 0; next < count;) {
     const std::span<MapSector> batch = std::span(sectors).first(std::min<size_t>(sectors.size(), count - next));
-    const int map = merge.from->map.fd();
-    const Result<Unit> read = co_await Offload(
-        blocking_, reactor_, [&, map] { return read_sectors(map, layer_map_path(directory_, number), next, batch); });
+    const Result<Unit> read = co_await read_map(*merge.from, next, batch);
+    if (generation != chain_generation_) co_return false;
     if (!read.ok()) co_return read.error();
     for (const MapSector& sector : batch) {
       const auto started = Reactor::Clock::now();
@@ -125,6 +132,13 @@ Task<Result<bool>> LayeredStore::merge_into_child(uint32_t number, uint32_t chil
   co_return true;
 }
 
+/// The layer counts as read meanwhile: a revert may come in between, and must not close its files.
+Task<Result<Unit>> LayeredStore::read_map(OpenLayer& layer, uint32_t first, std::span<MapSector> into) {
+  const InFlightScope reading(layer.readers);
+  const std::string path = layer_map_path(directory_, layer.number);
+  co_return co_await Offload(blocking_, reactor_, [&] { return read_sectors(layer.map.fd(), path, first, into); });
+}
+
 /// One sector's blocks (8 MiB) from the parent to the child, where the child has nothing of its own.
 Task<Result<Unit>> LayeredStore::merge_sector(Merge& merge, uint32_t number, const MapSector& from_sector) {
   merge.changed = false;
@@ -132,14 +146,13 @@ Task<Result<Unit>> LayeredStore::merge_sector(Merge& merge, uint32_t number, con
   for_each_run(from_sector, number, [&](const StateRun& run) { runs.push_back(run); });
   if (runs.empty()) co_return Unit{};
   const bool into_head = merge.to->number == metadata_.head;
-  const std::string to_path = layer_map_path(directory_, merge.to->number);
   if (!into_head) {
     // A child that was the head a moment ago may have map sectors that are not in its file yet.
-    const Status settled = co_await sync_all();
+    Status settled;
+    if (!merge.child_settled) settled = co_await sync_all();
     if (!settled.ok()) co_return Error{errno_code(settled.error()), settled.message()};
-    const int map = merge.to->map.fd();
-    const Result<Unit> read = co_await Offload(
-        blocking_, reactor_, [&, map] { return read_sectors(map, to_path, number, std::span(&merge.to_sector, 1)); });
+    merge.child_settled = true;
+    const Result<Unit> read = co_await read_map(*merge.to, number, std::span(&merge.to_sector, 1));
     if (!read.ok()) co_return read;
   }
   Status status;
@@ -152,16 +165,37 @@ Task<Result<Unit>> LayeredStore::merge_sector(Merge& merge, uint32_t number, con
         status = co_await merge_into_frozen(merge, piece, run.state);
     }
   }
-  if (status.ok() && !into_head && merge.changed) {
-    seal(merge.to_sector, number);
-    merge.to->data_written = false;
-    status = Status::from_result(co_await reactor_.sync_data(merge.to->data));
-    MapImage image{merge.to, {}};
-    image.sectors.push_back(merge.to_sector);
-    if (status.ok()) status = co_await write_image(image);
-  }
+  if (status.ok() && !into_head) status = co_await settle_sector(merge, number);
   if (!status.ok()) co_return Error{errno_code(status.error()), status.message()};
+  if (!into_head && merge.from->slot != 0)
+    for (const StateRun& run : runs) redirect(*merge.from, *merge.to, run);
   co_return Unit{};
+}
+
+/// What a frozen child has got becomes durable: data, then map.
+Task<Status> LayeredStore::settle_sector(Merge& merge, uint32_t number) {
+  if (!merge.changed) co_return Status();
+  merge.to->data_written = false;
+  const Status synced = Status::from_result(co_await reactor_.sync_data(merge.to->data));
+  if (!synced.ok()) {
+    fail("syncing data", synced);
+    co_return synced;
+  }
+  seal(merge.to_sector, number);
+  MapImage image{merge.to, {}};
+  image.sectors.push_back(merge.to_sector);
+  co_return co_await write_image(image);
+}
+
+/// Readers go to the child for what they have seen in the parent; not before the child has it for sure.
+void LayeredStore::redirect(const OpenLayer& from, const OpenLayer& to, const StateRun& run) {
+  const uint64_t end = std::min(run.first + run.count, index_->block_count());
+  for (uint64_t block = run.first; block < end;) {
+    const SourceRun visible = index_->run_at(block, end);
+    if (visible.source.slot() == from.slot)
+      index_->assign(visible.first, visible.count, Source(to.slot, visible.source.reads_zero()));
+    block += visible.count;
+  }
 }
 
 /// The head is written at the same time: the piece is locked, and every block is looked at again under the lock.
@@ -198,14 +232,6 @@ Task<Status> LayeredStore::merge_into_frozen(Merge& merge, BlockRange piece, Blo
       if (!copied.ok()) co_return copied;
     }
     set_states(merge.to_sector, index_in_sector(run.first), static_cast<uint32_t>(run.count()), state);
-    if (merge.from->slot == 0) continue;  // outside the chain: nobody reads it
-    const bool zero = state == BlockState::zero;
-    for (uint64_t at = run.first; at < run.end;) {
-      const SourceRun visible = index_->run_at(at, run.end);
-      if (visible.source.slot() == merge.from->slot)
-        index_->assign(visible.first, visible.count, Source(merge.to->slot, zero));
-      at += visible.count;
-    }
   }
   co_return Status();
 }

@@ -85,14 +85,15 @@ Task<Result<Unit>> LayeredStore::create_snapshot(std::string id) {
   next.layer(frozen)->snapshot_id = id;
   next.layer(frozen)->created_ms = now_ms();
   add_head(next, frozen);
+  // Synced ahead, so that little is left to do after the cut, and a full disk is met while nothing has changed.
+  const Status synced = co_await sync_all();
+  if (!synced.ok()) co_return Error{errno_code(synced.error()), "the volume could not be flushed: " + synced.message()};
   Result<LayerFiles> new_head =
       co_await Offload(blocking_, reactor_, [&] { return prepare_head(directory_, next, direct_); });
   if (!new_head.ok()) {
     co_await Offload(blocking_, reactor_, [&] { return remove_layer_files(directory_, next.head), 0; });
     co_return new_head.error();
   }
-  // Synced ahead, so that little is left to do while writers wait.
-  (void)(co_await sync_all()).ok();
   const Result<Unit> done = co_await cut(std::move(next), std::move(new_head.value()));
   if (!done.ok()) co_return done;
   const Status durable = co_await sync_all();
@@ -119,14 +120,20 @@ Task<Result<Unit>> LayeredStore::cut(VolumeMetadata next, LayerFiles new_head) {
   co_return Unit{};
 }
 
-/// Replaces volume.json, durably.
+/// Replaces volume.json, durably. When only the last step fails, nobody knows which of the two is found after a crash:
+/// the store has failed, and the files of both trees must stay.
 Task<Result<Unit>> LayeredStore::replace_metadata(VolumeMetadata next) {
-  Result<Unit> done = co_await Offload(blocking_, reactor_, [&] {
+  bool published = false;
+  const Result<Unit> done = co_await Offload(blocking_, reactor_, [&] {
     Result<Unit> replaced = stage_metadata(directory_, next);
     if (replaced.ok()) replaced = publish_metadata(directory_);
-    return replaced.ok() ? sync_directory(directory_) : replaced;
+    published = replaced.ok();
+    return published ? sync_directory(directory_) : replaced;
   });
-  if (done.ok()) metadata_ = std::move(next);
+  if (done.ok())
+    metadata_ = std::move(next);
+  else if (published)
+    fail("syncing the directory", Status::from_errno(EIO));
   co_return done;
 }
 
@@ -134,6 +141,7 @@ Task<Result<Unit>> LayeredStore::delete_snapshot(std::string id) {
   const AsyncMutex::Guard guard = co_await structure_.lock();
   const LayerMetadata* layer = metadata_.snapshot(id);
   if (layer == nullptr || layer->removed) co_return snapshot_missing(id);
+  if (!failure_.empty()) co_return Error{"EIO", failure_};
   VolumeMetadata next = metadata_;
   next.layer(layer->number)->removed = true;
   const Result<Unit> done = co_await replace_metadata(std::move(next));
@@ -161,6 +169,23 @@ Task<Result<Unit>> LayeredStore::revert(std::string id) {
   co_return done;
 }
 
+/// Nothing reads or syncs the open layers any more, without a moment between this and what the caller does next.
+Task<> LayeredStore::release_layers() {
+  const auto busy = [](const std::unique_ptr<OpenLayer>& layer) {
+    return layer != nullptr && layer->readers.count() > 0;
+  };
+  for (;;) {
+    const auto layer = std::find_if(slots_.begin(), slots_.end(), busy);
+    if (syncing_)
+      co_await sync_progress_.wait();
+    else if (layer != slots_.end())
+      co_await (*layer)->readers.wait_idle();
+    else
+      break;
+  }
+  CAIRN_ASSERT(pending_images_.empty());
+}
+
 /// Switches to another chain: new metadata, its files, its index.
 Task<Result<Unit>> LayeredStore::restart_on(VolumeMetadata next) {
   const uint32_t old_head = metadata_.head;
@@ -182,16 +207,16 @@ Task<Result<Unit>> LayeredStore::restart_on(VolumeMetadata next) {
     chain.index = std::move(index.value());
     return chain;
   });
+  const uint32_t new_head = next.head;
   Result<Unit> done = Unit{};
   if (!opened.ok()) done = opened.error();
   if (done.ok()) done = co_await replace_metadata(std::move(next));
   if (!done.ok()) {
-    co_await Offload(blocking_, reactor_, [&] { return remove_layer_files(directory_, next.head), 0; });
+    if (failure_.empty())
+      co_await Offload(blocking_, reactor_, [&] { return remove_layer_files(directory_, new_head), 0; });
     co_return done;
   }
-  for (auto& layer : slots_)
-    if (layer != nullptr) co_await layer->readers.wait_idle();
-  CAIRN_ASSERT(!syncing_ && pending_images_.empty());
+  co_await release_layers();
   ++chain_generation_;
   slots_.clear();
   slots_.emplace_back();

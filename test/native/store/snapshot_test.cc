@@ -1,4 +1,7 @@
 // Snapshots: what they hold, how they go, and branches.
+#include <atomic>
+#include <future>
+
 #include "test/native/store/store_fixture.h"
 
 namespace cairn::test {
@@ -187,6 +190,57 @@ TEST_F(StoreSnapshots, ARevertDuringAMergeEndsBothWell) {
   for (const store::StoreEvent& event : fixture.events)
     EXPECT_NE(event.kind, store::StoreEvent::Kind::failed) << event.message;
   expect_all_exact();
+}
+
+/// Holds the blocking thread's queue at this place until it is let go.
+class Barrier {
+ public:
+  explicit Barrier(BlockingThread& thread) {
+    thread.run([this] {
+      reached_ = true;
+      gate_.get_future().wait();
+    });
+  }
+  bool reached() const { return reached_; }
+  void let_go() { gate_.set_value(); }
+
+ private:
+  std::promise<void> gate_;
+  std::atomic<bool> reached_ = false;
+};
+
+TEST_F(StoreSnapshots, ARevertThatEndsWhileAMergeReadsAMapLeavesItsFilesOpen) {
+  for (int i = 0; i < 3; ++i) make_snapshot();
+  ASSERT_TRUE(succeeded(fixture.remove(ids[1])));
+  fixture.close();  // before the merge is done
+  fixture.open_without_maintenance();
+  ASSERT_NE(fixture.store().metadata().snapshot(ids[1]), nullptr);
+  const auto turn_until = [&](auto condition) {
+    while (!condition())
+      fixture.loop().wait([](Reactor& reactor) -> Task<> {
+        co_await reactor.sleep(std::chrono::microseconds(100));
+      }(fixture.loop().reactor()));
+  };
+  // The revert's last step but one, then the merge's first read, in the queue of the thread that blocks.
+  Barrier before_switch(fixture.blocking());
+  std::optional<Result<Unit>> reverted;
+  run_detached(fixture.store().revert(ids[0]), [&](Result<Unit> result) { reverted.emplace(std::move(result)); });
+  Barrier after_preparation(fixture.blocking());
+  before_switch.let_go();
+  turn_until([&] { return after_preparation.reached(); });
+  turn_until([&] { return true; });
+  Barrier before_read(fixture.blocking());
+  fixture.store().resume_maintenance();
+  const uint32_t old_head = fixture.store().metadata().head;
+  after_preparation.let_go();
+  turn_until([&] { return fixture.store().metadata().head != old_head; });
+  before_read.let_go();
+  turn_until([&] { return reverted.has_value(); });
+  EXPECT_TRUE(succeeded(*reverted));
+  fixture.settle();
+  for (const store::StoreEvent& event : fixture.events)
+    EXPECT_NE(event.kind, store::StoreEvent::Kind::failed) << event.message;
+  EXPECT_EQ(fixture.read(0, watched), contents[0]);
 }
 
 TEST_F(StoreSnapshots, NamesThatAreTakenMissingOrNoUuidsAreRefused) {

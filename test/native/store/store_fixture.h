@@ -34,17 +34,21 @@ class StoreFixture {
   std::string path() const { return directory_.path() + "/replica"; }
   store::LayeredStore& store() { return *store_; }
   OnReactor& loop() { return loop_; }
+  BlockingThread& blocking() { return blocking_; }
   template <typename T>
   T wait(Task<T> task) {
     return loop_.wait(std::move(task));
   }
 
   void open() {
+    open_without_maintenance();
+    if (store_ != nullptr) store_->resume_maintenance();
+  }
+  void open_without_maintenance() {
     Result<store::OpenedReplica> opened = store::open_replica(path(), {.cache_mode = mode_, .boot_id = boot_});
     ASSERT_TRUE(opened.ok()) << opened.error().message;
     store_ = std::make_unique<store::LayeredStore>(loop_.reactor(), blocking_, std::move(opened.value()),
                                                    [this](const store::StoreEvent& event) { events.push_back(event); });
-    store_->resume_maintenance();
   }
   /// As the death of the process leaves it: nothing is closed, nothing flushed. Open again with the same boot for a
   /// killed process, with `new_boot()` before for a power loss that kept all that the files hold.

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
 #include <cstdarg>
 #include <cstdio>
 
@@ -21,7 +22,9 @@ Function* real(const char* name) {
 int sync_with(int (*call)(int), int fd) {
   cairn::test::FileCallWatch* watch = watcher;
   const uint64_t number = watch != nullptr ? watch->sync_begins(fd) : 0;
-  const int result = call(fd);
+  const int error = watch != nullptr ? watch->sync_error(fd) : 0;
+  const int result = error == 0 ? call(fd) : -1;
+  if (error != 0) errno = error;
   if (watch != nullptr && result == 0) watch->succeeded(number);
   return result;
 }

@@ -14,14 +14,16 @@ namespace cairn::test {
 class FileCallWatch {
  public:
   virtual ~FileCallWatch() = default;
-  virtual void created(const std::string& path, int fd) = 0;
-  virtual void emptied(int fd) = 0;
-  virtual void truncated(int fd, uint64_t size) = 0;
-  virtual uint64_t write_begins(int fd, std::span<const std::byte> data, uint64_t offset) = 0;
-  virtual uint64_t sync_begins(int fd) = 0;
-  virtual void succeeded(uint64_t number) = 0;
-  virtual void rename_begins(const std::string& from, const std::string& to) = 0;
-  virtual void unlink_begins(const std::string& path) = 0;
+  virtual void created(const std::string&, int) {}
+  virtual void emptied(int) {}
+  virtual void truncated(int, uint64_t) {}
+  virtual uint64_t write_begins(int, std::span<const std::byte>, uint64_t) { return 0; }
+  virtual uint64_t sync_begins(int) { return 0; }
+  /// Not 0: the sync fails so.
+  virtual int sync_error(int) { return 0; }
+  virtual void succeeded(uint64_t) {}
+  virtual void rename_begins(const std::string&, const std::string&) {}
+  virtual void unlink_begins(const std::string&) {}
 };
 
 /// Null: nobody watches.
