@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -19,14 +20,22 @@ struct Geometry {
   bool read_only = false;
   bool can_trim = true;
   bool can_write_zeroes = true;
+  bool fast_zeroes = true;  // zeroes that keep their space are as fast as those that do not
 };
 
 /// A run of blocks in one state, as block status reports it.
 struct Extent {
-  uint64_t length;  // bytes
-  bool hole;        // takes no space
-  bool zero;        // reads as zeros
+  uint64_t length;       // bytes
+  bool hole;             // takes no space
+  bool zero;             // reads as zeros
+  bool changed = false;  // only when changes are asked for: since that snapshot
   friend bool operator==(const Extent&, const Extent&) = default;
+};
+
+/// What block status tells of: allocation (hole, zero), or changes (changed) since a snapshot of
+/// SnapshotSet::ancestors.
+struct StatusQuery {
+  std::optional<uint32_t> since;
 };
 
 enum class Durability : uint8_t {
@@ -57,8 +66,9 @@ class BlockDevice {
   virtual Task<Status> trim(uint64_t offset, uint64_t length, Durability durability) = 0;
   /// The whole range reads as zeros afterwards.
   virtual Task<Status> write_zeroes(uint64_t offset, uint64_t length, ZeroMode mode, Durability durability) = 0;
-  /// Appends extents that cover the range from its start: all of it, or the first `extents_max`.
-  virtual Task<Status> block_status(uint64_t offset, uint64_t length, size_t extents_max,
+  /// Appends extents that cover the range from its start: all of it, or the first `extents_max`. EINVAL for changes
+  /// since what is no ancestor of this content.
+  virtual Task<Status> block_status(uint64_t offset, uint64_t length, StatusQuery query, size_t extents_max,
                                     std::vector<Extent>& extents) = 0;
 };
 

@@ -43,10 +43,10 @@ Task<Status> CheckedDevice::write_zeroes(uint64_t offset, uint64_t length, ZeroM
   return status.ok() ? below_.write_zeroes(offset, length, mode, durability) : refused(status);
 }
 
-Task<Status> CheckedDevice::block_status(uint64_t offset, uint64_t length, size_t extents_max,
+Task<Status> CheckedDevice::block_status(uint64_t offset, uint64_t length, StatusQuery query, size_t extents_max,
                                          std::vector<Extent>& extents) {
   const Status status = check_range(offset, length, EINVAL);
-  return status.ok() ? below_.block_status(offset, length, extents_max, extents) : refused(status);
+  return status.ok() ? below_.block_status(offset, length, query, extents_max, extents) : refused(status);
 }
 
 }  // namespace cairn

@@ -26,10 +26,10 @@ Task<Status> FaultDevice::write_zeroes(uint64_t offset, uint64_t length, ZeroMod
   return apply(rule_(Operation::write_zeroes, offset, length), below_.write_zeroes(offset, length, mode, durability));
 }
 
-Task<Status> FaultDevice::block_status(uint64_t offset, uint64_t length, size_t extents_max,
+Task<Status> FaultDevice::block_status(uint64_t offset, uint64_t length, StatusQuery query, size_t extents_max,
                                        std::vector<Extent>& extents) {
   return apply(rule_(Operation::block_status, offset, length),
-               below_.block_status(offset, length, extents_max, extents));
+               below_.block_status(offset, length, query, extents_max, extents));
 }
 
 }  // namespace cairn

@@ -24,7 +24,7 @@ class FaultDevice final : public BlockDevice {
   Task<Status> flush() override;
   Task<Status> trim(uint64_t offset, uint64_t length, Durability durability) override;
   Task<Status> write_zeroes(uint64_t offset, uint64_t length, ZeroMode mode, Durability durability) override;
-  Task<Status> block_status(uint64_t offset, uint64_t length, size_t extents_max,
+  Task<Status> block_status(uint64_t offset, uint64_t length, StatusQuery query, size_t extents_max,
                             std::vector<Extent>& extents) override;
 
  private:

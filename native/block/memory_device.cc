@@ -36,7 +36,7 @@ Task<Status> MemoryDevice::write_zeroes(uint64_t offset, uint64_t length, ZeroMo
   co_return Status();
 }
 
-Task<Status> MemoryDevice::block_status(uint64_t, uint64_t length, size_t, std::vector<Extent>& extents) {
+Task<Status> MemoryDevice::block_status(uint64_t, uint64_t length, StatusQuery, size_t, std::vector<Extent>& extents) {
   extents.push_back({length, false, false});
   co_return Status();
 }

@@ -41,10 +41,10 @@ class StrictDevice final : public BlockDevice {
     require(offset, length);
     return below_.write_zeroes(offset, length, mode, durability);
   }
-  Task<Status> block_status(uint64_t offset, uint64_t length, size_t extents_max,
+  Task<Status> block_status(uint64_t offset, uint64_t length, StatusQuery query, size_t extents_max,
                             std::vector<Extent>& extents) override {
     require(offset, length);
-    return below_.block_status(offset, length, extents_max, extents);
+    return below_.block_status(offset, length, query, extents_max, extents);
   }
 
  private:

@@ -43,7 +43,8 @@ void write_descriptors(Request& request, const std::vector<Extent>& extents) {
 Task<Status> run(BlockDevice& device, Request& request) {
   const size_t extents_max = request.has(wire::command_flag_req_one) ? 1 : block_status_extents_max;
   std::vector<Extent> extents;
-  const Status status = co_await device.block_status(request.offset, request.length, extents_max, extents);
+  const Status status =
+      co_await device.block_status(request.offset, request.length, StatusQuery{}, extents_max, extents);
   if (!status.ok()) co_return status;
   CAIRN_ASSERT(!extents.empty() && extents.size() <= extents_max);
   write_descriptors(request, extents);

@@ -33,7 +33,7 @@ class DevicesTest : public testing::Test {
   }
   int status(BlockDevice& device, uint64_t offset, uint64_t length) {
     extents_.clear();
-    return on_.wait(device.block_status(offset, length, 8, extents_)).error();
+    return on_.wait(device.block_status(offset, length, StatusQuery{}, 8, extents_)).error();
   }
   bool all(size_t offset, size_t length, int value) const {
     return std::ranges::all_of(memory_.content().subspan(offset, length),
@@ -94,7 +94,7 @@ TEST_F(DevicesTest, CheckedRefusesToWriteToAReadOnlyDevice) {
     Task<Status> flush() override { co_return Status(); }
     Task<Status> trim(uint64_t, uint64_t, Durability) override { return reached(); }
     Task<Status> write_zeroes(uint64_t, uint64_t, ZeroMode, Durability) override { return reached(); }
-    Task<Status> block_status(uint64_t, uint64_t, size_t, std::vector<Extent>&) override { co_return Status(); }
+    Task<Status> block_status(uint64_t, uint64_t, StatusQuery, size_t, std::vector<Extent>&) override { co_return Status(); }
 
    private:
     static Task<Status> reached() {

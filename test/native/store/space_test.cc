@@ -149,7 +149,8 @@ TEST_F(StoreSpace, BlockStatusSaysWhatReadsAsZerosWhicheverLayerHasIt) {
   ASSERT_TRUE(succeeded(fixture.trim(4096, 4096)));
   const auto status = [&](uint64_t offset, uint64_t length, size_t extents_max) {
     std::vector<Extent> extents;
-    EXPECT_TRUE(succeeded(fixture.wait(fixture.store().block_status(offset, length, extents_max, extents))));
+    EXPECT_TRUE(
+        succeeded(fixture.wait(fixture.store().block_status(offset, length, StatusQuery{}, extents_max, extents))));
     return extents;
   };
   const Extent hole{4096, true, true};

@@ -36,9 +36,9 @@ class GateDevice final : public BlockDevice {
   Task<Status> write_zeroes(uint64_t offset, uint64_t length, ZeroMode mode, Durability durability) override {
     return pass(below_.write_zeroes(offset, length, mode, durability));
   }
-  Task<Status> block_status(uint64_t offset, uint64_t length, size_t extents_max,
+  Task<Status> block_status(uint64_t offset, uint64_t length, StatusQuery query, size_t extents_max,
                             std::vector<Extent>& extents) override {
-    return pass(below_.block_status(offset, length, extents_max, extents));
+    return pass(below_.block_status(offset, length, query, extents_max, extents));
   }
 
  private:
