@@ -251,7 +251,7 @@ void DataPlane::gather_info(Volume& volume, Done<VolumeInfo> done) {
 
 void DataPlane::create_snapshot(const std::string& volume, const std::string& id, Done<Unit> done) {
   operate(
-      volume, [id](store::LayeredStore& store) { return store.create_snapshot(id); }, std::move(done));
+      volume, [id](store::LayeredStore& store) { return store.create_snapshot(id, id); }, std::move(done));
 }
 
 void DataPlane::delete_snapshot(const std::string& volume, const std::string& id, Done<Unit> done) {

@@ -8,14 +8,15 @@ Task<Status> refused(Status status) { co_return status; }
 }  // namespace
 
 Status CheckedDevice::check_range(uint64_t offset, uint64_t length, int beyond_end) const {
-  if (length == 0 || offset % geometry_.logical_block_size != 0 || length % geometry_.logical_block_size != 0)
+  const Geometry geometry = below_.geometry();  // each time: a device may grow
+  if (length == 0 || offset % geometry.logical_block_size != 0 || length % geometry.logical_block_size != 0)
     return Status::from_errno(EINVAL);
-  if (offset > geometry_.size || length > geometry_.size - offset) return Status::from_errno(beyond_end);
+  if (offset > geometry.size || length > geometry.size - offset) return Status::from_errno(beyond_end);
   return Status();
 }
 
 Status CheckedDevice::check_write(uint64_t offset, uint64_t length) const {
-  if (geometry_.read_only) return Status::from_errno(EPERM);
+  if (below_.geometry().read_only) return Status::from_errno(EPERM);
   return check_range(offset, length, ENOSPC);
 }
 

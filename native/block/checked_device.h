@@ -9,9 +9,9 @@ namespace cairn {
 /// no further.
 class CheckedDevice final : public BlockDevice {
  public:
-  explicit CheckedDevice(BlockDevice& below) : below_(below), geometry_(below.geometry()) {}
+  explicit CheckedDevice(BlockDevice& below) : below_(below) {}
 
-  Geometry geometry() const override { return geometry_; }
+  Geometry geometry() const override { return below_.geometry(); }
   Task<Status> read(uint64_t offset, std::span<std::byte> into) override;
   Task<Status> write(uint64_t offset, std::span<const std::byte> from, Durability durability) override;
   Task<Status> flush() override;
@@ -26,7 +26,6 @@ class CheckedDevice final : public BlockDevice {
 
  private:
   BlockDevice& below_;
-  Geometry geometry_;
 };
 
 }  // namespace cairn

@@ -21,6 +21,18 @@ Error damaged(const std::string& path, uint32_t number) {
 uint32_t sector_checksum(const MapSector& sector) { return crc32c(&sector, offsetof(MapSector, checksum)); }
 uint32_t header_checksum(const MapHeader& header) { return crc32c(&header, offsetof(MapHeader, checksum)); }
 
+Result<MapHeader> read_header(int fd, const std::string& path, uint32_t layer) {
+  MapHeader header;
+  Result<Unit> read = read_all(fd, path, bytes_of(header), 0);
+  if (!read.ok()) return read.error();
+  const bool good = header.magic == map_magic && header.checksum == header_checksum(header) &&
+                    header.version_major == format_major && header.layer == layer &&
+                    header.block_count <= volume_size_max / store_block_size;
+  if (!good)
+    return Error{"REPLICA_CORRUPT", path + " has a damaged header: restore this replica from a backup or a peer"};
+  return header;
+}
+
 bool all_zero(const MapSector& sector) {
   static const MapSector zero;
   return std::memcmp(&sector, &zero, sizeof zero) == 0;
@@ -95,15 +107,24 @@ Result<Unit> create_map(int fd, const std::string& path, uint32_t layer, uint64_
   return write_all(fd, path, bytes_of(header), 0);
 }
 
-Result<Unit> check_map_header(int fd, const std::string& path, uint32_t layer, uint64_t block_count) {
-  MapHeader header;
-  Result<Unit> read = read_all(fd, path, bytes_of(header), 0);
-  if (!read.ok()) return read;
-  const bool good = header.magic == map_magic && header.checksum == header_checksum(header) &&
-                    header.version_major == format_major && header.layer == layer && header.block_count == block_count;
-  if (!good)
-    return Error{"REPLICA_CORRUPT", path + " has a damaged header: restore this replica from a backup or a peer"};
-  return Unit{};
+Result<uint64_t> read_map_header(int fd, const std::string& path, uint32_t layer) {
+  const Result<MapHeader> header = read_header(fd, path, layer);
+  if (!header.ok()) return header.error();
+  return header.value().block_count;
+}
+
+Result<Unit> grow_map(int fd, const std::string& path, uint32_t layer, uint64_t block_count) {
+  Result<MapHeader> header = read_header(fd, path, layer);
+  if (!header.ok()) return header.error();
+  if (header.value().block_count >= block_count) return Unit{};
+  const uint64_t size = map_sector_offset(map_sector_count(block_count));
+  if (::ftruncate(fd, static_cast<off_t>(size)) != 0) return system_error("size", path, errno);
+  Result<Unit> done = sync_file(fd, path);
+  if (!done.ok()) return done;
+  header.value().block_count = block_count;
+  header.value().checksum = header_checksum(header.value());
+  done = write_all(fd, path, bytes_of(header.value()), 0);
+  return done.ok() ? sync_file(fd, path) : done;
 }
 
 Result<Unit> read_sectors(int fd, const std::string& path, uint32_t first, std::span<MapSector> into) {

@@ -31,8 +31,11 @@ void for_each_run(const MapSector& sector, uint32_t number, const std::function<
 
 /// Makes a map file of a layer in which every block is absent; not yet durable.
 Result<Unit> create_map(int fd, const std::string& path, uint32_t layer, uint64_t block_count, const Uuid& volume_id);
-/// Header against what the metadata says.
-Result<Unit> check_map_header(int fd, const std::string& path, uint32_t layer, uint64_t block_count);
+/// How many blocks the layer has. Those of a volume that has grown may be more; they are absent in this layer.
+Result<uint64_t> read_map_header(int fd, const std::string& path, uint32_t layer);
+/// Makes room for more blocks, absent at first: the file's size durably, then the header, durably. What is long enough
+/// stays as it is.
+Result<Unit> grow_map(int fd, const std::string& path, uint32_t layer, uint64_t block_count);
 /// Calls `visit` for every sector that is not a hole in the file. REPLICA_CORRUPT on a damaged one.
 Result<Unit> for_each_sector(int fd, const std::string& path, uint64_t block_count,
                              const std::function<void(uint32_t number, const MapSector& sector)>& visit);

@@ -13,6 +13,8 @@ class DirtySectors {
  public:
   explicit DirtySectors(uint64_t block_count) : bits_(map_sector_count(block_count)) {}
 
+  void grow(uint64_t block_count) { bits_.resize(std::max<size_t>(bits_.size(), map_sector_count(block_count))); }
+
   bool empty() const { return list_.empty(); }
   void mark(uint64_t first_block, uint64_t count) {
     const auto last = static_cast<uint32_t>((first_block + count - 1) / map_sector_blocks);

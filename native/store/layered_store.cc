@@ -39,6 +39,7 @@ struct LayeredStore::Join {
 LayeredStore::OpenLayer::OpenLayer(Reactor& reactor, LayerFiles files, uint16_t layer_slot)
     : number(files.number),
       slot(layer_slot),
+      block_count(files.block_count),
       data(reactor.adopt(std::move(files.data))),
       map(reactor.adopt(std::move(files.map))),
       readers(reactor.ready()) {}

@@ -38,6 +38,7 @@ struct StoreCounters {
 
 struct LayerStatus {
   std::string id;      // of a snapshot its id, of the head "head-N"
+  std::string name;    // of the snapshot; empty for the head
   std::string parent;  // empty: the base
   bool removed = false;
   bool in_chain = false;
@@ -69,11 +70,13 @@ class LayeredStore final : public BlockDevice {
                             std::vector<Extent>& extents) override;
 
   /// Freezes the head as a snapshot of exactly the writes acknowledged before; durable when it returns.
-  Task<Result<Unit>> create_snapshot(std::string id);
+  Task<Result<Unit>> create_snapshot(std::string id, std::string name);
   /// Durable when it returns; the merge into the child goes on in the background.
   Task<Result<Unit>> delete_snapshot(std::string id);
   /// The volume's content becomes the snapshot's; what was written since is gone. No client may be connected.
   Task<Result<Unit>> revert(std::string id);
+  /// Makes the volume larger while it is used; durable when it returns. INVALID_ARGUMENT for less than it has.
+  Task<Result<Unit>> resize(uint64_t size_bytes);
   /// Flushes and marks the replica clean; only destruction may follow. Nothing may be in flight. When it fails, for
   /// want of space, the store stays as usable as it was, unless it is closed `anyway`: then the ring still says what
   /// the maps do not.
@@ -97,6 +100,7 @@ class LayeredStore final : public BlockDevice {
     OpenLayer(Reactor& reactor, LayerFiles files, uint16_t slot);
     uint32_t number;
     uint16_t slot;
+    uint64_t block_count;
     File data;
     File map;
     bool data_written = false;  // since the last sync

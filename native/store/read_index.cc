@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <new>
+#include <utility>
 
 #include "base/assert.h"
 
@@ -219,6 +220,21 @@ ReadIndex::FullPage* ReadIndex::to_full(Entry entry) {
   for (uint32_t i = 0; i < index_chunk_blocks; ++i) full->sources[i] = chunk_at(entry, i).bits();
   free_page(entry);
   return full;
+}
+
+bool ReadIndex::grow(uint64_t block_count) {
+  CAIRN_ASSERT(block_count >= block_count_);
+  const uint64_t chunks = (block_count + index_chunk_blocks - 1) / index_chunk_blocks;
+  void* table = ::mremap(entries_, chunk_count_ * sizeof(Entry), chunks * sizeof(Entry), MREMAP_MAYMOVE);
+  if (table == MAP_FAILED) return false;
+  entries_ = static_cast<Entry*>(table);
+  chunk_count_ = chunks;
+  // A last chunk that was cut off may be uniform: what is behind the end must not seem to be written.
+  const uint64_t old_end = std::exchange(block_count_, block_count);
+  const uint64_t chunk_end =
+      std::min((old_end + index_chunk_blocks - 1) / index_chunk_blocks * index_chunk_blocks, block_count);
+  assign(old_end, chunk_end - old_end, Source());
+  return true;
 }
 
 bool ReadIndex::mentions(uint16_t slot) const {

@@ -51,6 +51,8 @@ class ReadIndex {
   /// The run of one source that starts at `block`, cut at `end`; it may go on behind a chunk's end.
   SourceRun run_at(uint64_t block, uint64_t end) const;
   void assign(uint64_t first, uint64_t count, Source source);
+  /// More blocks, which nobody wrote. False: no memory, and nothing has changed.
+  bool grow(uint64_t block_count);
   /// Whether any block's source is this slot; reads the whole table.
   bool mentions(uint16_t slot) const;
   /// Bytes of pages; the table adds 8 bytes for each 2 MiB whose 512 neighbours (1 GiB) hold anything.

@@ -190,8 +190,8 @@ Result<Unit> open_files(OpenedReplica& replica) {
   if (!directory.ok()) return directory.error();
   replica.directory_file = std::move(directory.value());
   for (const LayerMetadata* layer : replica.metadata.chain()) {
-    Result<LayerFiles> files =
-        open_layer(replica.directory, layer->number, replica.metadata.block_count(), replica.direct);
+    const uint64_t blocks_min = layer->number == replica.metadata.head ? replica.metadata.block_count() : 0;
+    Result<LayerFiles> files = open_layer(replica.directory, layer->number, blocks_min, replica.direct);
     if (!files.ok()) return files.error();
     replica.chain.push_back(std::move(files.value()));
   }
@@ -249,19 +249,38 @@ Result<LayerFiles> create_layer(const std::string& directory, uint32_t number, c
   if (made.ok()) made = sync_file(data.value().get(), data_path);
   if (made.ok()) made = sync_file(map.value().get(), map_path);
   if (!made.ok()) return made.error();
-  return LayerFiles{number, std::move(data.value()), std::move(map.value())};
+  return LayerFiles{number, std::move(data.value()), std::move(map.value()), metadata.block_count()};
 }
 
-Result<LayerFiles> open_layer(const std::string& directory, uint32_t number, uint64_t block_count, bool direct) {
+Result<LayerFiles> open_layer(const std::string& directory, uint32_t number, uint64_t blocks_min, bool direct) {
   const std::string map_path = layer_map_path(directory, number);
-  Result<UniqueFd> data =
-      open_part(layer_data_path(directory, number), O_RDWR | (direct ? O_DIRECT : 0), block_count * store_block_size);
-  if (!data.ok()) return data.error();
-  Result<UniqueFd> map = open_part(map_path, O_RDWR, map_sector_offset(map_sector_count(block_count)));
+  Result<UniqueFd> map = open_part(map_path, O_RDWR, map_sector_size);
   if (!map.ok()) return map.error();
-  Result<Unit> header = check_map_header(map.value().get(), map_path, number, block_count);
-  if (!header.ok()) return header.error();
-  return LayerFiles{number, std::move(data.value()), std::move(map.value())};
+  Result<uint64_t> blocks = read_map_header(map.value().get(), map_path, number);
+  if (!blocks.ok()) return blocks.error();
+  if (blocks.value() < blocks_min)
+    return Error{"REPLICA_CORRUPT", map_path + " is of a smaller volume: restore this replica from a backup or a peer"};
+  Result<Unit> whole = check_size(map.value().get(), map_path, map_sector_offset(map_sector_count(blocks.value())));
+  if (!whole.ok()) return whole.error();
+  Result<UniqueFd> data = open_part(layer_data_path(directory, number), O_RDWR | (direct ? O_DIRECT : 0),
+                                    blocks.value() * store_block_size);
+  if (!data.ok()) return data.error();
+  return LayerFiles{number, std::move(data.value()), std::move(map.value()), blocks.value()};
+}
+
+Result<Unit> grow_layer(const std::string& directory, uint32_t number, int data, int map, uint64_t block_count) {
+  const std::string path = layer_data_path(directory, number);
+  const uint64_t size = block_count * store_block_size;
+  struct stat status {};
+  if (::fstat(data, &status) != 0) return system_error("stat", path, errno);
+  // Never shorter: an attempt that was cut short may have made it longer than this one asks for.
+  if (static_cast<uint64_t>(status.st_size) < size) {
+    if (::ftruncate(data, static_cast<off_t>(size)) != 0)
+      return errno == EFBIG ? too_large(directory, size) : system_error("size", path, errno);
+    Result<Unit> synced = sync_file(data, path);
+    if (!synced.ok()) return synced;
+  }
+  return grow_map(map, layer_map_path(directory, number), number, block_count);
 }
 
 Result<std::unique_ptr<ReadIndex>> build_index(const std::string& directory, const std::vector<LayerFiles>& chain,
@@ -276,7 +295,7 @@ Result<std::unique_ptr<ReadIndex>> build_index(const std::string& directory, con
       index->assign(run.first, count, Source(slot, run.state == BlockState::zero));
     };
     Result<Unit> read =
-        for_each_sector(layer.map.get(), layer_map_path(directory, layer.number), block_count,
+        for_each_sector(layer.map.get(), layer_map_path(directory, layer.number), layer.block_count,
                         [&](uint32_t number, const MapSector& sector) { for_each_run(sector, number, assign); });
     if (!read.ok()) return read.error();
   }

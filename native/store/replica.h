@@ -33,6 +33,7 @@ struct LayerFiles {
   uint32_t number = 0;
   UniqueFd data;
   UniqueFd map;
+  uint64_t block_count = 0;  // fewer than the volume's when it has grown since: the rest is absent
 };
 
 /// What direct I/O on this file needs (statx STATX_DIOALIGN; 4096 where the kernel does not say).
@@ -69,7 +70,11 @@ Result<OpenedReplica> open_replica(const std::string& directory, const OpenOptio
 // Pieces of it that a running store needs too.
 
 Result<LayerFiles> create_layer(const std::string& directory, uint32_t number, const VolumeMetadata& metadata);
-Result<LayerFiles> open_layer(const std::string& directory, uint32_t number, uint64_t block_count, bool direct);
+/// REPLICA_CORRUPT when it has fewer blocks than `blocks_min`.
+Result<LayerFiles> open_layer(const std::string& directory, uint32_t number, uint64_t blocks_min, bool direct);
+/// Durably makes room for more blocks in a layer; what it is killed in does no harm. Files that the file system cannot
+/// hold are refused as at creation.
+Result<Unit> grow_layer(const std::string& directory, uint32_t number, int data, int map, uint64_t block_count);
 /// Reads the maps of a chain, base first; the slot of the layer at position i is i + 1.
 Result<std::unique_ptr<ReadIndex>> build_index(const std::string& directory, const std::vector<LayerFiles>& chain,
                                                uint64_t block_count);

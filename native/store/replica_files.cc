@@ -24,11 +24,17 @@ Result<UniqueFd> open_part(const std::string& path, int flags, uint64_t size_min
   if (!fd.valid() && errno == ENOENT)
     return Error{"REPLICA_CORRUPT", path + " is missing: restore this replica from a backup or a peer"};
   if (!fd.valid()) return system_error("open", path, errno);
+  Result<Unit> whole = check_size(fd.get(), path, size_min);
+  if (!whole.ok()) return whole.error();
+  return fd;
+}
+
+Result<Unit> check_size(int fd, const std::string& path, uint64_t size_min) {
   struct stat status {};
-  if (::fstat(fd.get(), &status) != 0) return system_error("stat", path, errno);
+  if (::fstat(fd, &status) != 0) return system_error("stat", path, errno);
   if (static_cast<uint64_t>(status.st_size) < size_min)
     return Error{"REPLICA_CORRUPT", path + " is shorter than it must be: restore this replica from a backup or a peer"};
-  return fd;
+  return Unit{};
 }
 
 Result<UniqueFd> create_file(const std::string& path) { return open_file(path, O_RDWR | O_CREAT | O_EXCL); }

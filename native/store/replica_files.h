@@ -16,6 +16,7 @@ Result<UniqueFd> open_file(const std::string& path, int flags);
 /// Of a whole replica, so REPLICA_CORRUPT when there is no such file, or when it is shorter than `size_min`: what was
 /// there is lost, and must not be taken for a hole.
 Result<UniqueFd> open_part(const std::string& path, int flags, uint64_t size_min);
+Result<Unit> check_size(int fd, const std::string& path, uint64_t size_min);
 /// Fails if it exists. Mode 0600.
 Result<UniqueFd> create_file(const std::string& path);
 Result<Unit> read_all(int fd, const std::string& path, std::span<std::byte> into, uint64_t offset);

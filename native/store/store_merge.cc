@@ -90,7 +90,7 @@ Task<Result<Unit>> LayeredStore::open_merge(Merge& merge, uint32_t number, uint3
   merge.to = find_open(child);
   CAIRN_ASSERT((merge.from == nullptr) == (merge.to == nullptr));
   if (merge.from != nullptr) co_return Unit{};
-  const auto open = [&](uint32_t layer) { return open_layer(directory_, layer, metadata_.block_count(), direct_); };
+  const auto open = [&](uint32_t layer) { return open_layer(directory_, layer, 0, direct_); };
   Result<LayerFiles> from = co_await Offload(blocking_, reactor_, [&] { return open(number); });
   if (!from.ok()) co_return from.error();
   Result<LayerFiles> to = co_await Offload(blocking_, reactor_, [&] { return open(child); });
@@ -107,7 +107,7 @@ Task<Result<bool>> LayeredStore::merge_into_child(uint32_t number, uint32_t chil
   Merge merge;
   const Result<Unit> opened = co_await open_merge(merge, number, child);
   if (!opened.ok()) co_return opened.error();
-  const uint32_t count = map_sector_count(metadata_.block_count());
+  const uint32_t count = map_sector_count(merge.from->block_count);
   std::vector<MapSector> sectors(std::min(count, sectors_per_read));
   for (uint32_t next = 0; next < count;) {
     const std::span<MapSector> batch = std::span(sectors).first(std::min<size_t>(sectors.size(), count - next));

@@ -72,10 +72,13 @@ void LayeredStore::release() {
   gate_.wake_all();
 }
 
-Task<Result<Unit>> LayeredStore::create_snapshot(std::string id) {
+Task<Result<Unit>> LayeredStore::create_snapshot(std::string id, std::string name) {
   if (!parse_uuid(id)) co_return Error{"INVALID_ARGUMENT", "a snapshot's id must be a UUID"};
+  if (name.empty()) co_return Error{"INVALID_ARGUMENT", "a snapshot needs a name"};
   const AsyncMutex::Guard guard = co_await structure_.lock();
   if (metadata_.snapshot(id) != nullptr) co_return Error{"SNAPSHOT_EXISTS", "there is a snapshot " + id + " already"};
+  if (metadata_.snapshot_named(name) != nullptr)
+    co_return Error{"SNAPSHOT_EXISTS", "there is a snapshot named " + name + " already: choose another name"};
   if (metadata_.layers.size() >= layer_count_max)
     co_return Error{"INVALID_ARGUMENT", "the volume has the most layers it can have: delete snapshots first"};
   if (!failure_.empty()) co_return Error{"EIO", failure_};
@@ -83,6 +86,7 @@ Task<Result<Unit>> LayeredStore::create_snapshot(std::string id) {
   VolumeMetadata next = metadata_;
   const uint32_t frozen = next.head;
   next.layer(frozen)->snapshot_id = id;
+  next.layer(frozen)->snapshot_name = name;
   next.layer(frozen)->created_ms = now_ms();
   add_head(next, frozen);
   // Synced ahead, so that little is left to do after the cut, and a full disk is met while nothing has changed.
@@ -198,7 +202,7 @@ Task<Result<Unit>> LayeredStore::restart_on(VolumeMetadata next) {
     Result<LayerFiles> new_head = prepare_head(directory_, next, direct_);
     if (!new_head.ok()) return new_head.error();
     for (const LayerMetadata* layer : next.chain()) {
-      Result<LayerFiles> files = open_layer(directory_, layer->number, next.block_count(), direct_);
+      Result<LayerFiles> files = open_layer(directory_, layer->number, 0, direct_);
       if (!files.ok()) return files.error();
       chain.files.push_back(std::move(files.value()));
     }
@@ -266,6 +270,7 @@ std::vector<LayerStatus> LayeredStore::layers() const {
     status.number = layer.number;
     status.id = id_of(layer.number);
     if (layer.parent) status.parent = id_of(*layer.parent);
+    status.name = layer.snapshot_name;
     status.removed = layer.removed;
     status.in_chain = std::find(chain.begin(), chain.end(), layer.number) != chain.end();
     status.created_ms = layer.created_ms;

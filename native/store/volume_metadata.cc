@@ -25,17 +25,17 @@ std::string checksum_of(const json& document) {
 }
 
 json layer_to_json(const LayerMetadata& layer) {
-  return {{"number", layer.number},
-          {"snapshot", layer.snapshot_id},
-          {"parent", layer.parent ? json(*layer.parent) : json(nullptr)},
-          {"removed", layer.removed},
-          {"createdMs", layer.created_ms}};
+  return {{"number", layer.number},      {"snapshot", layer.snapshot_id},
+          {"name", layer.snapshot_name}, {"parent", layer.parent ? json(*layer.parent) : json(nullptr)},
+          {"removed", layer.removed},    {"createdMs", layer.created_ms}};
 }
 
 LayerMetadata layer_from_json(const json& document) {
   LayerMetadata layer;
   layer.number = document.at("number").get<uint32_t>();
   layer.snapshot_id = document.at("snapshot").get<std::string>();
+  // Format 1.0 had no names: the rule for what a newer minor version adds is that it has a default.
+  layer.snapshot_name = document.value("name", layer.snapshot_id);
   if (!document.at("parent").is_null()) layer.parent = document.at("parent").get<uint32_t>();
   layer.removed = document.at("removed").get<bool>();
   layer.created_ms = document.at("createdMs").get<uint64_t>();
@@ -81,6 +81,12 @@ const LayerMetadata* VolumeMetadata::layer(uint32_t number) const {
 const LayerMetadata* VolumeMetadata::snapshot(const std::string& id) const {
   for (const LayerMetadata& candidate : layers)
     if (candidate.snapshot_id == id && !id.empty()) return &candidate;
+  return nullptr;
+}
+
+const LayerMetadata* VolumeMetadata::snapshot_named(const std::string& name) const {
+  for (const LayerMetadata& candidate : layers)
+    if (!candidate.snapshot_id.empty() && !candidate.removed && candidate.snapshot_name == name) return &candidate;
   return nullptr;
 }
 

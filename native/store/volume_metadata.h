@@ -13,6 +13,7 @@ namespace cairn::store {
 struct LayerMetadata {
   uint32_t number = 0;             // names its files; never used again
   std::string snapshot_id;         // empty for the head
+  std::string snapshot_name;       // what people call it; unique among the snapshots that are not removed
   std::optional<uint32_t> parent;  // none: the base
   bool removed = false;            // deleted, to be merged into its child
   uint64_t created_ms = 0;         // Unix time of the cut
@@ -31,6 +32,8 @@ struct VolumeMetadata {
   LayerMetadata* layer(uint32_t number);
   const LayerMetadata* layer(uint32_t number) const;
   const LayerMetadata* snapshot(const std::string& id) const;
+  /// One that is not removed.
+  const LayerMetadata* snapshot_named(const std::string& name) const;
   /// From the base to the head.
   std::vector<const LayerMetadata*> chain() const;
   std::vector<uint32_t> children(uint32_t number) const;

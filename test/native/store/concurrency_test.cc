@@ -140,7 +140,7 @@ class Clients {
     while (clients_running_ > 0) {
       if (ids.size() < 4 && below(2) == 0) {
         ids.push_back(new_id());
-        EXPECT_TRUE(succeeded(co_await fixture_.store().create_snapshot(ids.back())));
+        EXPECT_TRUE(succeeded(co_await fixture_.store().create_snapshot(ids.back(), ids.back())));
       } else if (!ids.empty()) {
         // Often the newest, for it is merged into the head that everybody writes.
         const size_t index = below(2) == 0 ? ids.size() - 1 : below(ids.size());

@@ -24,6 +24,8 @@ struct Shared {
   };
   std::atomic<uint64_t> next_tag;
   std::atomic<uint64_t> acknowledged;
+  std::atomic<uint64_t> size_min;
+  std::atomic<uint64_t> size_max;
   std::atomic<bool> failed;
   char failure[256];
   std::array<Window, watched_sectors> windows;
@@ -65,6 +67,8 @@ class SharedLog final : public WorkloadLog {
   }
   void removal_started(const std::string& id) override { find(id)->state = State::removing; }
   void removal_done(const std::string& id) override { find(id)->state = State::removed; }
+  void resize_started(uint64_t size) override { shared_.size_max = size; }
+  void resize_done(uint64_t size) override { shared_.size_min = size; }
   void failed(const std::string& what) override {
     what.copy(shared_.failure, sizeof shared_.failure - 1);
     shared_.failed = true;
@@ -101,6 +105,7 @@ class KillTest {
     void* memory = ::mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     shared_ = new (memory) Shared{};
     shared_->next_tag = 1;
+    shared_->size_min = shared_->size_max = watched_volume_size;
     const store::NewReplica replica{path_, new_id(), new_id(), watched_volume_size, block_size};
     EXPECT_TRUE(succeeded(store::create_replica(replica)));
   }
@@ -150,6 +155,8 @@ class KillTest {
     OpenedStore store(path_, boot_, mode_);
     ASSERT_EQ(store.error(), "");
     EXPECT_TRUE(store->recovered());
+    EXPECT_TRUE(store->geometry().size == shared_->size_min || store->geometry().size == shared_->size_max);
+    shared_->size_min = shared_->size_max = store->geometry().size;
     expect_content(store, shared_->windows, "the head");
     check_list(store);
     settle(store, shared_->windows);
@@ -188,7 +195,7 @@ class KillTest {
 
   void check_snapshots(OpenedStore& store) {
     const std::string present = new_id();
-    ASSERT_TRUE(succeeded(store.wait(store->create_snapshot(present))));
+    ASSERT_TRUE(succeeded(store.wait(store->create_snapshot(present, present))));
     for (Shared::Snapshot& slot : shared_->snapshots) {
       if (slot.state != State::created) continue;
       ASSERT_TRUE(succeeded(store.wait(store->revert(slot.id))));

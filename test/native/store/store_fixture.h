@@ -79,7 +79,7 @@ class StoreFixture {
               Durability durability = Durability::buffered) {
     return wait(store_->write_zeroes(offset, length, mode, durability));
   }
-  Result<Unit> snapshot(const std::string& id) { return wait(store_->create_snapshot(id)); }
+  Result<Unit> snapshot(const std::string& id) { return wait(store_->create_snapshot(id, "of " + id)); }
   Result<Unit> remove(const std::string& id) { return wait(store_->delete_snapshot(id)); }
   Result<Unit> revert(const std::string& id) { return wait(store_->revert(id)); }
   /// Until every merge that can be done is done.

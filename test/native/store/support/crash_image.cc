@@ -206,6 +206,12 @@ void CrashModel::follow(const JournalEntry& entry) {
       windows_ = entry.windows;
       for (uint32_t sector = 0; sector < watched_sectors; ++sector) acknowledged_[sector] = windows_[sector].from;
       return;
+    case Step::resize_started:
+      size_max_ = entry.length;
+      return;
+    case Step::resize_done:
+      size_min_ = entry.length;
+      return;
     default:
       return follow_snapshot(entry);
   }
@@ -252,6 +258,10 @@ std::string CrashModel::check_head(std::span<const std::byte> content) const {
 
 std::string CrashModel::check(OpenedStore& store, std::mt19937_64& random) const {
   if (!store.error().empty()) return store.error();
+  const uint64_t size = store->geometry().size;
+  if (size != size_min_ && size != size_max_)
+    return "the volume's size is " + std::to_string(size) + ", may be " + std::to_string(size_min_) + " or " +
+           std::to_string(size_max_);
   const std::string wrong = check_head(store.read_watched());
   if (!wrong.empty()) return wrong;
   for (const auto& [id, snapshot] : snapshots_) {

@@ -79,6 +79,8 @@ class CrashModel {
   std::map<std::string, Snapshot> snapshots_;
   std::map<std::string, Tags> snapshot_flushes_;
   std::string reverting_to_;
+  uint64_t size_min_ = watched_volume_size;
+  uint64_t size_max_ = watched_volume_size;
 };
 
 }  // namespace cairn::test

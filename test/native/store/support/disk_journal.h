@@ -29,6 +29,8 @@ struct JournalEntry {
     snapshot_done,
     removal_started,
     removal_done,
+    resize_started,  // to `length`
+    resize_done,
     revert_started,
     revert_done,  // `windows`: what the head holds
   };
@@ -81,6 +83,8 @@ class DiskJournal final : public IoTap, public FileCallWatch, public WorkloadLog
   void snapshot_done(const std::string& id) override { add_named(Step::snapshot_done, id); }
   void removal_started(const std::string& id) override { add_named(Step::removal_started, id); }
   void removal_done(const std::string& id) override { add_named(Step::removal_done, id); }
+  void resize_started(uint64_t size) override { add({.step = Step::resize_started, .length = size}); }
+  void resize_done(uint64_t size) override { add({.step = Step::resize_done, .length = size}); }
   void failed(const std::string& what) override { failure_ = what; }
 
  private:

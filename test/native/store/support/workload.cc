@@ -90,7 +90,10 @@ Task<> Workload::flush() {
 
 Task<> Workload::change_layers() {
   while (workers_.count() > 0) {
-    if (below(2) == 0)
+    const uint64_t kind = below(16);
+    if (kind == 0)
+      co_await grow();
+    else if (kind % 2 == 0)
       co_await take_snapshot();
     else
       co_await remove_snapshot();
@@ -104,7 +107,7 @@ Task<> Workload::take_snapshot() {
     if (!layer.snapshot_id.empty() && !layer.removed) ++snapshots;
   const std::string id = store::format_uuid(store::random_uuid());
   if (snapshots >= options_.snapshots_max || !log_.snapshot_started(id)) co_return;
-  const Result<Unit> done = co_await store_->create_snapshot(id);
+  const Result<Unit> done = co_await store_->create_snapshot(id, id);
   if (done.ok())
     log_.snapshot_done(id);
   else
@@ -123,6 +126,17 @@ Task<> Workload::remove_snapshot() {
     log_.removal_done(id);
   else
     log_.failed("removal of a snapshot: " + done.error().message);
+}
+
+Task<> Workload::grow() {
+  const uint64_t size = store_->geometry().size + (1 + below(3000)) * store_block_size;
+  if (size > 4 * watched_volume_size) co_return;
+  log_.resize_started(size);
+  const Result<Unit> done = co_await store_->resize(size);
+  if (done.ok())
+    log_.resize_done(size);
+  else
+    log_.failed("resize: " + done.error().message);
 }
 
 }  // namespace cairn::test

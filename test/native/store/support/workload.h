@@ -21,6 +21,8 @@ class WorkloadLog {
   virtual void snapshot_done(const std::string& id) = 0;
   virtual void removal_started(const std::string& id) = 0;
   virtual void removal_done(const std::string& id) = 0;
+  virtual void resize_started(uint64_t size) = 0;
+  virtual void resize_done(uint64_t size) = 0;
   /// A step failed that must not.
   virtual void failed(const std::string& what) = 0;
 };
@@ -52,6 +54,7 @@ class Workload {
   Task<> change_layers();
   Task<> take_snapshot();
   Task<> remove_snapshot();
+  Task<> grow();
   SectorRange pick_range(uint32_t worker);
   uint64_t below(uint64_t limit) { return random_() % limit; }
   void check(Status status, const char* what);
