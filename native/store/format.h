@@ -107,7 +107,7 @@ struct RingRecord {
   RingRecordKind kind = RingRecordKind::state;
   BlockState state = BlockState::absent;
   uint8_t applied = 1;  // replication: the write itself has been done
-  uint8_t reserved1 = 0;
+  uint8_t uncovers = 0;  // 1: the layer above, an overlay then, gives the blocks up: absent there
   uint64_t session = 0;
   uint64_t sequence = 0;  // from 1, dense within a session
   uint32_t layer = 0;

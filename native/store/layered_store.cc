@@ -62,6 +62,7 @@ LayeredStore::LayeredStore(Reactor& reactor, BlockingThread& blocking, OpenedRep
       recovered_(replica.recovered),
       ring_(reactor, reactor.adopt(std::move(replica.ring_file)), superblock_.ring_session),
       dirty_(metadata_.block_count()),
+      overlay_dirty_(metadata_.block_count()),
       locks_(reactor.ready()),
       gate_(reactor.ready()),
       mutations_(reactor.ready()),
@@ -69,8 +70,8 @@ LayeredStore::LayeredStore(Reactor& reactor, BlockingThread& blocking, OpenedRep
       sync_progress_(reactor.ready()),
       maintenance_(reactor.ready()) {
   slots_.emplace_back();
-  for (LayerFiles& files : replica.chain) head_ = install(std::move(files));
-  CAIRN_ASSERT(head_ != nullptr && head_->number == metadata_.head);
+  for (LayerFiles& files : replica.chain) install(std::move(files));
+  find_head();
 }
 
 LayeredStore::~LayeredStore() { CAIRN_ASSERT(mutations_.count() == 0 && maintenance_.count() == 0 && !syncing_); }
@@ -132,7 +133,7 @@ Task<Status> LayeredStore::read(uint64_t offset, std::span<std::byte> into) {
     co_return Status();
   }
   OpenLayer& layer = layer_at(run.source.slot());
-  const InFlightScope reading(layer.readers);
+  const Readers::Scope reading(layer.readers);
   co_return finish(co_await reactor_.read(layer.data, into, offset));
 }
 
@@ -157,7 +158,7 @@ Task<Status> LayeredStore::read_runs(uint64_t offset, std::span<std::byte> into)
 }
 
 Detached LayeredStore::read_piece(OpenLayer& layer, std::span<std::byte> into, uint64_t offset, Join& join) {
-  const InFlightScope reading(layer.readers);
+  const Readers::Scope reading(layer.readers);
   join.done(co_await reactor_.read(layer.data, into, offset));
 }
 
@@ -238,7 +239,8 @@ Task<Status> LayeredStore::put(uint64_t offset, std::span<const std::byte> from,
 /// What a durable write needs beyond its own data being on the disk: the map that points at it.
 Task<Status> LayeredStore::make_durable(BlockRange range) {
   const bool map_behind =
-      syncing_ || directory_dirty_ || !pending_images_.empty() || dirty_.contains(range.first, range.count());
+      syncing_ || directory_dirty_ || !pending_images_.empty() || dirty_.contains(range.first, range.count()) ||
+                          overlay_dirty_.contains(range.first, range.count());
   if (!map_behind) co_return Status();
   co_return co_await sync_all();
 }
@@ -277,8 +279,9 @@ Task<Status> LayeredStore::set_state(BlockRange range, BlockState state) {
     }
   }
   if (ring_.nearly_full()) sync_in_background();
-  const Status status = co_await ring_.append(head().number, state, range.first, range.count());
+  const Status status = co_await ring_.append(head().number, state, range.first, range.count(), overlay_ != nullptr);
   if (!status.ok()) co_return status;
+  if (overlay_ != nullptr) mark_uncovered(range);
   index_->assign(range.first, range.count(),
                  state == BlockState::absent ? Source() : head_source(state == BlockState::zero));
   dirty_.mark(range.first, range.count());

@@ -9,6 +9,7 @@
 
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,7 @@
 #include "store/dirty_sectors.h"
 #include "store/map_space.h"
 #include "store/range_lock.h"
+#include "store/readers.h"
 #include "store/replica.h"
 #include "store/write_ring.h"
 
@@ -83,7 +85,8 @@ class LayeredStore final : public BlockDevice {
   Task<Result<Unit>> close(bool anyway = false);
   /// Goes on with merges that an earlier process did not finish.
   void resume_maintenance() { maintain(); }
-  Task<> wait_maintenance() { return maintenance_.wait_idle(); }
+  /// Until all that can be done is done; while somebody waits, it is not paced.
+  Task<> wait_maintenance();
 
   const VolumeMetadata& metadata() const { return metadata_; }
   const std::string& directory() const { return directory_; }
@@ -105,7 +108,7 @@ class LayeredStore final : public BlockDevice {
     File map;
     bool data_written = false;  // since the last sync
     MapSpace map_space;
-    InFlight readers;
+    Readers readers;
   };
   /// Map sectors as they are to be once the layer's data is durable.
   struct MapImage {
@@ -149,7 +152,7 @@ class LayeredStore final : public BlockDevice {
   Task<Status> sync_all();
   Task<Status> sync_once();
   Task<Status> write_image(const MapImage& image);
-  MapImage capture(OpenLayer& layer);
+  MapImage capture(OpenLayer& layer, DirtySectors& dirty);
   void sync_in_background();
   void fail(const std::string& what, Status status);
 
@@ -159,27 +162,56 @@ class LayeredStore final : public BlockDevice {
   Task<> quiesce();
   void release();
   OpenLayer* install(LayerFiles files);
+  void find_head();
   uint16_t take_slot();
   Task<> release_layers();
   Task<Result<Unit>> restart_on(VolumeMetadata next);
+  void capture_all();
+  Task<> remove_files(std::vector<uint32_t> numbers);
 
   // store_merge.cc: removed snapshots
+  struct Drain;
+  /// How a piece of background work ended: `changed`, the tree is another one now, look again; `waits`, it cannot go on
+  /// before something else changes.
+  enum class Outcome : uint8_t { done, changed, waits };
   Detached maintain();
+  Task<Result<Outcome>> maintain_once();
   const LayerMetadata* next_removable() const;
-  /// False: the chain changed meanwhile, look again.
-  Task<Result<bool>> remove_layer(uint32_t number);
-  Task<Result<bool>> merge_into_child(uint32_t number, uint32_t child);
-  struct Merge;
-  Task<Result<Unit>> open_merge(Merge& merge, uint32_t number, uint32_t child);
-  Task<Result<Unit>> merge_sector(Merge& merge, uint32_t number, const MapSector& from_sector);
-  Task<Result<Unit>> read_map(OpenLayer& layer, uint32_t first, std::span<MapSector> into);
-  Task<Status> settle_sector(Merge& merge, uint32_t number);
-  void redirect(const OpenLayer& from, const OpenLayer& to, const StateRun& run);
-  Task<Status> merge_into_head(Merge& merge, BlockRange piece, BlockState state);
-  Task<Status> merge_into_frozen(Merge& merge, BlockRange piece, BlockState state);
-  Task<Status> copy(Merge& merge, BlockRange piece);
+  bool may_change(const OpenLayer& layer) const;
+  Task<Result<Outcome>> remove_layer(uint32_t number);
+  Task<Result<Outcome>> begin_drain(Drain& drain, uint32_t parent, uint32_t child);
+  Task<Result<Outcome>> drain_layer(Drain& drain);
+  Task<Result<Outcome>> end_drain(Drain& drain);
   Task<Result<Unit>> drop_layer(uint32_t number);
+  Task<Result<Unit>> replace_by_parent(uint32_t number);
+  Task<Result<Unit>> forget_layer(VolumeMetadata next, uint32_t number);
+  Task<> pace(Reactor::Clock::duration worked);
+  uint64_t foreground_operations() const;
+
+  // store_drain.cc: one map sector's blocks from a layer to its neighbour
+  Task<Result<Unit>> drain_sector(Drain& drain, uint32_t number);
+  Task<Status> drain_into_frozen(Drain& drain, uint32_t number);
+  Task<Status> drain_into_head(Drain& drain);
+  Task<Status> drain_piece_into_head(Drain& drain, BlockRange piece, BlockState state);
+  Task<Status> drain_piece_into_frozen(Drain& drain, BlockRange piece, BlockState state);
+  Task<Status> settle_layers();
+  Task<Result<Unit>> open_for_drain(Drain& drain);
+  Task<Result<OpenLayer*>> open_or_borrow(uint32_t number, std::unique_ptr<OpenLayer>& borrowed);
+  Task<Result<Unit>> read_map(OpenLayer& layer, uint32_t first, std::span<MapSector> into);
+  Task<Status> write_sector(OpenLayer& layer, const MapSector& sector, uint32_t number);
+  void redirect(const OpenLayer& from, const OpenLayer& to, const StateRun& run);
+  bool is_base(const OpenLayer& layer) const { return !metadata_.layer(layer.number)->parent.has_value(); }
+  Task<Status> copy(OpenLayer& from, OpenLayer& to, BlockRange piece, std::span<std::byte> memory);
+  Task<Status> punch(OpenLayer& layer, BlockRange range);
   OpenLayer* find_open(uint32_t number) const;
+
+  // store_overlay.cc: the newest snapshot's removal under a small head
+  Task<Result<Unit>> swap_head(uint32_t parent);
+  Task<Result<Outcome>> drain_overlay();
+  Task<Status> drain_overlay_sector(BlockRange range, std::span<std::byte> memory);
+  Task<Status> drain_overlay_piece(BlockRange piece, std::span<std::byte> memory);
+  bool overlay_has(BlockRange range) const;
+  void mark_uncovered(BlockRange range);
 
   Reactor& reactor_;
   BlockingThread& blocking_;
@@ -197,8 +229,10 @@ class LayeredStore final : public BlockDevice {
 
   std::vector<std::unique_ptr<OpenLayer>> slots_;  // by slot; 0 is nobody
   OpenLayer* head_ = nullptr;
+  OpenLayer* overlay_ = nullptr;  // mostly there is none
   WriteRing ring_;
-  DirtySectors dirty_;
+  DirtySectors dirty_;          // of the head
+  DirtySectors overlay_dirty_;  // of the overlay
   RangeLock locks_;
   StoreCounters counters_;
   std::string failure_;
@@ -219,6 +253,10 @@ class LayeredStore final : public BlockDevice {
   InFlight maintenance_;
   bool stopping_ = false;
   bool maintaining_ = false;
+  bool look_again_ = false;               // something changed while maintenance ran
+  std::set<uint32_t> waiting_;            // removed layers that cannot be merged now
+  uint64_t operations_when_paced_ = 0;
+  size_t maintenance_waiters_ = 0;
   uint64_t chain_generation_ = 0;  // another one: open layers have been replaced
   uint32_t merging_ = 0;           // the layer, while merge_progress_ > 0
   double merge_progress_ = 0;

@@ -189,7 +189,7 @@ Result<Unit> open_files(OpenedReplica& replica) {
   Result<UniqueFd> directory = open_file(replica.directory, O_RDONLY | O_DIRECTORY);
   if (!directory.ok()) return directory.error();
   replica.directory_file = std::move(directory.value());
-  for (const LayerMetadata* layer : replica.metadata.chain()) {
+  for (const LayerMetadata* layer : replica.metadata.open_chain()) {
     const uint64_t blocks_min = layer->number == replica.metadata.head ? replica.metadata.block_count() : 0;
     Result<LayerFiles> files = open_layer(replica.directory, layer->number, blocks_min, replica.direct);
     if (!files.ok()) return files.error();

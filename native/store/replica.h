@@ -52,7 +52,7 @@ struct OpenedReplica {
   UniqueFd superblock_file;  // holds the lock
   UniqueFd directory_file;
   UniqueFd ring_file;
-  std::vector<LayerFiles> chain;  // base first, head last
+  std::vector<LayerFiles> chain;  // base first; then the head, and the overlay over it if there is one
   std::unique_ptr<ReadIndex> index;
   bool recovered = false;  // the last owner did not close it
 };

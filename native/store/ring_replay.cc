@@ -59,20 +59,21 @@ class MapPatch {
  public:
   MapPatch(const LayerFiles& layer, std::string path) : layer_(layer), path_(std::move(path)) {}
 
-  Result<Unit> apply(const RingRecord& record) {
+  Result<Unit> apply(const RingRecord& record, BlockState state) {
     uint64_t block = record.first_block;
-    for (const uint64_t end = block + record.block_count; block < end;) {
+    for (const uint64_t end = std::min(block + record.block_count, layer_.block_count); block < end;) {
       const auto number = static_cast<uint32_t>(block / map_sector_blocks);
       const auto index = static_cast<uint32_t>(block % map_sector_blocks);
       const auto count = static_cast<uint32_t>(std::min<uint64_t>(end - block, map_sector_blocks - index));
       Result<MapSector*> sector = load(number);
       if (!sector.ok()) return sector.error();
-      set_states(*sector.value(), index, count, record.state);
+      set_states(*sector.value(), index, count, state);
       block += count;
     }
     return Unit{};
   }
 
+  uint32_t layer() const { return layer_.number; }
   /// Data first: a map must never be durable before what it points at.
   Result<Unit> write_durably() {
     Result<Unit> done = sync_file(layer_.data.get(), path_);
@@ -109,13 +110,22 @@ Result<Unit> replay_ring(const OpenedReplica& replica) {
   if (!wrong.empty())
     return Error{"REPLICA_CORRUPT", replica.directory + "/ring is damaged (" + wrong + "): restore this replica from a backup or a peer"};
   std::map<uint32_t, MapPatch> patches;
-  for (const LayerFiles& layer : replica.chain)
-    patches.try_emplace(layer.number, layer, layer_map_path(replica.directory, layer.number));
+  std::map<uint32_t, MapPatch*> above;
+  MapPatch* below = nullptr;
+  for (const LayerFiles& layer : replica.chain) {
+    MapPatch& patch =
+        patches.try_emplace(layer.number, layer, layer_map_path(replica.directory, layer.number)).first->second;
+    if (below != nullptr) above[below->layer()] = &patch;
+    below = &patch;
+  }
   for (const RingRecord& record : records.value()) {
     if (record.kind != RingRecordKind::state || record.sequence <= synced) continue;
     const auto patch = patches.find(record.layer);
     if (patch == patches.end()) continue;  // of a layer that is gone
-    Result<Unit> applied = patch->second.apply(record);
+    Result<Unit> applied = patch->second.apply(record, record.state);
+    const auto overlay = above.find(record.layer);
+    if (applied.ok() && record.uncovers != 0 && overlay != above.end())
+      applied = overlay->second->apply(record, BlockState::absent);
     if (!applied.ok()) return applied;
   }
   for (auto& [number, patch] : patches) {

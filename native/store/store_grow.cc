@@ -28,6 +28,7 @@ Task<Result<Unit>> LayeredStore::resize(uint64_t size_bytes) {
   if (index_->block_count() < next.block_count() && !index_->grow(next.block_count()))
     co_return Error{"ENOMEM", "no memory for the index of so large a volume"};
   dirty_.grow(next.block_count());
+  overlay_dirty_.grow(next.block_count());
   co_return co_await replace_metadata(std::move(next));
 }
 

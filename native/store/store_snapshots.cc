@@ -24,8 +24,35 @@ void add_head(VolumeMetadata& metadata, uint32_t parent) {
   metadata.layers.push_back(head);
 }
 
-void erase_layer(VolumeMetadata& metadata, uint32_t number) {
-  std::erase_if(metadata.layers, [number](const LayerMetadata& layer) { return layer.number == number; });
+/// The head becomes a snapshot with a new head over it. With an overlay it is the overlay that does: the two are a
+/// removed layer and its child again, which an ordinary merge brings together.
+void freeze_head(VolumeMetadata& metadata, const std::string& id, const std::string& name) {
+  uint32_t top = metadata.head;
+  if (metadata.overlay) {
+    top = *metadata.overlay;
+    LayerMetadata& below = *metadata.layer(metadata.head);
+    below.snapshot_id = metadata.layer(top)->snapshot_id;
+    below.snapshot_name = metadata.layer(top)->snapshot_name;
+    below.removed = true;
+    metadata.overlay.reset();
+  }
+  LayerMetadata& frozen = *metadata.layer(top);
+  frozen.snapshot_id = id;
+  frozen.snapshot_name = name;
+  frozen.created_ms = now_ms();
+  frozen.removed = false;
+  add_head(metadata, top);
+}
+
+/// Without the head and the overlay; their numbers.
+std::vector<uint32_t> erase_head(VolumeMetadata& metadata) {
+  std::vector<uint32_t> erased{metadata.head};
+  if (metadata.overlay) erased.push_back(*metadata.overlay);
+  metadata.overlay.reset();
+  std::erase_if(metadata.layers, [&](const LayerMetadata& layer) {
+    return std::find(erased.begin(), erased.end(), layer.number) != erased.end();
+  });
+  return erased;
 }
 
 /// The files of the new head and the metadata that will name them, durable and not yet in force.
@@ -61,6 +88,19 @@ LayeredStore::OpenLayer* LayeredStore::install(LayerFiles files) {
   return slots_[slot].get();
 }
 
+/// After open layers or the metadata have changed.
+void LayeredStore::find_head() {
+  head_ = find_open(metadata_.head);
+  overlay_ = metadata_.overlay ? find_open(*metadata_.overlay) : nullptr;
+  CAIRN_ASSERT(head_ != nullptr && (overlay_ != nullptr) == metadata_.overlay.has_value());
+}
+
+/// What memory knows better than the maps of the layers that have been written so far goes to the next sync.
+void LayeredStore::capture_all() {
+  pending_images_.push_back(capture(head(), dirty_));
+  if (overlay_ != nullptr) pending_images_.push_back(capture(*overlay_, overlay_dirty_));
+}
+
 /// No new write begins, and those under way have ended.
 Task<> LayeredStore::quiesce() {
   gate_closed_ = true;
@@ -84,11 +124,7 @@ Task<Result<Unit>> LayeredStore::create_snapshot(std::string id, std::string nam
   if (!failure_.empty()) co_return Error{"EIO", failure_};
 
   VolumeMetadata next = metadata_;
-  const uint32_t frozen = next.head;
-  next.layer(frozen)->snapshot_id = id;
-  next.layer(frozen)->snapshot_name = name;
-  next.layer(frozen)->created_ms = now_ms();
-  add_head(next, frozen);
+  freeze_head(next, id, name);
   // Synced ahead, so that little is left to do after the cut, and a full disk is met while nothing has changed.
   const Status synced = co_await sync_all();
   if (!synced.ok()) co_return Error{errno_code(synced.error()), "the volume could not be flushed: " + synced.message()};
@@ -116,9 +152,10 @@ Task<Result<Unit>> LayeredStore::cut(VolumeMetadata next, LayerFiles new_head) {
     co_await Offload(blocking_, reactor_, [&] { return remove_layer_files(directory_, next.head), 0; });
     co_return published;
   }
-  pending_images_.push_back(capture(head()));
-  head_ = install(std::move(new_head));
+  capture_all();
+  install(std::move(new_head));
   metadata_ = std::move(next);
+  find_head();
   directory_dirty_ = true;
   release();
   co_return Unit{};
@@ -158,7 +195,7 @@ Task<Result<Unit>> LayeredStore::revert(std::string id) {
   const LayerMetadata* target = metadata_.snapshot(id);
   if (target == nullptr || target->removed) co_return snapshot_missing(id);
   VolumeMetadata next = metadata_;
-  erase_layer(next, next.head);
+  erase_head(next);
   add_head(next, target->number);
   co_await quiesce();
   // What the old head holds is about to go; its sync is for the snapshots below, whose last images may be pending.
@@ -190,9 +227,17 @@ Task<> LayeredStore::release_layers() {
   CAIRN_ASSERT(pending_images_.empty());
 }
 
+Task<> LayeredStore::remove_files(std::vector<uint32_t> numbers) {
+  co_await Offload(blocking_, reactor_, [&] {
+    for (const uint32_t number : numbers) remove_layer_files(directory_, number);
+    return 0;
+  });
+}
+
 /// Switches to another chain: new metadata, its files, its index.
 Task<Result<Unit>> LayeredStore::restart_on(VolumeMetadata next) {
-  const uint32_t old_head = metadata_.head;
+  VolumeMetadata without_head = metadata_;
+  const std::vector<uint32_t> gone = erase_head(without_head);
   struct Chain {
     std::vector<LayerFiles> files;
     std::unique_ptr<ReadIndex> index;
@@ -224,9 +269,10 @@ Task<Result<Unit>> LayeredStore::restart_on(VolumeMetadata next) {
   ++chain_generation_;
   slots_.clear();
   slots_.emplace_back();
-  for (LayerFiles& files : opened.value().files) head_ = install(std::move(files));
+  for (LayerFiles& files : opened.value().files) install(std::move(files));
+  find_head();
   index_ = std::move(opened.value().index);
-  co_await Offload(blocking_, reactor_, [&] { return remove_layer_files(directory_, old_head), 0; });
+  co_await remove_files(gone);
   co_return Unit{};
 }
 
@@ -263,7 +309,7 @@ std::vector<LayerStatus> LayeredStore::layers() const {
     return number == metadata_.head ? "head-" + std::to_string(number) : layer->snapshot_id;
   };
   std::vector<uint32_t> chain;
-  for (const LayerMetadata* layer : metadata_.chain()) chain.push_back(layer->number);
+  for (const LayerMetadata* layer : metadata_.open_chain()) chain.push_back(layer->number);
   std::vector<LayerStatus> found;
   for (const LayerMetadata& layer : metadata_.layers) {
     LayerStatus status;

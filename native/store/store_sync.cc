@@ -32,7 +32,9 @@ Task<Status> LayeredStore::sync_once() {
   const uint64_t ring_through = ring_.settled();
   std::vector<MapImage> images;
   images.swap(pending_images_);
-  images.push_back(capture(head()));
+  images.push_back(capture(head(), dirty_));
+  // Behind the head's: what an overlay gives up must be the head's for sure.
+  if (overlay_ != nullptr) images.push_back(capture(*overlay_, overlay_dirty_));
   const bool sync_directory = std::exchange(directory_dirty_, false);
 
   for (size_t i = 0; i < images.size(); ++i) {
@@ -83,10 +85,11 @@ Task<Status> LayeredStore::write_image(const MapImage& image) {
   co_return synced;
 }
 
-/// The dirty sectors of the head's map as the index knows them now.
-LayeredStore::MapImage LayeredStore::capture(OpenLayer& layer) {
+/// The dirty sectors of a layer's map as the index knows them now. Of a head under an overlay they lack what the overlay
+/// hides, which nobody will read again.
+LayeredStore::MapImage LayeredStore::capture(OpenLayer& layer, DirtySectors& dirty) {
   MapImage image{&layer, {}};
-  for (const uint32_t number : dirty_.take()) {
+  for (const uint32_t number : dirty.take()) {
     MapSector& sector = image.sectors.emplace_back();
     const uint64_t first = uint64_t{number} * map_sector_blocks;
     const uint64_t end = std::min(first + map_sector_blocks, index_->block_count());

@@ -59,6 +59,11 @@ std::string inconsistency(const VolumeMetadata& metadata) {
       return "the head is not the one layer without a snapshot";
   }
   if (!known.contains(metadata.head)) return "the head is missing";
+  if (metadata.overlay) {
+    const LayerMetadata* overlay = metadata.layer(*metadata.overlay);
+    if (overlay == nullptr || !overlay->removed || overlay->parent != metadata.head)
+      return "the overlay does not lie over the head";
+  }
   return "";
 }
 
@@ -101,6 +106,12 @@ std::vector<const LayerMetadata*> VolumeMetadata::chain() const {
   return layers_of_head;
 }
 
+std::vector<const LayerMetadata*> VolumeMetadata::open_chain() const {
+  std::vector<const LayerMetadata*> layers_read = chain();
+  if (overlay) layers_read.push_back(layer(*overlay));
+  return layers_read;
+}
+
 std::vector<uint32_t> VolumeMetadata::children(uint32_t number) const {
   std::vector<uint32_t> found;
   for (const LayerMetadata& candidate : layers)
@@ -120,6 +131,7 @@ std::string format_metadata(const VolumeMetadata& metadata) {
                    {"blockSize", metadata.block_size},
                    {"head", metadata.head},
                    {"nextLayer", metadata.next_layer},
+                   {"overlay", metadata.overlay ? json(*metadata.overlay) : json(nullptr)},
                    {"layers", std::move(layers)}};
   document["checksum"] = checksum_of(document);
   return document.dump(2) + "\n";
@@ -140,6 +152,8 @@ Result<VolumeMetadata> parse_metadata(const std::string& text, const std::string
     metadata.block_size = document.at("blockSize").get<uint32_t>();
     metadata.head = document.at("head").get<uint32_t>();
     metadata.next_layer = document.at("nextLayer").get<uint32_t>();
+    const json overlay = document.value("overlay", json(nullptr));
+    if (!overlay.is_null()) metadata.overlay = overlay.get<uint32_t>();
     for (const json& layer : document.at("layers")) metadata.layers.push_back(layer_from_json(layer));
     const std::string wrong = inconsistency(metadata);
     if (!wrong.empty()) return corrupt(path, wrong);

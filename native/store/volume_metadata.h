@@ -26,6 +26,8 @@ struct VolumeMetadata {
   uint32_t block_size = 0;
   uint32_t head = 0;        // its number
   uint32_t next_layer = 0;  // the number of the next layer made
+  /// A former head that lies over the present one until all it has has been moved down (see store_overlay.cc).
+  std::optional<uint32_t> overlay;
   std::vector<LayerMetadata> layers;
 
   uint64_t block_count() const { return (size_bytes + store_block_size - 1) / store_block_size; }
@@ -36,6 +38,8 @@ struct VolumeMetadata {
   const LayerMetadata* snapshot_named(const std::string& name) const;
   /// From the base to the head.
   std::vector<const LayerMetadata*> chain() const;
+  /// What the volume's content is read from: the chain, and the overlay over it.
+  std::vector<const LayerMetadata*> open_chain() const;
   std::vector<uint32_t> children(uint32_t number) const;
 };
 

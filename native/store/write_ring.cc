@@ -29,12 +29,14 @@ Task<Status> WriteRing::reserve() {
   co_return Status();
 }
 
-Task<Status> WriteRing::append(uint32_t layer, BlockState state, uint64_t first_block, uint64_t block_count) {
+Task<Status> WriteRing::append(uint32_t layer, BlockState state, uint64_t first_block, uint64_t block_count,
+                               bool uncovers) {
   CAIRN_ASSERT(!full());
   RingRecord record;
   record.kind = RingRecordKind::state;
   record.state = state;
   record.layer = layer;
+  record.uncovers = uncovers ? 1 : 0;
   record.first_block = first_block;
   record.block_count = block_count;
   last_state_ = next_;

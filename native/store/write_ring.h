@@ -23,7 +23,8 @@ class WriteRing final : Deferred {
   bool reserved() const { return reserved_; }
   /// Done when the record is in the file. The ring must not be full. What the record says must be in the index before
   /// the caller awaits anything else: the record counts as settled as soon as it returns.
-  Task<Status> append(uint32_t layer, BlockState state, uint64_t first_block, uint64_t block_count);
+  Task<Status> append(uint32_t layer, BlockState state, uint64_t first_block, uint64_t block_count,
+                      bool uncovers = false);
   /// Every record up to this number is in the file and in the index, or its append has failed.
   uint64_t settled() const { return settled_; }
   /// The maps hold everything up to `sequence` durably: its slots are free again. Says so in the file too.

@@ -19,6 +19,8 @@ class StoreFaults : public ::testing::Test {
                                              [kind](const store::StoreEvent& event) { return event.kind == kind; }));
   }
   int error_of_write(uint64_t offset, uint32_t tag = 9) { return fixture.write(offset, pattern(tag, 4096)).error(); }
+  /// More than the layer below has: a merge of the two moves that layer's blocks up.
+  void write_much() { EXPECT_TRUE(succeeded(fixture.write(524288, pattern(7, 131072)))); }
   Bytes first(size_t length) {
     const Bytes all = pattern(1, 65536);
     return Bytes(all.begin(), all.begin() + static_cast<ptrdiff_t>(length));
@@ -119,6 +121,7 @@ TEST_F(StoreFaults, AFailedRingRecordIsEioAndTheNextOnesAreFound) {
 TEST_F(StoreFaults, AMergeThatCannotReadStopsAndKeepsTheContent) {
   const std::string id = new_id();
   ASSERT_TRUE(succeeded(fixture.snapshot(id)));
+  write_much();
   disk.fail(Kind::read, "layer-0.data", EIO);
   ASSERT_TRUE(succeeded(fixture.remove(id)));
   fixture.settle();
@@ -140,6 +143,7 @@ TEST_F(StoreFaults, AMergeThatCannotReadStopsAndKeepsTheContent) {
 TEST_F(StoreFaults, AMergeWhoseChildCannotBeSyncedIsNotReadFromTheChild) {
   const std::string id = new_id();
   ASSERT_TRUE(succeeded(fixture.snapshot(id)));
+  write_much();
   ASSERT_TRUE(succeeded(fixture.snapshot(new_id())));  // the child is frozen
   disk.fail(Kind::sync, "layer-1.data", EIO);
   ASSERT_TRUE(succeeded(fixture.remove(id)));
@@ -238,6 +242,7 @@ TEST_F(StoreFaults, ASnapshotOnAFullDiskIsRefusedAndNotThere) {
 TEST_F(StoreFaults, AMergeOnAFullDiskGoesOnWhenThereIsRoom) {
   const std::string id = new_id();
   ASSERT_TRUE(succeeded(fixture.snapshot(id)));
+  write_much();
   disk.fail(Kind::write, "layer-1.data", ENOSPC);
   ASSERT_TRUE(succeeded(fixture.remove(id)));
   fixture.loop().reactor().run([&] { return events(EventKind::no_space) > 0; });
