@@ -106,7 +106,7 @@ struct RingRecord {
   uint32_t checksum = 0;  // CRC32C of the bytes behind
   RingRecordKind kind = RingRecordKind::state;
   BlockState state = BlockState::absent;
-  uint8_t applied = 1;  // replication: the write itself has been done
+  uint8_t applied = 1;   // replication: the write itself has been done
   uint8_t uncovers = 0;  // 1: the layer above, an overlay then, gives the blocks up: absent there
   uint64_t session = 0;
   uint64_t sequence = 0;  // from 1, dense within a session

@@ -238,8 +238,8 @@ Task<Status> LayeredStore::put(uint64_t offset, std::span<const std::byte> from,
 
 /// What a durable write needs beyond its own data being on the disk: the map that points at it.
 Task<Status> LayeredStore::make_durable(BlockRange range) {
-  const bool map_behind =
-      syncing_ || directory_dirty_ || !pending_images_.empty() || dirty_.contains(range.first, range.count()) ||
+  const bool map_behind = syncing_ || directory_dirty_ || !pending_images_.empty() ||
+                          dirty_.contains(range.first, range.count()) ||
                           overlay_dirty_.contains(range.first, range.count());
   if (!map_behind) co_return Status();
   co_return co_await sync_all();

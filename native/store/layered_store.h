@@ -253,8 +253,8 @@ class LayeredStore final : public BlockDevice {
   InFlight maintenance_;
   bool stopping_ = false;
   bool maintaining_ = false;
-  bool look_again_ = false;               // something changed while maintenance ran
-  std::set<uint32_t> waiting_;            // removed layers that cannot be merged now
+  bool look_again_ = false;     // something changed while maintenance ran
+  std::set<uint32_t> waiting_;  // removed layers that cannot be merged now
   uint64_t operations_when_paced_ = 0;
   size_t maintenance_waiters_ = 0;
   uint64_t chain_generation_ = 0;  // another one: open layers have been replaced

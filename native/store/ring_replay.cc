@@ -29,7 +29,8 @@ Result<std::vector<RingRecord>> read_records(const OpenedReplica& replica) {
   return records;
 }
 
-/// What the maps hold for sure: what the ring says, and what a record that is there can only have replaced when it was synced.
+/// What the maps hold for sure: what the ring says, and what a record that is there can only have replaced when it was
+/// synced.
 uint64_t synced_through(const std::vector<RingRecord>& records) {
   uint64_t synced = 0;
   for (const RingRecord& record : records) {
@@ -47,7 +48,8 @@ std::string inconsistency(const std::vector<RingRecord>& records, uint64_t synce
     if (record.sequence != expected++) return "record " + std::to_string(expected - 1) + " is damaged";
     if (record.kind == RingRecordKind::synced) continue;
     const std::string name = "record " + std::to_string(record.sequence);
-    if (record.kind != RingRecordKind::state || record.state > BlockState::zero) return name + " says what no record can say";
+    if (record.kind != RingRecordKind::state || record.state > BlockState::zero)
+      return name + " says what no record can say";
     if (record.first_block > block_count || record.block_count > block_count - record.first_block)
       return name + " is of blocks beyond the volume's end";
   }
@@ -108,7 +110,8 @@ Result<Unit> replay_ring(const OpenedReplica& replica) {
   const uint64_t synced = synced_through(records.value());
   const std::string wrong = inconsistency(records.value(), synced, replica.metadata.block_count());
   if (!wrong.empty())
-    return Error{"REPLICA_CORRUPT", replica.directory + "/ring is damaged (" + wrong + "): restore this replica from a backup or a peer"};
+    return Error{"REPLICA_CORRUPT",
+                 replica.directory + "/ring is damaged (" + wrong + "): restore this replica from a backup or a peer"};
   std::map<uint32_t, MapPatch> patches;
   std::map<uint32_t, MapPatch*> above;
   MapPatch* below = nullptr;

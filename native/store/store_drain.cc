@@ -89,8 +89,8 @@ Task<Result<Unit>> LayeredStore::drain_sector(Drain& drain, uint32_t number) {
   status = co_await write_sector(*drain.from, MapSector(), number);
   if (!status.ok()) co_return failed(status);
   co_await drain.from->readers.wait_present();
-  status = co_await punch(*drain.from, {uint64_t{number} * map_sector_blocks,
-                                        uint64_t{number + 1} * map_sector_blocks});
+  status =
+      co_await punch(*drain.from, {uint64_t{number} * map_sector_blocks, uint64_t{number + 1} * map_sector_blocks});
   if (!status.ok()) co_return failed(status);
   co_return Unit{};
 }
@@ -194,8 +194,9 @@ Task<Status> LayeredStore::copy(OpenLayer& from, OpenLayer& to, BlockRange piece
 Task<Status> LayeredStore::punch(OpenLayer& layer, BlockRange range) {
   const uint64_t end = std::min(range.end, layer.block_count);
   if (range.first >= end) co_return Status();
-  const int result = co_await reactor_.fallocate(layer.data, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                                                 range.first * store_block_size, (end - range.first) * store_block_size);
+  const int result =
+      co_await reactor_.fallocate(layer.data, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                                  range.first * store_block_size, (end - range.first) * store_block_size);
   // A file system without holes keeps the space until the whole file goes.
   co_return result == -EOPNOTSUPP ? Status() : Status::from_result(result);
 }

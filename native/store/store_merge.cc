@@ -4,8 +4,8 @@
 // A merge moves: copied, made durable in the target's data and map, only then forgotten by the source's map and punched
 // out of its data. So each block is in one place or the same in both whatever interrupts the merge, it takes no space
 // beyond the piece at hand, and what is done stays done. It goes the cheaper way: forward, the parent's blocks into the
-// child where the child has none; or backward, the child's blocks over the parent's, which then takes the child's place.
-// A head cannot be emptied into a frozen layer while it is written: the two swap their roles (store_overlay.cc).
+// child where the child has none; or backward, the child's blocks over the parent's, which then takes the child's
+// place. A head cannot be emptied into a frozen layer while it is written: the two swap their roles (store_overlay.cc).
 #include <sys/stat.h>
 
 #include <algorithm>

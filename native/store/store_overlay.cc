@@ -1,10 +1,10 @@
 // The newest snapshot's removal when the head is small: nothing of the big layer below is copied.
 //
-// The two swap their roles, by one replacement of volume.json: the removed layer is the head from then on, and takes the
-// writes; the old head lies over it as an overlay, in which blocks only become fewer. Whoever writes a block takes it
-// from the overlay by the same ring record; the rest moves down in the background. A flush makes the head's data and map
-// durable, then the overlay's map: so what is read after a power loss is the overlay's block, flushed before, or the
-// head's, never what the removed layer once had.
+// The two swap their roles, by one replacement of volume.json: the removed layer is the head from then on, and takes
+// the writes; the old head lies over it as an overlay, in which blocks only become fewer. Whoever writes a block takes
+// it from the overlay by the same ring record; the rest moves down in the background. A flush makes the head's data and
+// map durable, then the overlay's map: so what is read after a power loss is the overlay's block, flushed before, or
+// the head's, never what the removed layer once had.
 #include <algorithm>
 
 #include "store/drain.h"

@@ -85,8 +85,8 @@ Task<Status> LayeredStore::write_image(const MapImage& image) {
   co_return synced;
 }
 
-/// The dirty sectors of a layer's map as the index knows them now. Of a head under an overlay they lack what the overlay
-/// hides, which nobody will read again.
+/// The dirty sectors of a layer's map as the index knows them now. Of a head under an overlay they lack what the
+/// overlay hides, which nobody will read again.
 LayeredStore::MapImage LayeredStore::capture(OpenLayer& layer, DirtySectors& dirty) {
   MapImage image{&layer, {}};
   for (const uint32_t number : dirty.take()) {

@@ -11,8 +11,9 @@
 
 namespace cairn::store {
 
-/// The writing side, on the reactor. Records of one loop go out in one write. The numbers in the file are dense, so that replay
-/// sees when one is damaged: a record that could not be written is written before the next, as one of no blocks.
+/// The writing side, on the reactor. Records of one loop go out in one write. The numbers in the file are dense, so
+/// that replay sees when one is damaged: a record that could not be written is written before the next, as one of no
+/// blocks.
 class WriteRing final : Deferred {
  public:
   WriteRing(Reactor& reactor, File file, uint64_t session);
