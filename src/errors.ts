@@ -86,6 +86,13 @@ export const catalogue = {
     'Show the volume for the reason; attach it again once that is mended.',
   ),
 
+  'volume-no-clone': row(
+    'Volume is no clone',
+    409,
+    'FAILED_PRECONDITION',
+    'Only a volume that was created from a snapshot can be flattened.',
+  ),
+
   // Snapshots
   'snapshot-not-found': row('Snapshot not found', 404, 'NOT_FOUND', "List the volume's snapshots to see which exist."),
   'snapshot-exists': row(
@@ -99,6 +106,24 @@ export const catalogue = {
     409,
     'ABORTED',
     'Wait until its state changes, then try again.',
+  ),
+  'snapshot-in-use': row(
+    'Snapshot is in use',
+    409,
+    'FAILED_PRECONDITION',
+    'Disconnect the clients that read it (VOLUME@SNAPSHOT) first.',
+  ),
+  'clone-other-file-system': row(
+    'Clone in another file system',
+    409,
+    'FAILED_PRECONDITION',
+    'A clone shares files with its parent: keep it in the same pool, or copy the snapshot with qemu-img convert.',
+  ),
+  'scrub-running': row(
+    'Scrub is running',
+    409,
+    'ABORTED',
+    'Wait until it has finished; show the volume for its progress.',
   ),
 
   // Replicas, exports, listeners: what the data plane says
@@ -277,6 +302,9 @@ export const nativeErrorCodes: Readonly<Record<string, ErrorCode>> = {
   REPLICA_CORRUPT: 'replica-corrupt',
   SNAPSHOT_EXISTS: 'snapshot-exists',
   SNAPSHOT_MISSING: 'snapshot-not-found',
+  SNAPSHOT_IN_USE: 'snapshot-in-use',
+  CLONE_OTHER_FILE_SYSTEM: 'clone-other-file-system',
+  SCRUB_RUNNING: 'scrub-running',
   EXPORT_EXISTS: 'export-exists',
   EXPORT_MISSING: 'export-not-found',
   INVALID_ARGUMENT: 'invalid-request',

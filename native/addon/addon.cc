@@ -72,6 +72,7 @@ class DataPlaneObject : public Napi::ObjectWrap<DataPlaneObject> {
                         InstanceMethod<&DataPlaneObject::open_volume>("openVolume"),
                         InstanceMethod<&DataPlaneObject::close_volume>("closeVolume"),
                         InstanceMethod<&DataPlaneObject::volume_info>("volumeInfo"),
+                        InstanceMethod<&DataPlaneObject::resize_volume>("resizeVolume"),
                         InstanceMethod<&DataPlaneObject::create_snapshot>("createSnapshot"),
                         InstanceMethod<&DataPlaneObject::delete_snapshot>("deleteSnapshot"),
                         InstanceMethod<&DataPlaneObject::revert_snapshot>("revertSnapshot"),
@@ -161,8 +162,16 @@ class DataPlaneObject : public Napi::ObjectWrap<DataPlaneObject> {
     const std::string id = argument_string(info, 1, "snapshotId");
     return promise<Unit>(info, [&](auto done) { (plane_.get()->*operation)(volume, id, done); });
   }
+  Napi::Value resize_volume(const Napi::CallbackInfo& info) {
+    const std::string name = argument_string(info, 0, "volume");
+    const uint64_t size = argument_whole_number(info, 1, "sizeBytes");
+    return promise<Unit>(info, [&](auto done) { plane_->resize_volume(name, size, done); });
+  }
   Napi::Value create_snapshot(const Napi::CallbackInfo& info) {
-    return snapshot_operation<&DataPlane::create_snapshot>(info);
+    const std::string volume = argument_string(info, 0, "volume");
+    const std::string id = argument_string(info, 1, "snapshotId");
+    const std::string name = argument_string(info, 2, "name");
+    return promise<Unit>(info, [&](auto done) { plane_->create_snapshot(volume, id, name, done); });
   }
   Napi::Value delete_snapshot(const Napi::CallbackInfo& info) {
     return snapshot_operation<&DataPlane::delete_snapshot>(info);

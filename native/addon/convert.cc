@@ -55,12 +55,15 @@ const char* cache_mode_name(store::CacheMode mode) {
 Napi::Object layer_to_js(Napi::Env env, const LayerInfo& layer) {
   Napi::Object object = Napi::Object::New(env);
   object["id"] = layer.status.id;
+  object["name"] = string_or_null(env, layer.status.name);
   object["parent"] = string_or_null(env, layer.status.parent);
   object["removed"] = Napi::Boolean::New(env, layer.status.removed);
   object["inChain"] = Napi::Boolean::New(env, layer.status.in_chain);
   object["allocatedBytes"] = number(env, layer.allocated_bytes);
   object["createdMs"] = number(env, layer.status.created_ms);
   object["mergeProgress"] = Napi::Number::New(env, layer.status.merge_progress);
+  object["shared"] = Napi::Boolean::New(env, false);
+  object["checksummed"] = Napi::Boolean::New(env, false);
   return object;
 }
 
@@ -75,6 +78,16 @@ Napi::Object counters_to_js(Napi::Env env, const store::StoreCounters& counters)
   object["trimmedBytes"] = number(env, counters.trimmed_bytes);
   object["writeZeroes"] = number(env, counters.write_zeroes);
   object["errors"] = number(env, counters.errors);
+  return object;
+}
+
+/// The store has no checksums to verify yet.
+Napi::Object no_scrub(Napi::Env env) {
+  Napi::Object object = Napi::Object::New(env);
+  object["state"] = "never";
+  for (const char* count : {"progress", "blocksChecked", "blocksDamaged", "blocksUnverified", "repaired"})
+    object[count] = number(env, 0);
+  object["findings"] = Napi::Array::New(env);
   return object;
 }
 
@@ -108,6 +121,9 @@ std::string argument_string(const Napi::CallbackInfo& info, size_t index, const 
 }
 bool argument_boolean(const Napi::CallbackInfo& info, size_t index, const char* name) {
   return to_boolean(info[index], name);
+}
+uint64_t argument_whole_number(const Napi::CallbackInfo& info, size_t index, const char* name) {
+  return to_whole_number(info[index], name, exact_number_max);
 }
 uint16_t argument_port(const Napi::CallbackInfo& info, size_t index, const char* name) {
   return static_cast<uint16_t>(to_whole_number(info[index], name, UINT16_MAX));
@@ -165,6 +181,8 @@ Napi::Value to_js(Napi::Env env, const VolumeInfo& info) {
   object["counters"] = counters_to_js(env, info.counters);
   object["clients"] = number(env, info.clients);
   object["failure"] = string_or_null(env, info.failure);
+  object["flatten"] = env.Null();
+  object["scrub"] = no_scrub(env);
   object["recovered"] = Napi::Boolean::New(env, info.recovered);
   return object;
 }

@@ -9,6 +9,9 @@
 
 namespace cairn::addon {
 
+/// What a double holds exactly: 2^53 - 1.
+inline constexpr uint64_t exact_number_max = 9007199254740991;
+
 /// The fields of an object that a caller passed. `path` names it in errors: "" for an argument, "handover." for a
 /// field.
 class Fields {
@@ -17,8 +20,8 @@ class Fields {
 
   std::string string(const char* field) const;
   bool boolean(const char* field) const;
-  /// From 0 to `max`; by default what a double holds exactly, 2^53 - 1.
-  uint64_t whole_number(const char* field, uint64_t max = 9007199254740991) const;
+  /// From 0 to `max`.
+  uint64_t whole_number(const char* field, uint64_t max = exact_number_max) const;
   bool is_null(const char* field) const { return value(field).IsNull(); }
   Fields fields(const char* field) const;
   [[noreturn]] void wrong(const char* field, const char* expected) const;
@@ -33,6 +36,8 @@ class Fields {
 Fields argument_fields(const Napi::CallbackInfo& info, size_t index, const char* name);
 std::string argument_string(const Napi::CallbackInfo& info, size_t index, const char* name);
 bool argument_boolean(const Napi::CallbackInfo& info, size_t index, const char* name);
+/// From 0 to 2^53 - 1.
+uint64_t argument_whole_number(const Napi::CallbackInfo& info, size_t index, const char* name);
 uint16_t argument_port(const Napi::CallbackInfo& info, size_t index, const char* name);
 
 DataPlaneOptions read_options(const Fields& options);

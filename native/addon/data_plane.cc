@@ -249,9 +249,16 @@ void DataPlane::gather_info(Volume& volume, Done<VolumeInfo> done) {
   });
 }
 
-void DataPlane::create_snapshot(const std::string& volume, const std::string& id, Done<Unit> done) {
+void DataPlane::resize_volume(const std::string& name, uint64_t size_bytes, Done<Unit> done) {
   operate(
-      volume, [id](store::LayeredStore& store) { return store.create_snapshot(id, id); }, std::move(done));
+      name, [size_bytes](store::LayeredStore& store) { return store.resize(size_bytes); }, std::move(done));
+}
+
+void DataPlane::create_snapshot(const std::string& volume, const std::string& id, const std::string& snapshot,
+                                Done<Unit> done) {
+  operate(
+      volume, [id, snapshot](store::LayeredStore& store) { return store.create_snapshot(id, snapshot); },
+      std::move(done));
 }
 
 void DataPlane::delete_snapshot(const std::string& volume, const std::string& id, Done<Unit> done) {

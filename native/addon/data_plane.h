@@ -79,7 +79,8 @@ class DataPlane {
   void open_volume(const std::string& name, const std::string& directory, store::CacheMode mode, Done<VolumeInfo> done);
   void close_volume(const std::string& name, Done<Unit> done);
   void volume_info(const std::string& name, Done<VolumeInfo> done);
-  void create_snapshot(const std::string& volume, const std::string& id, Done<Unit> done);
+  void resize_volume(const std::string& name, uint64_t size_bytes, Done<Unit> done);
+  void create_snapshot(const std::string& volume, const std::string& id, const std::string& snapshot, Done<Unit> done);
   void delete_snapshot(const std::string& volume, const std::string& id, Done<Unit> done);
   void revert_snapshot(const std::string& name, const std::string& id, Done<Unit> done);
   Result<Unit> add_export(const NewExport& exported);

@@ -1,6 +1,7 @@
 /** A typed client of the REST interface, with one method for each operation of the table. For the CLI and the web UI. */
 import { CairnError } from '../errors.js';
-import { operationIds, operations, type Input, type OperationId, type Output } from './operations.js';
+import type { Input, Output } from './operations.js';
+import { operationIds, routes, type OperationId } from './routes.js';
 import { fromProblem } from './problem.js';
 import type { Event, EventQuery } from './schemas.js';
 import { readEventStream } from './event-stream.js';
@@ -56,7 +57,7 @@ async function call(
   id: OperationId,
   { params = {}, query = {}, body }: AnyInput,
 ): Promise<unknown> {
-  const { method, path } = operations[id];
+  const { method, path } = routes[id];
   const response = await send(options, urlOf(options.url, path, params, query), {
     method,
     signal: AbortSignal.timeout(options.timeoutMs ?? timeoutMsDefault),
@@ -66,7 +67,7 @@ async function call(
 }
 
 async function* followEvents(options: ClientOptions, query: object, signal?: AbortSignal): AsyncGenerator<Event> {
-  const url = urlOf(options.url, operations.listEvents.path, {}, { ...query, follow: true });
+  const url = urlOf(options.url, routes.listEvents.path, {}, { ...query, follow: true });
   const response = await send(options, url, { ...(signal && { signal }) });
   if (response.body) yield* readEventStream(response.body);
 }

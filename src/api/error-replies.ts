@@ -2,9 +2,9 @@
 import type { Socket } from 'node:net';
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import { CairnError, catalogue, catalogued, type ErrorCode } from '../errors.js';
-import { operationIds, operations } from './operations.js';
 import { problemOf, problemType } from './problem.js';
 import { probePaths } from './probes.js';
+import { routes } from './routes.js';
 
 /** What fastify refuses by itself. */
 const frameworkCodes: Readonly<Record<string, ErrorCode>> = {
@@ -72,9 +72,8 @@ function expected(error: unknown): CairnError | undefined {
 
 function methodsOf(path: string): string[] {
   if (probePaths.includes(path)) return ['GET', 'HEAD'];
-  const methods = operationIds
-    .map((id) => operations[id])
-    .filter((operation) => new RegExp(`^${operation.path.replaceAll(/:\w+/g, '[^/]+')}$`).test(path))
+  const methods = Object.values(routes)
+    .filter((route) => new RegExp(`^${route.path.replaceAll(/:\w+/g, '[^/]+')}$`).test(path))
     .map(({ method }) => method);
   return methods.flatMap((method) => (method === 'GET' ? ['GET', 'HEAD'] : [method]));
 }

@@ -1,7 +1,8 @@
 /** The OpenAPI 3.1 document of the table of operations. */
 import { catalogue, type ErrorCode } from '../errors.js';
-import { operationIds, operations, type Operation, type OperationId } from './operations.js';
+import { operations, type Operation } from './operations.js';
 import { problemType } from './problem.js';
+import { operationIds, type OperationId } from './routes.js';
 import { Problem } from './schemas.js';
 import { eventStreamType } from './event-stream.js';
 
@@ -64,11 +65,13 @@ function requestBody({ body, isBodyOptional }: Operation, components: Components
   return { required: !isBodyOptional, content: { 'application/json': { schema: components.refer(body) } } };
 }
 
+const successes = { 200: 'Success.', 201: 'Created.', 202: 'Done, or under way.' } as const;
+
 function success({ status, response, query }: Operation, components: Components): Json {
   if (status === 204) return { description: 'Done.' };
   const content: Json = { 'application/json': { schema: components.refer(response) } };
   if ('follow' in propertiesOf(query)) content[eventStreamType] = { schema: { type: 'string' } };
-  return { description: status === 201 ? 'Created.' : 'Success.', content };
+  return { description: successes[status], content };
 }
 
 /** One response for each status, naming the codes that come with it. */

@@ -1,6 +1,7 @@
 /** The one table of operations. The server's routes, the OpenAPI document and every client derive from it. */
 import { Type, type Static, type TSchema } from 'typebox';
 import type { ErrorCode } from '../errors.js';
+import { routes, type OperationId, type Route } from './routes.js';
 import {
   AttachRequest,
   DetachRequest,
@@ -9,6 +10,7 @@ import {
   NewSnapshot,
   NewVolume,
   Node,
+  ResizeRequest,
   Snapshot,
   SnapshotList,
   SnapshotParams,
@@ -28,10 +30,7 @@ export interface Operation<
   Query extends TSchema = TSchema,
   Body extends TSchema = TSchema,
   Response extends TSchema = TSchema,
-> {
-  method: 'GET' | 'POST' | 'DELETE';
-  /** With `:param` for each parameter. */
-  path: string;
+> extends Route {
   tag: 'Volumes' | 'Snapshots' | 'Node';
   summary: string;
   description?: string;
@@ -40,13 +39,19 @@ export interface Operation<
   body: Body;
   /** Whether a request without a body is one with `{}`. */
   isBodyOptional: boolean;
-  status: 200 | 201 | 204;
+  /** 202: what was asked for is under way. */
+  status: 200 | 201 | 202 | 204;
   response: Response;
   /** Besides those that every operation can answer with. */
   errors: readonly ErrorCode[];
 }
 
-interface Declaration<Params extends TSchema, Query extends TSchema, Body extends TSchema, Response extends TSchema> {
+interface Declaration<
+  Params extends TSchema,
+  Query extends TSchema,
+  Body extends TSchema,
+  Response extends TSchema,
+> extends Route {
   tag: Operation['tag'];
   summary: string;
   description?: string;
@@ -59,33 +64,52 @@ interface Declaration<Params extends TSchema, Query extends TSchema, Body extend
 }
 
 export const operations = {
-  listVolumes: get('/v1/volumes', { tag: 'Volumes', summary: 'List all volumes', response: VolumeList }),
-  createVolume: post('/v1/volumes', {
+  listVolumes: declare({
+    ...routes.listVolumes,
     tag: 'Volumes',
-    summary: 'Create a thin volume',
-    description: 'It is detached at first and takes no space until it is written to.',
+    summary: 'List all volumes',
+    response: VolumeList,
+  }),
+  createVolume: declare({
+    ...routes.createVolume,
+    tag: 'Volumes',
+    summary: 'Create a thin volume, empty or as a clone of a snapshot',
+    description:
+      'It is detached at first and takes no space until it is written to. A clone can be written to like any other volume, outlives its parent, and shares data with it until it is flattened.',
     body: NewVolume,
     status: 201,
     response: Volume,
-    errors: ['volume-exists', 'no-space', 'data-plane-unavailable'],
+    errors: [
+      'volume-exists',
+      'volume-not-found',
+      'volume-busy',
+      'snapshot-not-found',
+      'clone-other-file-system',
+      'no-space',
+      'data-plane-unavailable',
+    ],
   }),
-  getVolume: get('/v1/volumes/:name', {
+  getVolume: declare({
+    ...routes.getVolume,
     tag: 'Volumes',
     summary: 'Show a volume',
     params: VolumeParams,
     response: Volume,
     errors: ['volume-not-found'],
   }),
-  deleteVolume: remove('/v1/volumes/:name', {
+  deleteVolume: declare({
+    ...routes.deleteVolume,
     tag: 'Volumes',
     summary: 'Delete a volume and its snapshots',
-    description: 'Refused while it is attached. The data cannot be had back.',
+    description:
+      'Refused while it is attached. The data cannot be had back. Answers when its files are gone, or after a second: a large volume is in state `deleting` until then, and its name is taken.',
     params: VolumeParams,
-    response: NoContent,
-    status: 204,
+    response: Volume,
+    status: 202,
     errors: ['volume-not-found', 'volume-attached', 'data-plane-unavailable'],
   }),
-  attachVolume: post('/v1/volumes/:name/attach', {
+  attachVolume: declare({
+    ...routes.attachVolume,
     tag: 'Volumes',
     summary: 'Attach a volume',
     description:
@@ -103,7 +127,8 @@ export const operations = {
       'data-plane-unavailable',
     ],
   }),
-  detachVolume: post('/v1/volumes/:name/detach', {
+  detachVolume: declare({
+    ...routes.detachVolume,
     tag: 'Volumes',
     summary: 'Detach a volume',
     description:
@@ -113,14 +138,47 @@ export const operations = {
     response: Volume,
     errors: ['volume-not-found', 'volume-in-use', 'volume-busy', 'data-plane-unavailable'],
   }),
-  listSnapshots: get('/v1/volumes/:name/snapshots', {
+  resizeVolume: declare({
+    ...routes.resizeVolume,
+    tag: 'Volumes',
+    summary: 'Grow a volume',
+    description:
+      'Attached or detached. Clients that are connected go on; whether they see the new size without connecting again is up to them. A volume cannot shrink.',
+    params: VolumeParams,
+    body: ResizeRequest,
+    response: Volume,
+    errors: ['volume-not-found', 'volume-busy', 'no-space', 'data-plane-unavailable'],
+  }),
+  flattenVolume: declare({
+    ...routes.flattenVolume,
+    tag: 'Volumes',
+    summary: 'Detach a clone from its parent',
+    description:
+      'Copies what they share, in the background: `flatten.progress` tells how far it is, the event `flatten-finished` when it is done. Of a volume that is flattened already it changes nothing.',
+    params: VolumeParams,
+    response: Volume,
+    errors: ['volume-not-found', 'volume-busy', 'volume-no-clone', 'no-space', 'data-plane-unavailable'],
+  }),
+  scrubVolume: declare({
+    ...routes.scrubVolume,
+    tag: 'Volumes',
+    summary: 'Look for damaged data',
+    description:
+      'Reads all snapshots and compares them with their checksums, in the background: `scrub` tells how far it is and what it has found, the event `scrub-finished` when it is done.',
+    params: VolumeParams,
+    response: Volume,
+    errors: ['volume-not-found', 'volume-busy', 'scrub-running', 'data-plane-unavailable'],
+  }),
+  listSnapshots: declare({
+    ...routes.listSnapshots,
     tag: 'Snapshots',
     summary: "List a volume's snapshots, oldest first",
     params: VolumeParams,
     response: SnapshotList,
     errors: ['volume-not-found'],
   }),
-  createSnapshot: post('/v1/volumes/:name/snapshots', {
+  createSnapshot: declare({
+    ...routes.createSnapshot,
     tag: 'Snapshots',
     summary: 'Take a snapshot',
     description:
@@ -131,23 +189,27 @@ export const operations = {
     response: Snapshot,
     errors: ['volume-not-found', 'volume-busy', 'snapshot-exists', 'no-space', 'data-plane-unavailable'],
   }),
-  getSnapshot: get('/v1/volumes/:name/snapshots/:snapshot', {
+  getSnapshot: declare({
+    ...routes.getSnapshot,
     tag: 'Snapshots',
     summary: 'Show a snapshot',
     params: SnapshotParams,
     response: Snapshot,
     errors: ['volume-not-found', 'snapshot-not-found'],
   }),
-  deleteSnapshot: remove('/v1/volumes/:name/snapshots/:snapshot', {
+  deleteSnapshot: declare({
+    ...routes.deleteSnapshot,
     tag: 'Snapshots',
     summary: 'Delete a snapshot',
-    description: 'Gone at once; its space is given back in the background (event `merge-finished`).',
+    description:
+      'Any one, also the newest. Gone at once; its space is given back in the background (event `merge-finished`). Refused while clients read it.',
     params: SnapshotParams,
     response: NoContent,
     status: 204,
-    errors: ['volume-not-found', 'volume-busy', 'snapshot-not-found', 'data-plane-unavailable'],
+    errors: ['volume-not-found', 'volume-busy', 'snapshot-not-found', 'snapshot-in-use', 'data-plane-unavailable'],
   }),
-  revertSnapshot: post('/v1/volumes/:name/snapshots/:snapshot/revert', {
+  revertSnapshot: declare({
+    ...routes.revertSnapshot,
     tag: 'Snapshots',
     summary: "Make the volume's content that of a snapshot",
     description:
@@ -163,12 +225,24 @@ export const operations = {
       'data-plane-unavailable',
     ],
   }),
-  getNode: get('/v1/node', {
+  getNode: declare({
+    ...routes.getNode,
     tag: 'Node',
     summary: 'Show this node: service, data-plane processes, pools',
     response: Node,
   }),
-  listEvents: get('/v1/events', {
+  reloadTls: declare({
+    ...routes.reloadTls,
+    tag: 'Node',
+    summary: 'Read certificates and keys anew',
+    description:
+      'For clients that connect from now on; those that are connected go on. The settings themselves stay as they were.',
+    response: NoContent,
+    status: 204,
+    errors: ['invalid-config', 'data-plane-unavailable'],
+  }),
+  listEvents: declare({
+    ...routes.listEvents,
     tag: 'Node',
     summary: 'List or follow what happened recently',
     query: EventQuery,
@@ -177,8 +251,6 @@ export const operations = {
 };
 
 export type Operations = typeof operations;
-export type OperationId = keyof Operations;
-export const operationIds = Object.keys(operations) as OperationId[];
 
 /** What an operation is given, valid by its schemas. */
 export interface Input<Id extends OperationId> {
@@ -192,38 +264,14 @@ export type Output<Id extends OperationId> = Static<Operations[Id]['response']>;
 /** The implementation of all operations, which the server calls. */
 export type Handlers = { [Id in OperationId]: (input: Input<Id>) => Promise<Output<Id>> };
 
-type Declared<P extends TSchema, Q extends TSchema, B extends TSchema, R extends TSchema> = Declaration<P, Q, B, R>;
-
-function get<R extends TSchema, P extends TSchema = Nothing, Q extends TSchema = Nothing>(
-  path: string,
-  declared: Declared<P, Q, Nothing, R>,
-) {
-  return declare('GET', path, declared);
-}
-
-function post<R extends TSchema, P extends TSchema = Nothing, B extends TSchema = Nothing>(
-  path: string,
-  declared: Declared<P, Nothing, B, R>,
-) {
-  return declare('POST', path, declared);
-}
-
-function remove<R extends TSchema, P extends TSchema = Nothing>(
-  path: string,
-  declared: Declared<P, Nothing, Nothing, R>,
-) {
-  return declare('DELETE', path, declared);
-}
-
-function declare<P extends TSchema, Q extends TSchema, B extends TSchema, R extends TSchema>(
-  method: Operation['method'],
-  path: string,
-  { params, query, body, status, errors, ...rest }: Declared<P, Q, B, R>,
-): Operation<P, Q, B, R> {
+function declare<
+  R extends TSchema,
+  P extends TSchema = Nothing,
+  Q extends TSchema = Nothing,
+  B extends TSchema = Nothing,
+>({ params, query, body, status, errors, ...rest }: Declaration<P, Q, B, R>): Operation<P, Q, B, R> {
   return {
     ...rest,
-    method,
-    path,
     params: params ?? (Nothing as TSchema as P),
     query: query ?? (Nothing as TSchema as Q),
     body: body ?? (Nothing as TSchema as B),

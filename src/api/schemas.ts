@@ -47,22 +47,59 @@ export const SnapshotParams = closed({
   snapshot: Type.String({ description: "The snapshot's name.", examples: ['before-upgrade'] }),
 });
 
+const size = (description: string) =>
+  Type.Unsafe<number | string>({
+    type: ['integer', 'string'],
+    pattern: sizePattern,
+    'x-rule': sizeRule,
+    description: `${description} Bytes, or a number with a unit (KiB, MiB, GiB, TiB). A multiple of ${sizeStepBytes}, at most 64TiB.`,
+    examples: ['10GiB', 10737418240],
+  });
+
 export const NewVolume = closed(
   {
     name: name('Unique in the cluster.', 'db'),
-    size: Type.Unsafe<number | string>({
-      type: ['integer', 'string'],
-      pattern: sizePattern,
-      'x-rule': sizeRule,
-      description: `Bytes, or a number with a unit (KiB, MiB, GiB, TiB). A multiple of ${sizeStepBytes}, at most 64TiB.`,
-      examples: ['10GiB', 10737418240],
-    }),
+    size: Type.Optional(size("Needed unless it is a clone; a clone's may be larger than its parent's, its default.")),
+    source: Type.Optional(
+      closed(
+        {
+          volume: Type.String({ description: 'The parent.', examples: ['db'] }),
+          snapshot: Type.String({ description: 'A snapshot of it.', examples: ['before-upgrade'] }),
+        },
+        { title: 'CloneSource', description: 'What to clone. The clone shares its data until it is flattened.' },
+      ),
+    ),
     blockSize: Type.Optional(blockSize),
     cacheMode: Type.Optional(cacheMode),
   },
   { title: 'NewVolume' },
 );
 export type NewVolume = Static<typeof NewVolume>;
+
+const progress = (description: string) => Type.Number({ minimum: 0, maximum: 1, description });
+
+export const Scrub = closed(
+  {
+    state: Type.Enum(['running', 'finished', 'stopped'], {
+      description: 'stopped: it was ended before it had seen everything.',
+    }),
+    progress: progress('How much of it is done.'),
+    blocksChecked: Type.Integer({
+      minimum: 0,
+      description: 'Blocks of 4 KiB that were compared with their checksums.',
+    }),
+    blocksDamaged: Type.Integer({ minimum: 0, description: 'Those that are not what was written.' }),
+    blocksUnverified: Type.Integer({
+      minimum: 0,
+      description: 'Those without a checksum: checksums are made when a snapshot freezes the data.',
+    }),
+    repaired: Type.Integer({ minimum: 0, description: 'Damages that were mended.' }),
+    findings: Type.Array(Type.String(), { description: 'The first of them, in words.' }),
+    ended: nullable(time('When it ended. Null while it runs.')),
+  },
+  { title: 'Scrub' },
+);
+export type Scrub = Static<typeof Scrub>;
 
 export const volumeStates = ['creating', 'detached', 'attached', 'faulted', 'deleting'] as const;
 
@@ -83,7 +120,29 @@ export const Volume = closed(
       examples: [['nbd://127.0.0.1:10809/db']],
     }),
     clients: Type.Integer({ minimum: 0, description: 'Connected clients.' }),
-    allocatedBytes: nullable(bytes('Space its data takes, snapshots included. Null while it is not attached.')),
+    allocatedBytes: nullable(
+      bytes('Space its data takes, snapshots and what it shares with others included. Null if that cannot be read.'),
+    ),
+    source: nullable(
+      closed({
+        volume: Type.String(),
+        snapshot: Type.String(),
+        linked: Type.Boolean({ description: 'Whether it still shares data with it. Flattening ends that.' }),
+      }),
+    ),
+    flatten: nullable(
+      closed(
+        { progress: progress('How much is copied.') },
+        { description: 'While it is being detached from its source.' },
+      ),
+    ),
+    scrub: nullable({ ...Scrub, description: 'The scrub that runs, or the last one. Null if there was none.' }),
+    deletion: nullable(
+      closed(
+        { progress: progress('How much of its space is given back.') },
+        { description: 'While its files are being removed.' },
+      ),
+    ),
     snapshotCount: Type.Integer({ minimum: 0 }),
     created: time('When it was created.'),
   },
@@ -93,6 +152,9 @@ export type Volume = Static<typeof Volume>;
 
 export const VolumeList = closed({ volumes: Type.Array(Volume) }, { title: 'VolumeList' });
 export type VolumeList = Static<typeof VolumeList>;
+
+export const ResizeRequest = closed({ size: size('More than it has.') }, { title: 'ResizeRequest' });
+export type ResizeRequest = Static<typeof ResizeRequest>;
 
 export const AttachRequest = closed({ frontend: Type.Optional(frontend) }, { title: 'AttachRequest' });
 export type AttachRequest = Static<typeof AttachRequest>;
@@ -123,12 +185,17 @@ export const Snapshot = closed(
     volume: Type.String({ description: "The volume's name." }),
     state: Type.Enum(['creating', 'ready', 'deleting']),
     created: time('When it was asked for.'),
-    allocatedBytes: nullable(bytes('Space its own data takes. Null while the volume is not attached.')),
-    parent: nullable(
-      Type.String({
-        description: 'The snapshot it builds on. Null if there is none, or while the volume is not attached.',
-      }),
+    allocatedBytes: nullable(bytes('Space its own data takes. Null if that cannot be read.')),
+    parent: nullable(Type.String({ description: 'The snapshot it builds on. Null if there is none.' })),
+    shared: Type.Boolean({ description: 'Whether a clone shares its data.' }),
+    checksummed: Type.Boolean({ description: 'Whether a scrub can verify it.' }),
+    mergeProgress: nullable(
+      progress('While it is being deleted: how much of it is merged into the layer above. Else null.'),
     ),
+    uris: Type.Array(Type.String(), {
+      description: 'Where clients can read it, the one to use first. Empty unless its volume is served.',
+      examples: [['nbd://127.0.0.1:10809/db@before-upgrade']],
+    }),
   },
   { title: 'Snapshot' },
 );

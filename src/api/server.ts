@@ -9,8 +9,9 @@ import { drainBeforeClose } from './draining.js';
 import { errorHandler, notFoundHandler, refuseClient, sendProblem } from './error-replies.js';
 import { eventStreamRoute } from './event-stream-route.js';
 import { openApiDocument } from './openapi.js';
-import { operationIds, operations, type Handlers, type Input, type Operation, type OperationId } from './operations.js';
+import { operations, type Handlers, type Input, type Operation } from './operations.js';
 import { addProbes, type Probes } from './probes.js';
+import { operationIds, type OperationId } from './routes.js';
 import type { Event } from './schemas.js';
 import { Validator } from './validation.js';
 

@@ -13,8 +13,13 @@ interface Noun {
 
 const nouns: readonly Noun[] = [
   { name: 'serve', description: 'Run the host service', load: () => import('./serve.js') },
-  { name: 'volume', description: 'Create, show, attach and delete volumes', load: () => import('./volume.js') },
+  {
+    name: 'volume',
+    description: 'Create, show, attach, grow, scrub and delete volumes',
+    load: () => import('./volume.js'),
+  },
   { name: 'snapshot', description: 'Take, list, delete and revert to snapshots', load: () => import('./snapshot.js') },
+  { name: 'node', description: 'Tell the service of this node what to do', load: () => import('./node.js') },
   { name: 'status', description: 'Show the service, its processes and volumes', load: () => import('./status.js') },
   { name: 'config', description: 'Show the settings in force', load: () => import('./config.js') },
   { name: 'version', description: 'Print the version', load: () => import('./version.js') },

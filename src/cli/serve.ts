@@ -4,9 +4,12 @@ import type { Command } from 'commander';
 import { exampleOf } from './help-text.js';
 import { packageVersion } from './package-version.js';
 import { addSettingFlags, loadSettings } from './setting-flags.js';
+import { checkTls } from '../config/tls-files.js';
 import type { Config } from '../config/schema.js';
+import type { NodeService } from '../control/node-service.js';
 import type { LocalNodeEngineOptions } from '../engine/local-node-engine.js';
 import type { Log } from '../engine/process-log.js';
+import { toCairnError } from '../errors.js';
 
 const mebibyte = 1024 * 1024;
 /** Records, sockets and logs are the service's user's alone. */
@@ -18,6 +21,7 @@ export function configure(serve: Command): void {
   serve.action(async ({ withDataPlane = false }: { withDataPlane?: boolean }) => {
     process.umask(ownerOnly);
     const { config } = loadSettings(serve);
+    checkTls(config.nbd.tls);
     const { serviceLog } = await import('./service-log.js');
     await run(config, serviceLog(config.log.level), withDataPlane);
   });
@@ -27,23 +31,37 @@ export function configure(serve: Command): void {
 async function run(config: Config, log: Log, withDataPlane: boolean): Promise<void> {
   const { start } = await import('../control/node-service.js');
   const { LocalNodeEngine } = await import('../engine/local-node-engine.js');
-  const { dataDirectory, pools, rest, isolation } = config;
+  const { dataDirectory, pools, rest, isolation, nbd } = config;
   const stopAsked = untilSignalled(log);
   const engine = new LocalNodeEngine(engineOptions(config, log));
   const version = packageVersion();
-  const service = await start({ dataDirectory, pools, rest, engine, isolation, version, log });
+  const options = { dataDirectory, pools, rest, engine, isolation, version, log, checkTls: () => checkTls(nbd.tls) };
+  const service = await start(options);
+  if (!hangupMeansEnd()) process.on('SIGHUP', () => void reload(service, log));
   await stopAsked;
   await service.stop({ withDataPlane });
   log('info', 'service ended', { withDataPlane });
 }
 
+/** Of a daemon, as every daemon does; the service goes on whatever comes of it. */
+async function reload(service: NodeService, log: Log): Promise<void> {
+  try {
+    await service.reloadTls();
+  } catch (error) {
+    const { code, detail } = toCairnError(error);
+    log('error', 'certificates and keys cannot be read anew', { code, detail });
+  }
+}
+
 function engineOptions({ dataDirectory, dataPlane, ...config }: Config, log: Log): LocalNodeEngineOptions {
+  const { mode, certificates, verifyPeer, pskFile } = config.nbd.tls;
   return {
     runDirectory: config.runDirectory,
     logDirectory: join(dataDirectory, 'log'),
     logLevel: config.log.level,
     isolation: config.isolation,
     nbd: config.nbd,
+    tls: { mode, certificateDirectory: certificates || null, verifyPeer, pskFile: pskFile || null },
     dataPlane: { reactors: dataPlane.reactors, bufferBytes: dataPlane.bufferMiB * mebibyte },
     log,
   };
@@ -52,11 +70,16 @@ function engineOptions({ dataDirectory, dataPlane, ...config }: Config, log: Log
 /** Further signals change nothing: what is being flushed is flushed to the end. */
 function untilSignalled(log: Log): Promise<void> {
   return new Promise((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
+    for (const signal of ['SIGTERM', 'SIGINT', ...(hangupMeansEnd() ? (['SIGHUP'] as const) : [])] as const) {
       process.on(signal, () => {
         log('info', 'signal received', { signal });
         resolve();
       });
     }
   });
+}
+
+/** The terminal in which the service runs was closed. */
+function hangupMeansEnd(): boolean {
+  return process.stdout.isTTY;
 }

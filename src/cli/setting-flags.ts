@@ -17,7 +17,7 @@ export function loadSettings(command: Command): LoadedConfig {
 }
 
 function helpOf({ description, default: value, variable }: Setting): string {
-  const shown = Array.isArray(value) ? '' : `default: ${value}, `;
+  const shown = Array.isArray(value) || value === '' ? '' : `default: ${value}, `;
   return `${description} (${shown}env: ${variable})`;
 }
 

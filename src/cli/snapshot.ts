@@ -1,16 +1,18 @@
 /** `cairn snapshot ...` */
 import type { Command } from 'commander';
 import type { Output } from '../api/operations.js';
-import { formatSize } from '../api/size.js';
 import { addYesOption, isConfirmed } from './confirmation.js';
+import { percent } from './following.js';
 import { exampleOf } from './help-text.js';
-import { absent, print, tableOf } from './output.js';
+import { absent, detailsOf, print, tableOf } from './output.js';
 import { clientOf } from './service-client.js';
+import { sizeOrAbsent } from './volume-output.js';
 
 export function configure(snapshot: Command): void {
   exampleOf(snapshot, 'cairn snapshot create data before-upgrade');
   addCreate(snapshot);
   addList(snapshot);
+  addShow(snapshot);
   addDelete(snapshot);
   addRevert(snapshot);
 }
@@ -31,6 +33,17 @@ function addList(snapshot: Command): void {
   exampleOf(list, 'cairn snapshot list data');
   list.action(async (volume: string) => {
     print(list, await clientOf(list).listSnapshots({ params: { name: volume } }), snapshotTable);
+  });
+}
+
+function addShow(snapshot: Command): void {
+  const show = snapshot
+    .command('show <volume> <name>')
+    .description('Show a snapshot, and where clients can read it while its volume is attached');
+  exampleOf(show, 'cairn snapshot show data before-upgrade');
+  show.action(async (volume: string, name: string) => {
+    const shown = await clientOf(show).getSnapshot({ params: { name: volume, snapshot: name } });
+    print(show, shown, snapshotDetails);
   });
 }
 
@@ -59,9 +72,42 @@ function addRevert(snapshot: Command): void {
   });
 }
 
+type Snapshot = Output<'getSnapshot'>;
+
 function snapshotTable({ snapshots }: Output<'listSnapshots'>): string {
-  const rows = snapshots.map(({ name, state, created, allocatedBytes, parent }) => {
-    return [name, state, created, allocatedBytes === null ? absent : formatSize(allocatedBytes), parent ?? absent];
-  });
-  return tableOf(['NAME', 'STATE', 'CREATED', 'ALLOCATED', 'PARENT'], rows);
+  const head = ['NAME', 'STATE', 'CREATED', 'ALLOCATED', 'PARENT', 'SHARED', 'CHECKSUMMED', 'URI'];
+  const rows = snapshots.map((snapshot) => [
+    snapshot.name,
+    stateOf(snapshot),
+    snapshot.created,
+    sizeOrAbsent(snapshot.allocatedBytes),
+    snapshot.parent ?? absent,
+    yesOrNo(snapshot.shared),
+    yesOrNo(snapshot.checksummed),
+    snapshot.uris[0] ?? absent,
+  ]);
+  return tableOf(head, rows);
+}
+
+function snapshotDetails(snapshot: Snapshot): string {
+  return detailsOf([
+    ['Name', snapshot.name],
+    ['Id', snapshot.id],
+    ['Volume', snapshot.volume],
+    ['State', stateOf(snapshot)],
+    ['Created', snapshot.created],
+    ['Allocated', sizeOrAbsent(snapshot.allocatedBytes)],
+    ['Parent', snapshot.parent ?? absent],
+    ['Shared', yesOrNo(snapshot.shared)],
+    ['Checksummed', yesOrNo(snapshot.checksummed)],
+    ['URIs', snapshot.uris.join('\n') || absent],
+  ]);
+}
+
+function stateOf({ state, mergeProgress }: Snapshot): string {
+  return mergeProgress === null ? state : `${state}, ${percent(mergeProgress)}`;
+}
+
+function yesOrNo(is: boolean): string {
+  return is ? 'yes' : 'no';
 }

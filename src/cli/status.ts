@@ -1,11 +1,10 @@
 /** `cairn status`: the service, its data-plane processes, pools and volumes on one page. */
 import type { Command } from 'commander';
 import type { Output } from '../api/operations.js';
-import { formatSize } from '../api/size.js';
 import { exampleOf } from './help-text.js';
-import { absent, detailsOf, print, tableOf } from './output.js';
+import { detailsOf, print, tableOf } from './output.js';
 import { clientOf } from './service-client.js';
-import { volumeTable } from './volume.js';
+import { sizeOrAbsent, volumeTable } from './volume-output.js';
 
 interface Status {
   node: Output<'getNode'>;
@@ -37,8 +36,4 @@ function statusPage({ node, volumes }: Status): string {
   const held =
     volumes.length === 0 ? 'No volumes. Create one: cairn volume create data --size 10GiB' : volumeTable(volumes);
   return [service, processes, pools, held].join('\n\n');
-}
-
-function sizeOrAbsent(bytes: number | null): string {
-  return bytes === null ? absent : formatSize(bytes);
 }

@@ -1,15 +1,17 @@
 /** `cairn volume ...` */
 import { InvalidArgumentError, Option, type Command } from 'commander';
-import type { Output } from '../api/operations.js';
-import { formatSize, parseSize } from '../api/size.js';
+import { formatSize } from '../api/size.js';
 import { addYesOption, isConfirmed } from './confirmation.js';
 import { exampleOf } from './help-text.js';
-import { absent, detailsOf, print, tableOf } from './output.js';
+import { print } from './output.js';
 import { clientOf } from './service-client.js';
+import { checkedSize } from './size-argument.js';
+import { volumeDetails, volumeTable, type Volume } from './volume-output.js';
+import { addDelete, addFlatten, addResize, addScrub } from './volume-work.js';
 
-type Volume = Output<'getVolume'>;
 type CacheMode = Volume['cacheMode'];
 type BlockSize = Volume['blockSize'];
+type CloneSource = { volume: string; snapshot: string };
 
 export function configure(volume: Command): void {
   exampleOf(volume, 'cairn volume create data --size 10GiB', 'cairn volume attach data');
@@ -19,26 +21,59 @@ export function configure(volume: Command): void {
   addDelete(volume);
   addAttach(volume);
   addDetach(volume);
+  addResize(volume);
+  addFlatten(volume);
+  addScrub(volume);
+}
+
+interface CreateFlags {
+  size?: string;
+  from?: CloneSource;
+  blockSize?: string;
+  cache?: CacheMode;
 }
 
 function addCreate(volume: Command): void {
   const create = volume
     .command('create <name>')
-    .description('Create a thin volume; it takes no space until it is written to')
-    .requiredOption('--size <size>', 'what clients see, e.g. 10GiB', checkedSize)
-    .addOption(new Option('--block-size <bytes>', 'logical block size').choices(['512', '4096']).default('4096'))
+    .description('Create a thin volume, empty or as a clone of a snapshot; it takes no space until it is written to')
+    .option(
+      '--size <size>',
+      "what clients see, e.g. 10GiB; of a clone, its parent's unless it is to be larger",
+      checkedSize,
+    )
+    .option('--from <volume@snapshot>', 'the snapshot to clone', checkedSource)
     .addOption(
-      new Option('--cache <mode>', 'cache mode, by the names of qemu')
-        .choices(['none', 'writeback', 'writethrough'])
-        .default('none'),
+      new Option('--block-size <bytes>', "logical block size (default: 4096; of a clone, its parent's)").choices([
+        '512',
+        '4096',
+      ]),
+    )
+    .addOption(
+      new Option(
+        '--cache <mode>',
+        "cache mode, by the names of qemu (default: none; of a clone, its parent's)",
+      ).choices(['none', 'writeback', 'writethrough']),
     );
-  exampleOf(create, 'cairn volume create data --size 10GiB --block-size 512');
-  create.action(async (name: string, flags: { size: string; blockSize: string; cache: CacheMode }) => {
-    const blockSize = Number(flags.blockSize) as BlockSize;
+  exampleOf(
+    create,
+    'cairn volume create data --size 10GiB --block-size 512',
+    'cairn volume create copy --from data@before-upgrade',
+  );
+  create.action(async (name: string, { size, from, blockSize, cache }: CreateFlags) => {
+    if (size === undefined && from === undefined)
+      create.error("error: required option '--size <size>' not specified (or '--from <volume@snapshot>')");
     const created = await clientOf(create).createVolume({
-      body: { name, size: flags.size, blockSize, cacheMode: flags.cache },
+      body: {
+        name,
+        ...(size !== undefined && { size }),
+        ...(from && { source: from }),
+        ...(blockSize !== undefined && { blockSize: Number(blockSize) as BlockSize }),
+        ...(cache && { cacheMode: cache }),
+      },
     });
-    print(create, created, ({ size }) => `Volume ${name} created (${formatSize(size)}).`);
+    const origin = from ? ` from ${from.volume}@${from.snapshot}` : '';
+    print(create, created, (made) => `Volume ${name} created${origin} (${formatSize(made.size)}).`);
   });
 }
 
@@ -51,15 +86,6 @@ function addShow(volume: Command): void {
   const show = exampleOf(volume.command('show <name>').description('Show a volume'), 'cairn volume show data');
   show.action(async (name: string) => {
     print(show, await clientOf(show).getVolume({ params: { name } }), volumeDetails);
-  });
-}
-
-function addDelete(volume: Command): void {
-  const remove = volume.command('delete <name>').description('Delete a detached volume and its snapshots');
-  exampleOf(addYesOption(remove), 'cairn volume delete data --yes');
-  remove.action(async (name: string, flags: { yes?: boolean }) => {
-    if (!(await isConfirmed(`Delete volume ${name} and all its data?`, flags))) return;
-    print(remove, await clientOf(remove).deleteVolume({ params: { name } }), () => `Volume ${name} deleted.`);
   });
 }
 
@@ -93,47 +119,9 @@ function addDetach(volume: Command): void {
   });
 }
 
-export function volumeTable(volumes: readonly Volume[]): string {
-  const head = ['NAME', 'SIZE', 'ALLOCATED', 'STATE', 'FRONTEND', 'CLIENTS', 'SNAPSHOTS', 'URI'];
-  const rows = volumes.map((volume) => [
-    volume.name,
-    formatSize(volume.size),
-    sizeOrAbsent(volume.allocatedBytes),
-    volume.state,
-    volume.frontend ?? absent,
-    String(volume.clients),
-    String(volume.snapshotCount),
-    volume.uris[0] ?? absent,
-  ]);
-  return tableOf(head, rows);
-}
-
-function volumeDetails(volume: Volume): string {
-  return detailsOf([
-    ['Name', volume.name],
-    ['Id', volume.id],
-    ['Size', `${formatSize(volume.size)} (${volume.size} bytes)`],
-    ['Allocated', sizeOrAbsent(volume.allocatedBytes)],
-    ['Block size', `${volume.blockSize} bytes`],
-    ['Cache mode', volume.cacheMode],
-    ['State', volume.reason === null ? volume.state : `${volume.state}: ${volume.reason}`],
-    ['Frontend', volume.frontend ?? absent],
-    ['Clients', String(volume.clients)],
-    ['Snapshots', String(volume.snapshotCount)],
-    ['Created', volume.created],
-    ['URIs', volume.uris.join('\n') || absent],
-  ]);
-}
-
-function sizeOrAbsent(bytes: number | null): string {
-  return bytes === null ? absent : formatSize(bytes);
-}
-
-function checkedSize(text: string): string {
-  try {
-    parseSize(text);
-    return text;
-  } catch {
-    throw new InvalidArgumentError('It must be a number of bytes, or a number with a unit such as 10GiB.');
-  }
+/** `VOLUME@SNAPSHOT` */
+function checkedSource(text: string): CloneSource {
+  const [volume, snapshot, ...rest] = text.split('@');
+  if (volume && snapshot && rest.length === 0) return { volume, snapshot };
+  throw new InvalidArgumentError('It must be VOLUME@SNAPSHOT.');
 }

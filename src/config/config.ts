@@ -64,6 +64,8 @@ function fromText({ schema }: Setting, text: string | undefined, origin: string)
   const base = process.cwd();
   if (type === 'array') return { value: text.split(',').map((part) => part.trim()), origin, base };
   const isNumber = type === 'integer' && /^-?\d+$/.test(text);
+  const isBoolean = type === 'boolean' && /^(true|false)$/.test(text);
+  if (isBoolean) return { value: text === 'true', origin, base };
   return { value: isNumber ? Number(text) : text, origin, base };
 }
 
@@ -81,7 +83,7 @@ function checked({ key, schema }: Setting, { value, origin, base }: Candidate): 
 
 function absolute(schema: TSchema, value: ConfigValue, base: string): ConfigValue {
   const { format, items } = schema as { format?: string; items?: { format?: string } };
-  if (format === 'path' && typeof value === 'string') return resolve(base, value);
+  if (format === 'path' && typeof value === 'string') return value === '' ? '' : resolve(base, value);
   if (items?.format === 'path' && Array.isArray(value)) return value.map((path) => resolve(base, path));
   return value;
 }
@@ -95,6 +97,8 @@ function expectation(schema: TSchema): string {
   };
   if (anyOf) return `one of ${anyOf.map((literal) => literal.const).join(', ')}`;
   if (type === 'integer') return `an integer from ${minimum} to ${maximum}`;
+  if (type === 'boolean') return 'true or false';
+  if (type === 'boolean') return 'true or false';
   if (type === 'array') return 'a list of one or more different paths';
   return 'a text that is not empty';
 }
@@ -110,9 +114,11 @@ function withDefaultPool(entries: ConfigEntry[]): ConfigEntry[] {
 function nested(entries: readonly ConfigEntry[]): Config {
   const config: Record<string, unknown> = {};
   for (const { key, value } of entries) {
-    const [section = '', name] = key.split('.');
-    if (name === undefined) config[section] = value;
-    else config[section] = { ...(config[section] as object | undefined), [name]: value };
+    const sections = key.split('.');
+    const name = sections.pop() ?? '';
+    let section = config;
+    for (const each of sections) section = (section[each] ??= {}) as Record<string, unknown>;
+    section[name] = value;
   }
   return config as unknown as Config;
 }

@@ -4,6 +4,8 @@ import { Type, type Static, type TSchema } from 'typebox';
 const port = (description: string, number: number) =>
   Type.Integer({ minimum: 0, maximum: 65_535, default: number, description: `${description} (0 picks a free one)` });
 const address = (description: string) => Type.String({ minLength: 1, default: '127.0.0.1', description });
+/** Empty: none. */
+const optionalPath = (description: string) => Type.String({ default: '', description, format: 'path' });
 const directory = (description: string, path: string) =>
   Type.String({ minLength: 1, default: path, description, format: 'path' });
 
@@ -17,6 +19,15 @@ export const ConfigSchema = Type.Object({
   nbd: Type.Object({
     host: address('Address at which NBD clients connect'),
     port: port('Port at which NBD clients connect', 10_809),
+    tls: Type.Object({
+      mode: Type.Union([Type.Literal('off'), Type.Literal('on'), Type.Literal('require')], {
+        default: 'off',
+        description: 'Whether NBD is encrypted: never, for clients that ask for it, or for all',
+      }),
+      certificates: optionalPath('Directory with server-cert.pem, server-key.pem, ca-cert.pem and perhaps ca-crl.pem'),
+      verifyPeer: Type.Boolean({ default: false, description: 'Whether clients need a certificate of the CA' }),
+      pskFile: optionalPath('File of pre-shared keys, a line user:hexkey each'),
+    }),
   }),
   pools: Type.Array(Type.String({ minLength: 1, format: 'path' }), {
     minItems: 1,
@@ -46,7 +57,7 @@ export const ConfigSchema = Type.Object({
 });
 
 export type Config = Static<typeof ConfigSchema>;
-export type ConfigValue = string | number | string[];
+export type ConfigValue = string | number | boolean | string[];
 
 /** One key: how each source spells it, and what it must be. */
 export interface Setting {

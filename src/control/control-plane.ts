@@ -9,6 +9,8 @@ import { Reconciler, type ReconcilerTimes } from './reconciler.js';
 import { Records } from './records.js';
 import { SnapshotOperations } from './snapshot-operations.js';
 import type { KeyValueStore } from './store/key-value-store.js';
+import { VolumeChanges } from './volume-changes.js';
+import { VolumeDeletions } from './volume-deletions.js';
 import { VolumeOperations } from './volume-operations.js';
 import { VolumeStatuses } from './volume-statuses.js';
 import { VolumeSteps } from './volume-steps.js';
@@ -27,6 +29,8 @@ export interface ControlPlane {
   parts: ControlParts;
   pools: Pools;
   volumes: VolumeOperations;
+  changes: VolumeChanges;
+  deletions: VolumeDeletions;
   snapshots: SnapshotOperations;
   views: VolumeViews;
   reconciler: Reconciler;
@@ -52,8 +56,11 @@ export function createControlPlane({
     leftUndone: (volume, error) => reconciler.leftUndone(volume, error),
   };
   const steps = new VolumeSteps(parts);
-  const reconciler = new Reconciler(parts, steps, reconcilerTimes);
-  const volumes = new VolumeOperations(parts, steps, pools);
+  const deletions = new VolumeDeletions(parts, steps);
+  const reconciler = new Reconciler(parts, steps, deletions, reconcilerTimes);
+  const volumes = new VolumeOperations(parts, steps, deletions, pools);
+  const changes = new VolumeChanges(parts, steps, volumes);
   const snapshots = new SnapshotOperations(parts, steps, volumes);
-  return { parts, pools, volumes, snapshots, views: new VolumeViews(parts), reconciler };
+  const views = new VolumeViews(parts, deletions);
+  return { parts, pools, volumes, changes, deletions, snapshots, views, reconciler };
 }

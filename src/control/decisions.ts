@@ -4,11 +4,11 @@ import type { VolumeRecord } from './records.js';
 
 export interface Situation {
   /** `null`: there is no such volume. */
-  wanted: Pick<VolumeRecord, 'state' | 'frontend'> | null;
+  wanted: Pick<VolumeRecord, 'state' | 'frontend' | 'sizeBytes' | 'source'> | null;
   /** Snapshots of it whose creation or deletion is half done. */
   unsettledSnapshots: number;
   /** `null`: it is not attached anywhere. */
-  running: { frontend: Frontend } | null;
+  running: { frontend: Frontend; sizeBytes: number } | null;
   /** Whether this service attached it or took it over: only then it can tell where clients reach it. */
   isKnown: boolean;
 }
@@ -18,7 +18,9 @@ export type Action =
   | { kind: 'attach'; frontend: Frontend }
   | { kind: 'finish-create' }
   | { kind: 'finish-delete' }
-  | { kind: 'settle-snapshots' };
+  | { kind: 'resize' }
+  | { kind: 'settle-snapshots' }
+  | { kind: 'flatten' };
 
 /** In the order in which to do it: serving clients comes before tidying up. */
 export function decide({ wanted, unsettledSnapshots, running, isKnown }: Situation): Action[] {
@@ -26,8 +28,20 @@ export function decide({ wanted, unsettledSnapshots, running, isKnown }: Situati
   if (!wanted) return stray;
   if (wanted.state === 'deleting') return [{ kind: 'finish-delete' }];
   if (wanted.state === 'creating') return [...stray, { kind: 'finish-create' }];
-  const unsettled: Action[] = unsettledSnapshots > 0 ? [{ kind: 'settle-snapshots' }] : [];
-  if (wanted.frontend === null) return [...stray, ...unsettled];
+  const unfinished: Action[] = [
+    ...only(unsettledSnapshots > 0, { kind: 'settle-snapshots' }),
+    ...only(wanted.source?.state === 'flattening', { kind: 'flatten' }),
+  ];
+  if (wanted.frontend === null) return [...stray, ...unfinished];
   const isServed = running?.frontend === wanted.frontend && isKnown;
-  return [...(isServed ? [] : [{ kind: 'attach' as const, frontend: wanted.frontend }]), ...unsettled];
+  const isTooSmall = running !== null && running.sizeBytes < wanted.sizeBytes;
+  return [
+    ...only(!isServed, { kind: 'attach', frontend: wanted.frontend }),
+    ...only(isTooSmall, { kind: 'resize' }),
+    ...unfinished,
+  ];
+}
+
+function only(isNeeded: boolean, action: Action): Action[] {
+  return isNeeded ? [action] : [];
 }

@@ -11,6 +11,8 @@ export interface NewEvent {
 const eventsMax = 1000;
 
 export class EventLog {
+  /** How many of each kind there were since the service started. */
+  readonly counts = new Map<string, number>();
   private readonly events: Event[] = [];
   private lastId = 0;
   private wake: (() => void)[] = [];
@@ -19,6 +21,7 @@ export class EventLog {
 
   add({ kind, volume = '', process = '', message }: NewEvent): void {
     const id = ++this.lastId;
+    this.counts.set(kind, (this.counts.get(kind) ?? 0) + 1);
     this.events.push({
       id,
       time: this.now().toISOString(),

@@ -2,12 +2,14 @@
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
 import type { Volume } from '../api/schemas.js';
 import type { VolumeCounters } from '../engine/native.js';
-import type { DataPlaneProcess, RunningVolume } from '../engine/node-engine.js';
+import { volumeEventKinds, type DataPlaneProcess, type SeenVolume } from '../engine/node-engine.js';
 
 export interface Observed {
   volumes: readonly Volume[];
-  running: ReadonlyMap<string, RunningVolume>;
+  seen: ReadonlyMap<string, SeenVolume>;
   processes: readonly DataPlaneProcess[];
+  /** How many of each kind. */
+  events: ReadonlyMap<string, number>;
 }
 
 const counterHelp: Readonly<Record<keyof VolumeCounters, [name: string, help: string]>> = {
@@ -24,12 +26,18 @@ const counterHelp: Readonly<Record<keyof VolumeCounters, [name: string, help: st
 
 const gaugeHelp: Readonly<Record<string, [help: string, value: (volume: Volume) => number | null]>> = {
   size_bytes: ['Size that clients see.', ({ size }) => size],
-  allocated_bytes: [
-    'Space its data takes, snapshots included; only while it is attached.',
-    (volume) => volume.allocatedBytes,
-  ],
+  allocated_bytes: ['Space its data takes, snapshots included.', (volume) => volume.allocatedBytes],
   clients: ['Connected clients.', ({ clients }) => clients],
   snapshots: ['Snapshots.', ({ snapshotCount }) => snapshotCount],
+  damaged_blocks: ['Damaged blocks that the last scrub found.', ({ scrub }) => scrub?.blocksDamaged ?? null],
+  scrub_progress: [
+    'How much of the scrub that runs is done, from 0 to 1.',
+    ({ scrub }) => (scrub?.state === 'running' ? scrub.progress : null),
+  ],
+  flatten_progress: [
+    'How much of the flattening that runs is done, from 0 to 1.',
+    ({ flatten }) => flatten?.progress ?? null,
+  ],
   attached: ['1 if it is attached and well.', ({ state }) => Number(state === 'attached')],
   faulted: ['1 if it is not as it should be.', ({ state }) => Number(state === 'faulted')],
 };
@@ -38,6 +46,7 @@ export class Metrics {
   private readonly registry = new Registry();
   private readonly counters: [keyof VolumeCounters, Counter][];
   private readonly gauges: [(volume: Volume) => number | null, Gauge][];
+  private readonly events: Counter;
   private readonly processStarts: Gauge;
 
   constructor(
@@ -59,6 +68,12 @@ export class Metrics {
       value,
       new Gauge({ name: `cairn_volume_${name}`, help, labelNames: ['volume'], registers }),
     ]);
+    this.events = new Counter({
+      name: 'cairn_events_total',
+      help: 'Events since the service started, e.g. scrub-finished, repaired, volume-failed, no-space.',
+      labelNames: ['kind'],
+      registers,
+    });
     this.processStarts = new Gauge({
       name: 'cairn_data_plane_start_time_seconds',
       help: 'When the data-plane process started, Unix time.',
@@ -72,10 +87,11 @@ export class Metrics {
     // Without a pause between clearing and filling, so that no other scrape sees half.
     this.fillVolumes(observed);
     this.fillProcesses(observed);
+    this.fillEvents(observed);
     return { contentType: this.registry.contentType, text: await this.registry.metrics() };
   }
 
-  private fillVolumes({ volumes, running }: Observed): void {
+  private fillVolumes({ volumes, seen }: Observed): void {
     for (const [value, gauge] of this.gauges) {
       gauge.reset();
       for (const volume of volumes) {
@@ -85,8 +101,15 @@ export class Metrics {
     }
     for (const [field, counter] of this.counters) {
       counter.reset();
-      for (const { name, counters } of running.values()) counter.inc({ volume: name }, counters[field]);
+      for (const { name, counters, openness } of seen.values())
+        if (openness === 'attached') counter.inc({ volume: name }, counters[field]);
     }
+  }
+
+  private fillEvents({ events }: Observed): void {
+    this.events.reset();
+    const never = volumeEventKinds.map((kind) => [kind, 0] as const);
+    for (const [kind, count] of new Map([...never, ...events])) this.events.inc({ kind }, count);
   }
 
   private fillProcesses({ processes }: Observed): void {

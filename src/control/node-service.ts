@@ -7,9 +7,8 @@ import { createControlPlane, type ControlPlane } from './control-plane.js';
 import { causesOf, type Log } from './log.js';
 import { Metrics } from './metrics.js';
 import { operationHandlers } from './operation-handlers.js';
-import type { ControlParts } from './parts.js';
 import { Pools } from './pools.js';
-import type { Reconciler, ReconcilerTimes } from './reconciler.js';
+import type { ReconcilerTimes } from './reconciler.js';
 import { EmbeddedStore } from './store/embedded-store.js';
 import type { KeyValueStore } from './store/key-value-store.js';
 
@@ -23,6 +22,8 @@ export interface NodeServiceOptions {
   /** Not started yet. */
   engine: NodeEngine;
   isolation: Isolation;
+  /** Throws `invalid-config` when certificates or keys cannot be used. */
+  checkTls?: () => void;
   version: string;
   log: Log;
   /** In place of the embedded store; closed with the service. */
@@ -36,6 +37,8 @@ export interface NodeServiceOptions {
 export interface NodeService {
   /** Where REST listens. */
   address: { host: string; port: number };
+  /** Reads certificates and keys anew. */
+  reloadTls(): Promise<void>;
   /** Ends the service. The data plane goes on serving unless it is to end too, flushed and closed. */
   stop(options?: { withDataPlane?: boolean }): Promise<void>;
 }
@@ -54,7 +57,8 @@ export async function start(options: NodeServiceOptions): Promise<NodeService> {
   try {
     const { address } = await startParts(options, undo);
     options.log('info', 'service started', { host: address.host, port: address.port, version: options.version });
-    return { address, stop: ({ withDataPlane = false } = {}) => stop(withDataPlane) };
+    const reloadTls = () => reload(options);
+    return { address, reloadTls, stop: ({ withDataPlane = false } = {}) => stop(withDataPlane) };
   } catch (error) {
     await stop(false);
     throw error;
@@ -70,8 +74,9 @@ async function startParts(options: NodeServiceOptions, undo: Undo[]): Promise<Se
   const control = createControlPlane({ store, engine, pools, log, now, ...(reconcilerTimes && { reconcilerTimes }) });
   const { parts, reconciler } = control;
   undo.push((withDataPlane) => (withDataPlane ? engine.shutdown() : engine.release()));
-  await engine.start((event) => hear(event, parts, reconciler));
+  await engine.start((event) => hear(event, control));
   undo.push(() => parts.mutex.idle());
+  undo.push(() => control.deletions.stop());
   undo.push(async () => reconciler.stop());
   let isReady = false;
   const firstTurns = reconciler.start().then(() => (isReady = true));
@@ -81,24 +86,29 @@ async function startParts(options: NodeServiceOptions, undo: Undo[]): Promise<Se
   return server;
 }
 
-function serverOptions(
-  { rest, version, isolation, log }: NodeServiceOptions,
-  control: ControlPlane,
-  ready: () => Promise<void>,
-): ServerOptions {
+function serverOptions(options: NodeServiceOptions, control: ControlPlane, ready: () => Promise<void>): ServerOptions {
+  const { rest, version, isolation, log } = options;
   const { parts, views } = control;
+  const reloadTls = () => reload(options);
   const metrics = new Metrics(version, async () => {
-    const [volumes, { byName }] = await Promise.all([views.volumes(), views.running()]);
-    return { volumes, running: byName, processes: parts.engine.processes() };
+    const [volumes, { byName }] = await Promise.all([views.volumes(), views.seen()]);
+    return { volumes, seen: byName, processes: parts.engine.processes(), events: parts.events.counts };
   });
   return {
     ...rest,
     version,
-    handlers: operationHandlers(control, { version, isolation, started: parts.now() }),
+    handlers: operationHandlers(control, { version, isolation, started: parts.now(), reloadTls }),
     followEvents: (afterId, signal) => parts.events.follow(afterId, signal),
     probes: { ready, metrics: () => metrics.text() },
     onDefect: (error, request) => log('error', 'request failed', { request, cause: causesOf(error) }),
   };
+}
+
+/** Files that cannot be used change nothing: who connects is served with the former ones. */
+async function reload({ engine, checkTls, log }: NodeServiceOptions): Promise<void> {
+  checkTls?.();
+  await engine.reloadTls();
+  log('info', 'certificates and keys read anew');
 }
 
 async function atMost(timeoutMs: number, work: Promise<unknown>): Promise<void> {
@@ -119,7 +129,8 @@ async function checkReady(engine: NodeEngine, store: KeyValueStore, isReady: boo
   await engine.allRunning();
 }
 
-function hear(event: EngineEvent, { events, log }: ControlParts, reconciler: Reconciler): void {
+function hear(event: EngineEvent, { parts, changes, reconciler }: ControlPlane): void {
+  const { events, log, leftUndone } = parts;
   const { kind } = event;
   if (kind === 'process-started') {
     const { process, pid, restarted } = event;
@@ -141,6 +152,8 @@ function hear(event: EngineEvent, { events, log }: ControlParts, reconciler: Rec
   } else {
     const { volume, message } = event;
     events.add({ kind, volume, message });
-    log(kind === 'merge-finished' ? 'info' : 'error', message, { kind, volume });
+    log(kind.endsWith('-finished') ? 'info' : 'error', message, { kind, volume });
+    if (kind === 'scrub-finished') changes.scrubEnded(volume).catch((error: unknown) => leftUndone(volume, error));
+    if (kind === 'flatten-finished') reconciler.requestOne(volume);
   }
 }

@@ -12,18 +12,19 @@ export interface ServiceFacts {
   version: string;
   isolation: Isolation;
   started: Date;
+  reloadTls: () => Promise<void>;
 }
 
 export function operationHandlers(
-  { parts, volumes, snapshots, views, pools }: ControlPlane,
+  { parts, volumes, changes, snapshots, views, pools }: ControlPlane,
   service: ServiceFacts,
 ): Handlers {
   const show = async (name: string): Promise<Volume> => views.volume((await volumes.existing(name)).record);
   const snapshotsOf = async (name: string) => views.snapshots((await volumes.existing(name)).record);
   const showSnapshot = async (volume: string, name: string) => {
     const { record } = await volumes.existing(volume);
-    await snapshots.existing(record, name);
-    const found = (await views.snapshots(record)).find((snapshot) => snapshot.name === name);
+    const { id } = (await snapshots.existing(record, name)).record;
+    const found = (await views.snapshots(record)).find((snapshot) => snapshot.id === id);
     if (found) return found;
     throw new CairnError('snapshot-not-found', `Snapshot ${name} was deleted meanwhile. List the volume's snapshots.`);
   };
@@ -34,13 +35,25 @@ export function operationHandlers(
       return show(body.name);
     },
     getVolume: ({ params }) => show(params.name),
-    deleteVolume: ({ params }) => volumes.delete(params.name).then(() => undefined),
+    deleteVolume: async ({ params }) => views.volume(await volumes.delete(params.name)),
     attachVolume: async ({ params: { name }, body }) => {
       await volumes.attach(name, body);
       return show(name);
     },
     detachVolume: async ({ params: { name }, body }) => {
       await volumes.detach(name, body);
+      return show(name);
+    },
+    resizeVolume: async ({ params: { name }, body }) => {
+      await changes.resize(name, body);
+      return show(name);
+    },
+    flattenVolume: async ({ params: { name } }) => {
+      await changes.flatten(name);
+      return show(name);
+    },
+    scrubVolume: async ({ params: { name } }) => {
+      await changes.scrub(name);
       return show(name);
     },
     listSnapshots: async ({ params }) => ({ snapshots: await snapshotsOf(params.name) }),
@@ -52,6 +65,10 @@ export function operationHandlers(
       return show(name);
     },
     getNode: () => node(parts, pools, service),
+    reloadTls: async () => {
+      await service.reloadTls();
+      return undefined;
+    },
     listEvents: async ({ query: { volume } }) => ({ events: parts.events.recent(volume) }),
   };
 }

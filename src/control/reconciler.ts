@@ -7,7 +7,8 @@ import { decide, type Action } from './decisions.js';
 import { causesOf } from './log.js';
 import type { ControlParts } from './parts.js';
 import type { SnapshotRecord, Stored, VolumeRecord } from './records.js';
-import type { VolumeSteps } from './volume-steps.js';
+import type { VolumeDeletions } from './volume-deletions.js';
+import { specOf, type VolumeSteps } from './volume-steps.js';
 
 export interface ReconcilerTimes {
   /** Between the passes that look for what was missed. */
@@ -39,6 +40,7 @@ export class Reconciler {
   constructor(
     private readonly parts: ControlParts,
     private readonly steps: VolumeSteps,
+    private readonly deletions: VolumeDeletions,
     private readonly times: ReconcilerTimes = reconcilerTimesDefault,
   ) {}
 
@@ -58,6 +60,11 @@ export class Reconciler {
   /** Looks at all volumes now, also those that wait for a retry. Does nothing before the start, which does the same. */
   request(): void {
     if (this.period && !this.isStopped) void this.all();
+  }
+
+  /** Looks at one volume, of which something has become known. */
+  requestOne(volume: string): void {
+    if (this.period && !this.isStopped) void this.volume(volume);
   }
 
   /** An operation left something undone: it is tried again like a failure of our own. */
@@ -115,8 +122,10 @@ export class Reconciler {
         running,
         isKnown,
       };
-      for (const action of decide(situation)) await this.take(action, name, found);
-      this.succeeded(name);
+      const actions = decide(situation);
+      for (const action of actions) await this.take(action, name, found);
+      // A deletion goes on by itself, and nothing is known yet of how it ends.
+      if (!actions.some(({ kind }) => kind === 'finish-delete')) this.succeeded(name);
     } catch (error) {
       if (!this.isStopped) this.failed(name, toCairnError(error));
     }
@@ -136,8 +145,10 @@ export class Reconciler {
     if (action.kind === 'detach') return this.steps.detach(name, false);
     if (!stored) return;
     if (action.kind === 'attach') return this.steps.attach(stored.record, action.frontend);
-    if (action.kind === 'finish-delete') return this.steps.finishDelete(stored);
-    if (action.kind === 'finish-create') return void (await this.steps.finishCreate(stored));
+    if (action.kind === 'finish-delete') return void this.deletions.begin(stored);
+    if (action.kind === 'finish-create') return this.steps.settleCreate(stored);
+    if (action.kind === 'resize') return this.parts.engine.resize(specOf(stored.record));
+    if (action.kind === 'flatten') return this.steps.continueFlatten(stored);
     for (const snapshot of unsettled) await this.steps.settleSnapshot(stored.record, snapshot);
   }
 

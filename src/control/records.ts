@@ -10,6 +10,29 @@ import { CairnError } from '../errors.js';
 import type { Compare, KeyValue, KeyValueStore, Operation } from './store/key-value-store.js';
 import { txnOperationsMax } from './store/key-value-store.js';
 
+/** What a volume was cloned from; names as they were then. */
+const CloneSource = Type.Object({
+  volume: Type.String(),
+  volumeId: Type.String(),
+  snapshot: Type.String(),
+  snapshotId: Type.String(),
+  /** linked: it shares layers with its source. flattening: they are to be made its own. flattened: it has its own. */
+  state: Type.Enum(['linked', 'flattening', 'flattened']),
+});
+export type CloneSource = Static<typeof CloneSource>;
+
+/** What the last scrub that ended has found. */
+const ScrubResult = Type.Object({
+  state: Type.Enum(['finished', 'stopped']),
+  progress: Type.Number(),
+  blocksChecked: Type.Integer(),
+  blocksDamaged: Type.Integer(),
+  blocksUnverified: Type.Integer(),
+  repaired: Type.Integer(),
+  findings: Type.Array(Type.String()),
+  ended: Type.String(),
+});
+
 export const VolumeRecord = Type.Object({
   name: Type.String({ pattern: namePattern }),
   id: Type.String(),
@@ -23,6 +46,10 @@ export const VolumeRecord = Type.Object({
   state: Type.Enum(['creating', 'ready', 'deleting']),
   /** How it is to be attached; null: detached. */
   frontend: Type.Union([Type.Enum(['nbd', 'none']), Type.Null()]),
+  /** Missing: it is no clone. */
+  source: Type.Optional(CloneSource),
+  /** Missing or null: it was never scrubbed, or is being scrubbed now. */
+  scrub: Type.Optional(Type.Union([ScrubResult, Type.Null()])),
   created: Type.String(),
 });
 export type VolumeRecord = Static<typeof VolumeRecord>;

@@ -1,7 +1,7 @@
 /** Taking, deleting and reverting to snapshots, inside the mutex of their volume. */
 import { randomUUID } from 'node:crypto';
 import type { NewSnapshot } from '../api/schemas.js';
-import { CairnError } from '../errors.js';
+import { CairnError, hasCode } from '../errors.js';
 import type { ControlParts } from './parts.js';
 import type { SnapshotRecord, Stored, VolumeRecord } from './records.js';
 import type { VolumeOperations } from './volume-operations.js';
@@ -41,7 +41,9 @@ export class SnapshotOperations {
       try {
         await this.steps.finishDeleteSnapshot(volume, doomed);
       } catch (error) {
-        this.parts.leftUndone(volumeName, error);
+        if (hasCode(error, 'snapshot-in-use'))
+          await this.parts.records.snapshotsOf(volume.id).change(doomed, stored.record);
+        else this.parts.leftUndone(volumeName, error);
         throw error;
       }
       this.tell(
@@ -94,7 +96,7 @@ export class SnapshotOperations {
 
   private async take(volume: VolumeRecord, stored: Stored<SnapshotRecord>): Promise<void> {
     try {
-      await this.parts.engine.createSnapshot(specOf(volume), stored.record.id);
+      await this.parts.engine.createSnapshot(specOf(volume), stored.record.id, stored.record.name);
     } catch (error) {
       await this.settle(volume, stored);
       throw error;

@@ -1,19 +1,23 @@
 /** Creating, deleting, attaching and detaching volumes: one at a time for each volume, intent in the record first. */
-import { randomUUID } from 'node:crypto';
-import { blockSizeDefault, cacheModeDefault, frontendDefault, sizeMaxBytes, sizeStepBytes } from '../api/schemas.js';
-import type { AttachRequest, DetachRequest, NewVolume } from '../api/schemas.js';
-import { parseSize } from '../api/size.js';
+import { setTimeout as delay } from 'node:timers/promises';
+import { frontendDefault, type AttachRequest, type DetachRequest, type NewVolume } from '../api/schemas.js';
 import { CairnError, hasCode } from '../errors.js';
 import { causesOf } from './log.js';
+import { clonedVolumeRecord, newVolumeRecord } from './new-volume.js';
 import type { ControlParts } from './parts.js';
 import type { Pools } from './pools.js';
 import type { Stored, VolumeRecord } from './records.js';
+import type { VolumeDeletions } from './volume-deletions.js';
 import type { VolumeSteps } from './volume-steps.js';
+
+/** How long a deletion is waited for: most are over by then. */
+const deletionWaitMs = 1000;
 
 export class VolumeOperations {
   constructor(
     private readonly parts: ControlParts,
     private readonly steps: VolumeSteps,
+    private readonly deletions: VolumeDeletions,
     private readonly pools: Pools,
   ) {}
 
@@ -31,20 +35,24 @@ export class VolumeOperations {
         );
       await this.finishCreate(record);
     });
-    this.parts.events.add({
-      kind: 'volume-created',
-      volume: record.name,
-      message: `Volume ${record.name} is created.`,
-    });
+    const { name, source } = record;
+    const origin = source ? ` from ${source.volume}@${source.snapshot}` : '';
+    this.parts.events.add({ kind: 'volume-created', volume: name, message: `Volume ${name} is created${origin}.` });
   }
 
-  delete(name: string): Promise<void> {
-    return this.parts.mutex.run(name, async () => {
+  /** Resolves with the record when its files are gone, or it takes long to remove them: then that goes on. */
+  async delete(name: string): Promise<VolumeRecord> {
+    const { record, ended } = await this.parts.mutex.run(name, async () => {
       const stored = await this.existing(name);
       if (stored.record.frontend !== null)
         throw new CairnError('volume-attached', `Volume ${name} is attached. Detach it first.`);
-      await this.markAndDelete(stored);
+      const doomed = await this.marked(stored);
+      return { record: doomed.record, ended: this.deletions.begin(doomed).ended };
     });
+    const late = new AbortController();
+    const timeout = delay(deletionWaitMs, undefined, { signal: late.signal }).catch(() => {});
+    await Promise.race([ended, timeout]).finally(() => late.abort());
+    return record;
   }
 
   attach(name: string, { frontend = frontendDefault }: AttachRequest): Promise<void> {
@@ -106,27 +114,19 @@ export class VolumeOperations {
     );
   }
 
-  private async newRecord({
-    name,
-    size,
-    blockSize = blockSizeDefault,
-    cacheMode = cacheModeDefault,
-  }: NewVolume): Promise<VolumeRecord> {
-    const sizeBytes = volumeSize(size);
-    const pool = await this.pools.choose();
-    const created = this.parts.now().toISOString();
-    return {
-      name,
-      id: randomUUID(),
-      replicaId: randomUUID(),
-      pool,
-      sizeBytes,
-      blockSize,
-      cacheMode,
-      state: 'creating',
-      frontend: null,
-      created,
-    };
+  /** Throws when the source of a clone is not there to be cloned. */
+  private async newRecord(request: NewVolume): Promise<VolumeRecord> {
+    const { source } = request;
+    const now = this.parts.now();
+    if (!source) return newVolumeRecord(request, this.pools, now);
+    const { record: volume } = await this.settled(source.volume);
+    const snapshot = (await this.parts.records.snapshotsOf(volume.id).get(source.snapshot))?.record;
+    if (snapshot?.state === 'ready') return clonedVolumeRecord(request, { volume, snapshot }, now);
+    throw new CairnError(
+      'snapshot-not-found',
+      `Volume ${volume.name} has no snapshot ${JSON.stringify(source.snapshot)} that could be cloned. List its snapshots to see which exist.`,
+      { field: 'source' },
+    );
   }
 
   private async finishCreate(record: VolumeRecord): Promise<void> {
@@ -134,22 +134,14 @@ export class VolumeOperations {
     try {
       await this.steps.finishCreate(stored);
     } catch (error) {
-      await this.withoutMasking(record.name, () => this.markAndDelete(stored));
+      await this.withoutMasking(record.name, async () => this.steps.finishDelete(await this.marked(stored)));
       throw error;
     }
   }
 
-  private async markAndDelete(stored: Stored<VolumeRecord>): Promise<void> {
-    const doomed =
-      stored.record.state === 'deleting'
-        ? stored
-        : await this.parts.records.volumes.change(stored, { state: 'deleting' });
-    try {
-      await this.steps.finishDelete(doomed);
-    } catch (error) {
-      this.parts.leftUndone(doomed.record.name, error);
-      throw error;
-    }
+  private async marked(stored: Stored<VolumeRecord>): Promise<Stored<VolumeRecord>> {
+    if (stored.record.state === 'deleting') return stored;
+    return this.parts.records.volumes.change(stored, { state: 'deleting' });
   }
 
   /** Nobody was told that it is attached: it is to be detached again. */
@@ -171,15 +163,4 @@ export class VolumeOperations {
       if (!hasCode(error, 'store-closed')) this.parts.leftUndone(volume, error);
     }
   }
-}
-
-/** Bytes; throws `invalid-request` naming `size`. */
-export function volumeSize(size: number | string): number {
-  const sizeBytes = parseSize(size);
-  if (sizeBytes >= sizeStepBytes && sizeBytes <= sizeMaxBytes && sizeBytes % sizeStepBytes === 0) return sizeBytes;
-  throw new CairnError(
-    'invalid-request',
-    `A volume of ${sizeBytes} bytes is not possible: choose a multiple of ${sizeStepBytes} from ${sizeStepBytes} to ${sizeMaxBytes} (64TiB).`,
-    { field: 'size' },
-  );
 }

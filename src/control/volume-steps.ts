@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path';
 import type { Frontend, VolumeSpec } from '../engine/node-engine.js';
-import { hasCode } from '../errors.js';
+import { CairnError, hasCode } from '../errors.js';
 import type { ControlParts } from './parts.js';
 import type { SnapshotRecord, Stored, VolumeRecord } from './records.js';
 
@@ -14,28 +14,65 @@ export class VolumeSteps {
   /** `creating` -> files -> `ready`. What an earlier attempt left holds no data yet. */
   async finishCreate(stored: Stored<VolumeRecord>): Promise<Stored<VolumeRecord>> {
     const { engine, records } = this.parts;
-    const { id, replicaId, sizeBytes, blockSize } = stored.record;
-    const directory = replicaDirectory(stored.record);
     try {
-      await engine.createReplica({ directory, volumeId: id, replicaId, sizeBytes, blockSize });
+      await this.makeReplica(stored.record);
     } catch (error) {
       if (!hasCode(error, 'replica-exists')) throw error;
-      await engine.deleteReplica(directory);
-      await engine.createReplica({ directory, volumeId: id, replicaId, sizeBytes, blockSize });
+      await engine.deleteReplica(replicaDirectory(stored.record));
+      await this.makeReplica(stored.record);
     }
     return records.volumes.change(stored, { state: 'ready' });
   }
 
+  /** What a crash left in `creating`. A clone whose source is gone meanwhile cannot be made any more: it is taken back. */
+  async settleCreate(stored: Stored<VolumeRecord>): Promise<void> {
+    try {
+      await this.finishCreate(stored);
+    } catch (error) {
+      if (!stored.record.source || !hasCode(error, 'volume-not-found', 'snapshot-not-found')) throw error;
+      await this.finishDelete(await this.parts.records.volumes.change(stored, { state: 'deleting' }));
+    }
+  }
+
   /** `deleting` -> closed -> files gone -> snapshot records gone -> record gone. */
   async finishDelete(stored: Stored<VolumeRecord>): Promise<void> {
-    const { engine, records, statuses, events } = this.parts;
+    await this.parts.engine.detach(stored.record.name, true);
+    await this.parts.engine.deleteReplica(replicaDirectory(stored.record));
+    await this.forget(stored);
+  }
+
+  /** The end of a deletion: the files are gone. */
+  async forget(stored: Stored<VolumeRecord>): Promise<void> {
+    const { records, statuses, events } = this.parts;
     const { name, id } = stored.record;
-    await engine.detach(name, true);
-    await engine.deleteReplica(replicaDirectory(stored.record));
     await records.snapshotsOf(id).removeAll();
     await records.volumes.remove(stored);
     statuses.deleted(name);
     events.add({ kind: 'volume-deleted', volume: name, message: `Volume ${name} is deleted.` });
+  }
+
+  /** Lets the data plane go on with a flattening, and ends it in the record when there is nothing left to do. */
+  async continueFlatten(stored: Stored<VolumeRecord>): Promise<void> {
+    const { engine, records } = this.parts;
+    const { source } = stored.record;
+    if (source && !(await engine.flatten(specOf(stored.record))))
+      await records.volumes.change(stored, { source: { ...source, state: 'flattened' } });
+  }
+
+  private async makeReplica(record: VolumeRecord): Promise<void> {
+    const { engine } = this.parts;
+    const { id: volumeId, replicaId, sizeBytes, blockSize, source } = record;
+    const directory = replicaDirectory(record);
+    if (!source) return engine.createReplica({ directory, volumeId, replicaId, sizeBytes, blockSize });
+    const parent = await this.parts.records.volumes.get(source.volume);
+    if (parent?.record.id !== source.volumeId)
+      throw new CairnError(
+        'volume-not-found',
+        `Volume ${source.volume}, which is to be cloned, was deleted meanwhile.`,
+      );
+    const { snapshotId } = source;
+    await engine.cloneSnapshot(specOf(parent.record), { snapshotId, directory, volumeId, replicaId });
+    await engine.resize(specOf(record)); // larger than the snapshot, if that is asked for or its volume has grown since
   }
 
   async attach(record: VolumeRecord, frontend: Frontend): Promise<void> {
@@ -77,6 +114,7 @@ export function replicaDirectory({ pool, id, replicaId }: VolumeRecord): string 
 
 /** What the engine must know of a volume. */
 export function specOf(record: VolumeRecord): VolumeSpec {
-  const { name, id, cacheMode } = record;
-  return { name, volumeId: id, directory: replicaDirectory(record), cacheMode, description: `Cairn volume ${name}` };
+  const { name, id, cacheMode, sizeBytes } = record;
+  const directory = replicaDirectory(record);
+  return { name, volumeId: id, directory, cacheMode, sizeBytes, description: `Cairn volume ${name}` };
 }

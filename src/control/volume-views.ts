@@ -1,54 +1,67 @@
 /** Volumes and snapshots as the API shows them: the record, what runs of it, and what is wrong with it. */
 import type { Snapshot, Volume } from '../api/schemas.js';
 import type { LayerInfo } from '../engine/native.js';
-import type { RunningVolume } from '../engine/node-engine.js';
+import type { RunningVolume, SeenVolume } from '../engine/node-engine.js';
 import { toCairnError } from '../errors.js';
 import { causesOf } from './log.js';
 import type { ControlParts } from './parts.js';
 import type { SnapshotRecord, VolumeRecord } from './records.js';
+import type { VolumeDeletions } from './volume-deletions.js';
+import { replicaDirectory, specOf } from './volume-steps.js';
 
-/** What runs, by name, or why that is not known. */
-export interface RunningVolumes {
-  byName: Map<string, RunningVolume>;
+/** What is open or was seen when it was closed, by name, or why that is not known. */
+export interface SeenVolumes {
+  byName: Map<string, SeenVolume>;
   unknown: string | null;
 }
 
 export class VolumeViews {
-  constructor(private readonly parts: ControlParts) {}
+  constructor(
+    private readonly parts: ControlParts,
+    private readonly deletions: VolumeDeletions,
+  ) {}
 
   async volumes(): Promise<Volume[]> {
     const { records, log } = this.parts;
-    const [stored, counts, running] = await Promise.all([
+    const [stored, counts, seen] = await Promise.all([
       records.volumes.list((error) => log('error', 'record cannot be read', { cause: causesOf(error) })),
       records.snapshotCounts(),
-      this.running(),
+      this.seen(),
     ]);
-    return stored.map(({ record }) => this.view(record, counts.get(record.id) ?? 0, running));
+    return Promise.all(stored.map(({ record }) => this.view(record, counts.get(record.id) ?? 0, seen)));
   }
 
   async volume(record: VolumeRecord): Promise<Volume> {
-    const [snapshots, running] = await Promise.all([this.snapshotRecords(record), this.runningOne(record.name)]);
-    return this.view(record, snapshots.length, running);
+    const [snapshots, seen] = await Promise.all([this.snapshotRecords(record), this.seenOne(record.name)]);
+    return this.view(record, snapshots.length, seen);
   }
 
-  /** Oldest first. */
+  /** Oldest first; those that are deleted are there until they are merged away. */
   async snapshots(volume: VolumeRecord): Promise<Snapshot[]> {
-    const [records, { byName }] = await Promise.all([this.snapshotRecords(volume), this.runningOne(volume.name)]);
-    const layers = byName.get(volume.name)?.layers ?? [];
-    return records
+    const [records, layers] = await Promise.all([this.snapshotRecords(volume), this.layers(volume)]);
+    const known = { records: [...records, ...mergedAway(volume, records, layers)], layers, uris: this.urisOf(volume) };
+    return known.records
       .sort((one, other) => one.created.localeCompare(other.created) || one.name.localeCompare(other.name))
-      .map((record) => snapshotView(volume, record, records, layers));
+      .map((record) => snapshotView(volume, record, known));
   }
 
-  async running(): Promise<RunningVolumes> {
-    return answered(async () => this.parts.engine.allRunning());
+  async seen(): Promise<SeenVolumes> {
+    return answered(async () => this.parts.engine.allSeen());
   }
 
-  private runningOne(name: string): Promise<RunningVolumes> {
+  private seenOne(name: string): Promise<SeenVolumes> {
     return answered(async () => {
-      const running = await this.parts.engine.running(name);
-      return running ? [running] : [];
+      const seen = await this.parts.engine.seen(name);
+      return seen ? [seen] : [];
     });
+  }
+
+  /** A detached volume that nobody has seen yet is opened for the moment; none when that does not work. */
+  private async layers(volume: VolumeRecord): Promise<readonly LayerInfo[]> {
+    const { byName } = await this.seenOne(volume.name);
+    const seen = byName.get(volume.name);
+    if (seen || volume.state !== 'ready' || volume.frontend !== null) return seen?.layers ?? [];
+    return this.parts.engine.layers(specOf(volume)).catch(() => []);
   }
 
   private async snapshotRecords({ id }: VolumeRecord): Promise<SnapshotRecord[]> {
@@ -58,10 +71,11 @@ export class VolumeViews {
     return stored.map(({ record }) => record);
   }
 
-  private view(record: VolumeRecord, snapshotCount: number, { byName, unknown }: RunningVolumes): Volume {
+  private async view(record: VolumeRecord, snapshotCount: number, { byName, unknown }: SeenVolumes): Promise<Volume> {
     const { name, id, sizeBytes, blockSize, cacheMode, frontend, created } = record;
-    const running = byName.get(name);
-    const reason = this.reasonOf(record, running, unknown);
+    const seen = byName.get(name);
+    const attached = seen?.openness === 'attached' ? seen : undefined;
+    const reason = this.reasonOf(record, attached, unknown);
     return {
       name,
       id,
@@ -71,17 +85,29 @@ export class VolumeViews {
       state: reason === null ? stateOf(record) : 'faulted',
       reason,
       frontend,
-      uris: (running && frontend === 'nbd' && this.parts.statuses.urisOf(name)) || [],
-      clients: running?.clients ?? 0,
-      allocatedBytes: running ? allocatedBytes(running) : null,
+      uris: attached ? this.urisOf(record) : [],
+      clients: attached?.clients ?? 0,
+      allocatedBytes: seen ? allocatedBytes(seen) : await this.allocatedWhenClosed(record),
+      ...workOn(record, seen),
+      deletion: deletionOf(record, this.deletions.progressOf(name)),
       snapshotCount,
       created,
     };
   }
 
+  private urisOf({ name, frontend }: VolumeRecord): string[] {
+    return (frontend === 'nbd' && this.parts.statuses.urisOf(name)) || [];
+  }
+
+  /** Null for one that is to be attached: its data plane cannot be asked. */
+  private async allocatedWhenClosed(record: VolumeRecord): Promise<number | null> {
+    if (record.state !== 'ready' || record.frontend !== null) return null;
+    return this.parts.engine.allocatedBytes(replicaDirectory(record));
+  }
+
   private reasonOf(
     { name, frontend }: VolumeRecord,
-    running: RunningVolume | undefined,
+    running: SeenVolume | undefined,
     unknown: string | null,
   ): string | null {
     const failure = this.parts.statuses.failureOf(name);
@@ -99,7 +125,7 @@ export function allocatedBytes({ layers }: RunningVolume): number {
   return layers.reduce((sum, layer) => sum + layer.allocatedBytes, 0);
 }
 
-async function answered(ask: () => Promise<RunningVolume[]>): Promise<RunningVolumes> {
+async function answered(ask: () => Promise<SeenVolume[]>): Promise<SeenVolumes> {
   try {
     const volumes = await ask();
     return { byName: new Map(volumes.map((volume) => [volume.name, volume])), unknown: null };
@@ -114,15 +140,68 @@ function stateOf({ state, frontend }: VolumeRecord): Volume['state'] {
   return frontend === null ? 'detached' : 'attached';
 }
 
+/** What goes on with it in the background, and where it came from. */
+function workOn(
+  { source, scrub }: VolumeRecord,
+  seen: SeenVolume | undefined,
+): Pick<Volume, 'source' | 'flatten' | 'scrub'> {
+  const isFlattening = source?.state === 'flattening';
+  return {
+    source: source ? { volume: source.volume, snapshot: source.snapshot, linked: source.state !== 'flattened' } : null,
+    flatten: isFlattening ? { progress: seen?.flatten?.progress ?? 0 } : null,
+    scrub: seen?.scrub.state === 'running' || !scrub ? liveScrub(seen) : scrub,
+  };
+}
+
+function liveScrub(seen: SeenVolume | undefined): Volume['scrub'] {
+  if (!seen || seen.scrub.state === 'never') return null;
+  return { ...seen.scrub, state: seen.scrub.state, ended: null };
+}
+
+function deletionOf({ state }: VolumeRecord, progress: number | null): Volume['deletion'] {
+  return state === 'deleting' ? { progress: progress ?? 0 } : null;
+}
+
 function snapshotView(
   volume: VolumeRecord,
   { name, id, state, created }: SnapshotRecord,
-  all: readonly SnapshotRecord[],
-  layers: readonly LayerInfo[],
+  known: { records: readonly SnapshotRecord[]; layers: readonly LayerInfo[]; uris: readonly string[] },
 ): Snapshot {
-  const layer = layers.find((each) => each.id === id);
-  const parent = parentSnapshot(layer, layers, all);
-  return { name, id, volume: volume.name, state, created, allocatedBytes: layer?.allocatedBytes ?? null, parent };
+  const layer = known.layers.find((each) => each.id === id);
+  return {
+    name,
+    id,
+    volume: volume.name,
+    state,
+    created,
+    allocatedBytes: layer?.allocatedBytes ?? null,
+    parent: parentSnapshot(layer, known.layers, known.records),
+    shared: layer?.shared ?? false,
+    checksummed: layer?.checksummed ?? false,
+    mergeProgress: layer?.removed ? layer.mergeProgress : null,
+    uris: state === 'ready' ? known.uris.map((uri) => snapshotUri(uri, volume.name, name)) : [],
+  };
+}
+
+/** Deleted snapshots that still take space, as records. */
+function mergedAway(
+  volume: VolumeRecord,
+  records: readonly SnapshotRecord[],
+  layers: readonly LayerInfo[],
+): SnapshotRecord[] {
+  const known = new Set(records.map(({ id }) => id));
+  const removed = layers.filter((layer) => layer.removed && !known.has(layer.id));
+  return removed.map(({ id, name, createdMs }) => {
+    const created = new Date(createdMs).toISOString();
+    return { id, name: name ?? id, volumeId: volume.id, state: 'deleting', created };
+  });
+}
+
+/** The export VOLUME@SNAPSHOT, beside the volume's own. */
+function snapshotUri(uri: string, volume: string, snapshot: string): string {
+  const url = new URL(uri);
+  url.pathname = `/${encodeURIComponent(volume)}@${encodeURIComponent(snapshot)}`;
+  return url.href;
 }
 
 /** The nearest layer below that is a snapshot with a record: removed ones that are being merged are passed over. */

@@ -2,13 +2,26 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import {
   CacheMode as WireCacheMode,
+  Tls_Mode,
   type Export,
   type ExportSchema,
+  type Tls,
+  type TlsSchema,
   type Volume,
   type VolumeSchema,
 } from '../generated/cairn/dataplane/v1/data_plane_pb.js';
 import { CairnError } from '../errors.js';
-import type { CacheMode, LayerInfo, NewExport, VolumeCounters, VolumeInfo } from './native.js';
+import {
+  scrubStates,
+  type CacheMode,
+  type LayerInfo,
+  type NewExport,
+  type ScrubInfo,
+  type TlsMode,
+  type TlsSettings,
+  type VolumeCounters,
+  type VolumeInfo,
+} from './native.js';
 
 const wireCacheModes: Readonly<Record<CacheMode, WireCacheMode>> = {
   none: WireCacheMode.NONE,
@@ -39,6 +52,8 @@ export function toWireVolume(info: VolumeInfo): MessageInitShape<typeof VolumeSc
     counters: mapValues(info.counters, BigInt),
     clients: info.clients,
     failure: info.failure ?? '',
+    ...(info.flatten && { flatten: info.flatten }),
+    scrub: toWireScrub(info.scrub),
   };
 }
 
@@ -54,7 +69,9 @@ export function fromWireVolume(volume: Volume): Omit<VolumeInfo, 'recovered'> {
     layers: volume.layers.map(fromWireLayer),
     counters: fromWireCounters(volume.counters),
     clients: volume.clients,
-    failure: volume.failure === '' ? null : volume.failure,
+    failure: orNull(volume.failure),
+    flatten: volume.flatten ? { progress: volume.flatten.progress } : null,
+    scrub: fromWireScrub(volume.scrub),
   };
 }
 
@@ -81,6 +98,7 @@ export function fromWireExport(wire: Export): NewExport {
 function toWireLayer(layer: LayerInfo) {
   return {
     ...layer,
+    name: layer.name ?? '',
     parent: layer.parent ?? '',
     allocatedBytes: BigInt(layer.allocatedBytes),
     createdMs: BigInt(layer.createdMs),
@@ -88,16 +106,57 @@ function toWireLayer(layer: LayerInfo) {
 }
 
 function fromWireLayer(layer: Volume['layers'][number]): LayerInfo {
-  const { id, removed, inChain, mergeProgress } = layer;
+  const { id, removed, inChain, mergeProgress, shared, checksummed } = layer;
   return {
     id,
-    parent: layer.parent === '' ? null : layer.parent,
+    name: orNull(layer.name),
+    parent: orNull(layer.parent),
     removed,
     inChain,
+    shared,
+    checksummed,
     allocatedBytes: Number(layer.allocatedBytes),
     createdMs: Number(layer.createdMs),
     mergeProgress,
   };
+}
+
+function toWireScrub(scrub: ScrubInfo) {
+  const { blocksChecked, blocksDamaged, blocksUnverified, repaired, ...rest } = scrub;
+  return { ...rest, ...mapValues({ blocksChecked, blocksDamaged, blocksUnverified, repaired }, BigInt) };
+}
+
+function fromWireScrub(wire: Volume['scrub']): ScrubInfo {
+  const { state = 'never', progress = 0, findings = [] } = wire ?? {};
+  const { blocksChecked = 0n, blocksDamaged = 0n, blocksUnverified = 0n, repaired = 0n } = wire ?? {};
+  const counts = mapValues({ blocksChecked, blocksDamaged, blocksUnverified, repaired }, Number);
+  return { state: scrubStates.find((each) => each === state) ?? 'never', progress, ...counts, findings: [...findings] };
+}
+
+const wireTlsModes: Readonly<Record<TlsMode, Tls_Mode>> = {
+  off: Tls_Mode.OFF,
+  on: Tls_Mode.ON,
+  require: Tls_Mode.REQUIRE,
+};
+
+export function toWireTls(settings: TlsSettings): MessageInitShape<typeof TlsSchema> {
+  const { mode, certificateDirectory, verifyPeer, pskFile } = settings;
+  return {
+    mode: wireTlsModes[mode],
+    certificateDirectory: certificateDirectory ?? '',
+    verifyPeer,
+    pskFile: pskFile ?? '',
+  };
+}
+
+export function fromWireTls({ mode, certificateDirectory, verifyPeer, pskFile }: Tls): TlsSettings {
+  const known = (Object.keys(wireTlsModes) as TlsMode[]).find((each) => wireTlsModes[each] === mode);
+  if (!known) throw new CairnError('invalid-request', `tls.mode ${mode} is no mode of TLS.`, { field: 'tls.mode' });
+  return { mode: known, certificateDirectory: orNull(certificateDirectory), verifyPeer, pskFile: orNull(pskFile) };
+}
+
+function orNull(text: string): string | null {
+  return text === '' ? null : text;
 }
 
 function fromWireCounters(counters: Volume['counters']): VolumeCounters {

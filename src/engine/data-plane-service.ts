@@ -13,11 +13,11 @@ import type {
 } from '../generated/cairn/dataplane/v1/data_plane_pb.js';
 import { CairnError, hasCode, toCairnError } from '../errors.js';
 import type { Outgoing, ServiceHandlers } from './grpc-adapter.js';
-import { fromWireCacheMode, fromWireExport, toWireExport, toWireVolume } from './data-plane-messages.js';
+import { fromWireCacheMode, fromWireExport, fromWireTls, toWireExport, toWireVolume } from './data-plane-messages.js';
 import { KeyedQueue } from './keyed-queue.js';
 import type { CacheMode, NativeDataPlane, NewExport } from './native.js';
-import type { Log } from './process-log.js';
-import { removeReplica } from './replica-directory.js';
+import type { Log, LogFields } from './process-log.js';
+import { ReplicaRemovals } from './replica-removals.js';
 
 export interface DataPlaneIdentity {
   id: string;
@@ -37,6 +37,7 @@ export class DataPlaneService {
   private readonly listeners = new Map<string, ListenerInit>();
   private readonly watchers = new Set<Outgoing<EventInit>>();
   private readonly queue = new KeyedQueue();
+  private readonly removals = new ReplicaRemovals();
   private readonly ended = new AbortController();
 
   constructor(
@@ -62,19 +63,36 @@ export class DataPlaneService {
       this.queue.run(volume, () => this.open(volume, directory, fromWireCacheMode(cacheMode))),
     closeVolume: ({ volume }) => this.queue.run(volume, () => this.close(volume)),
     getVolume: async ({ volume }) => ({ volume: await this.volume(volume) }),
+    resizeVolume: ({ volume, sizeBytes }) =>
+      this.change('volume resized', { volume, sizeBytes: Number(sizeBytes) }, () => this.resize(volume, sizeBytes)),
+    flattenVolume: ({ volume }) => this.change('flattening', { volume }, () => this.native.flattenVolume(volume)),
+    startScrub: ({ volume }) => this.change('scrub started', { volume }, () => this.native.startScrub(volume)),
 
-    createSnapshot: ({ volume, snapshotId }) =>
-      this.changeSnapshot('snapshot created', volume, snapshotId, () => this.native.createSnapshot(volume, snapshotId)),
+    createSnapshot: ({ volume, snapshotId, name }) =>
+      this.change('snapshot created', { volume, snapshotId, name }, () =>
+        this.native.createSnapshot(volume, snapshotId, name),
+      ),
     deleteSnapshot: ({ volume, snapshotId }) =>
-      this.changeSnapshot('snapshot removed', volume, snapshotId, () => this.native.deleteSnapshot(volume, snapshotId)),
+      this.change('snapshot removed', { volume, snapshotId }, () => this.native.deleteSnapshot(volume, snapshotId)),
     revertSnapshot: ({ volume, snapshotId }) =>
-      this.changeSnapshot('volume reverted', volume, snapshotId, () => this.native.revertSnapshot(volume, snapshotId)),
+      this.change('volume reverted', { volume, snapshotId }, () => this.native.revertSnapshot(volume, snapshotId)),
+    cloneSnapshot: async ({ volume, snapshotId, directory, volumeId, replicaId }) => {
+      const target = { snapshotId, directory, volumeId, replicaId };
+      await this.change('snapshot cloned', { volume, ...target }, () => this.native.cloneSnapshot(volume, target));
+      return {};
+    },
 
     addExport: ({ export: wire }) => {
       const exported = fromWireExport(required(wire, 'export'));
       return this.queue.run(exported.name, () => this.addExport(exported));
     },
     removeExport: ({ name, force }) => this.queue.run(name, () => this.removeExport(name, force)),
+    setTls: async ({ tls }) => {
+      const settings = fromWireTls(required(tls, 'tls'));
+      await this.native.setTls(settings);
+      this.log('info', 'TLS set', { mode: settings.mode });
+      return {};
+    },
     listen: ({ listener }) => this.listen(required(listener, 'listener')),
 
     shutdown: async () => {
@@ -86,7 +104,7 @@ export class DataPlaneService {
   /** Hands an event to every watching service. */
   report(event: NativeEventReport): void {
     const { kind, volume, message } = event;
-    this.log(kind === 'merge-finished' ? 'info' : 'warn', kind, { volume, detail: message });
+    this.log(kind.endsWith('-finished') ? 'info' : 'warn', kind, { volume, detail: message });
     for (const watcher of this.watchers) watcher.send(stamped(event));
   }
 
@@ -125,9 +143,9 @@ export class DataPlaneService {
   private async deleteReplica(directory: string) {
     const open = [...this.volumes].find(([, volume]) => volume.directory === directory);
     if (open) throw new CairnError('volume-in-use', `Volume ${open[0]} is open in ${directory}. Detach it first.`);
-    await removeReplica(directory);
-    this.log('info', 'replica deleted', { directory });
-    return {};
+    const removal = await this.removals.remove(directory);
+    if (removal.finished) this.log('info', 'replica deleted', { directory });
+    return removal;
   }
 
   private async open(name: string, directory: string, cacheMode: CacheMode): Promise<{ volume: VolumeInit }> {
@@ -166,12 +184,18 @@ export class DataPlaneService {
     }
   }
 
-  private changeSnapshot(what: string, volume: string, snapshotId: string, change: () => Promise<void>) {
+  private change(what: string, fields: LogFields & { volume: string }, change: () => Promise<void>) {
+    const { volume } = fields;
     return this.queue.run(volume, async () => {
       await change();
-      this.log('info', what, { volume, snapshotId });
+      this.log('info', what, fields);
       return { volume: await this.volume(volume) };
     });
+  }
+
+  private async resize(volume: string, sizeBytes: bigint): Promise<void> {
+    const before = await this.native.volumeInfo(volume);
+    if (before.sizeBytes !== Number(sizeBytes)) await this.native.resizeVolume(volume, Number(sizeBytes));
   }
 
   private async addExport(exported: NewExport) {

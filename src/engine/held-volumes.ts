@@ -57,6 +57,7 @@ export class HeldVolumes {
   async open(spec: VolumeSpec, process: string, purpose: Purpose): Promise<HeldVolume> {
     const { calls } = await this.fleet.ensure(process);
     const volume = await openIn(calls, spec);
+    await this.grow(calls, spec, volume);
     const frontend = this.records.get(spec.name)?.frontend ?? 'none';
     return Object.assign(this.remember(spec, process, purpose, volume), { frontend });
   }
@@ -125,6 +126,17 @@ export class HeldVolumes {
     }
   }
 
+  /** A growth that was interrupted. The volume is served as it is when it fails again: the reconciler sees that it is too small. */
+  private async grow(calls: DataPlaneCalls, { name, sizeBytes }: VolumeSpec, volume: Volume): Promise<void> {
+    if (volume.sizeBytes >= BigInt(sizeBytes)) return;
+    try {
+      await calls.resizeVolume({ volume: name, sizeBytes: BigInt(sizeBytes) });
+    } catch (error) {
+      const { code, detail } = toCairnError(error);
+      this.log('warn', 'volume cannot be grown', { volume: name, sizeBytes, code, detail });
+    }
+  }
+
   private remember(spec: VolumeSpec, process: string, purpose: Purpose, volume: Volume): HeldVolume {
     const { blockSize } = volume;
     const sizeBytes = Number(volume.sizeBytes);
@@ -151,6 +163,13 @@ function handedOver({ spec, process, sizeBytes, blockSize }: HeldVolume): Handed
   return { name: spec.name, description: spec.description, holder: process, sizeBytes, blockSize };
 }
 
-function specOf({ name, volumeId, directory, cacheMode }: Volume, description: string): VolumeSpec {
-  return { name, volumeId, directory, cacheMode: fromWireCacheMode(cacheMode), description };
+function specOf({ name, volumeId, directory, cacheMode, sizeBytes }: Volume, description: string): VolumeSpec {
+  return {
+    name,
+    volumeId,
+    directory,
+    cacheMode: fromWireCacheMode(cacheMode),
+    sizeBytes: Number(sizeBytes),
+    description,
+  };
 }

@@ -13,33 +13,38 @@ import {
   type GetStateResponse,
   type Volume,
 } from '../generated/cairn/dataplane/v1/data_plane_pb.js';
-import { flushTimeoutMs } from './data-plane-connection.js';
+import { ClosedVolumes } from './closed-volumes.js';
 import { DataPlaneFleet } from './data-plane-fleet.js';
 import { DataPlaneLauncher, type LauncherOptions } from './data-plane-launcher.js';
-import { fromWireVolume } from './data-plane-messages.js';
+import { fromWireVolume, toWireTls } from './data-plane-messages.js';
 import { HeldVolumes, type HeldVolume } from './held-volumes.js';
 import { KeyedQueue } from './keyed-queue.js';
-import { MergeWatch } from './merge-watch.js';
-import type { LayerInfo } from './native.js';
+import type { CloneTarget, LayerInfo, TlsSettings } from './native.js';
 import { isFront, NbdFront, type NbdAddress } from './nbd-front.js';
-import type {
-  Attachment,
-  DataPlaneProcess,
-  EngineEvent,
-  Frontend,
-  Isolation,
-  NewReplicaSpec,
-  NodeEngine,
-  RunningVolume,
-  VolumeSpec,
+import {
+  volumeEventKinds,
+  type Attachment,
+  type DataPlaneProcess,
+  type EngineEvent,
+  type FollowDeletion,
+  type Frontend,
+  type Isolation,
+  type NewReplicaSpec,
+  type NodeEngine,
+  type RunningVolume,
+  type SeenVolume,
+  type VolumeEventKind,
+  type VolumeSpec,
 } from './node-engine.js';
 import type { Log } from './process-log.js';
 import { RunDirectory } from './run-directory.js';
 import type { DataPlaneCalls, RunningProcess } from './supervised-process.js';
+import { isWorkedOn, WorkWatch } from './work-watch.js';
 
 export interface LocalNodeEngineOptions extends LauncherOptions {
   isolation: Isolation;
   nbd: NbdAddress;
+  tls: TlsSettings;
   log: Log;
 }
 
@@ -49,7 +54,8 @@ export class LocalNodeEngine implements NodeEngine {
   private readonly front: NbdFront;
   private readonly held: HeldVolumes;
   private readonly queue = new KeyedQueue();
-  private readonly merges: MergeWatch;
+  private readonly closed = new ClosedVolumes();
+  private readonly work: WorkWatch;
   private frontProcess: string;
   private onEvent: (event: EngineEvent) => void = () => {};
 
@@ -63,10 +69,10 @@ export class LocalNodeEngine implements NodeEngine {
       event: (event: Event) => this.handle(event),
     };
     this.fleet = new DataPlaneFleet(this.directory, new DataPlaneLauncher(options), hooks, options.log);
-    this.front = new NbdFront(this.directory, options.nbd);
+    this.front = new NbdFront(this.directory, options.nbd, options.tls.mode === 'require');
     this.frontProcess = frontOf(options.isolation);
     this.held = new HeldVolumes(this.fleet, this.front, () => this.frontProcess, options.log);
-    this.merges = new MergeWatch((name) => this.queue.run(name, () => this.closeOperation(name, true)), options.log);
+    this.work = new WorkWatch((name) => this.queue.run(name, () => this.closeOperation(name, true)), options.log);
   }
 
   async start(onEvent: (event: EngineEvent) => void): Promise<void> {
@@ -83,12 +89,12 @@ export class LocalNodeEngine implements NodeEngine {
   }
 
   async release(): Promise<void> {
-    this.merges.stop();
+    this.work.stop();
     await this.fleet.release();
   }
 
   async shutdown(): Promise<void> {
-    this.merges.stop();
+    this.work.stop();
     await this.fleet.shutdown(this.frontProcess);
   }
 
@@ -107,12 +113,17 @@ export class LocalNodeEngine implements NodeEngine {
     }
   }
 
-  async deleteReplica(directory: string): Promise<void> {
+  async deleteReplica(directory: string, follow?: FollowDeletion): Promise<void> {
     const held = this.held.all().find(({ spec }) => spec.directory === directory);
     if (held) await this.queue.run(held.spec.name, () => this.closeForDelete(held.spec.name));
+    this.closed.forget(directory);
     const { calls } = await this.fleet.ensure(this.frontProcess);
-    // Freeing a large fragmented file takes as long as a flush can.
-    await calls.deleteReplica({ directory }, { timeoutMs: flushTimeoutMs });
+    for (;;) {
+      const { finished, progress } = await calls.deleteReplica({ directory });
+      follow?.onProgress(progress);
+      if (finished) return;
+      follow?.signal.throwIfAborted();
+    }
   }
 
   attach(spec: VolumeSpec, frontend: Frontend): Promise<Attachment> {
@@ -147,12 +158,26 @@ export class LocalNodeEngine implements NodeEngine {
   }
 
   async allRunning(): Promise<RunningVolume[]> {
-    const states = await Promise.all(this.fleet.running().map(({ calls }) => unlessGone(calls.getState({}))));
-    const volumes = states.flatMap((state) => state?.volumes ?? []);
-    return volumes.flatMap((volume) => {
-      const held = this.held.get(volume.name);
-      return held?.purpose === 'attached' ? [runningVolume(volume, held)] : [];
-    });
+    const open = await this.openVolumes();
+    const attached = open.filter(([, { purpose }]) => purpose === 'attached');
+    return attached.map(([volume, held]) => runningVolume(volume, held));
+  }
+
+  async seen(volume: string): Promise<SeenVolume | null> {
+    const held = this.held.get(volume);
+    if (!held) return this.closed.get(volume) ?? null;
+    const answer = await unlessGone(this.fleet.find(held.process)?.calls.getVolume({ volume }));
+    if (answer?.volume) return seenVolume(answer.volume, held);
+    return this.closed.get(volume) ?? null; // closed while it was asked
+  }
+
+  async allSeen(): Promise<SeenVolume[]> {
+    const open = (await this.openVolumes()).map(([volume, held]) => seenVolume(volume, held));
+    return [...open, ...this.closed.all().filter(({ name }) => !this.held.get(name))];
+  }
+
+  allocatedBytes(directory: string): Promise<number | null> {
+    return this.closed.allocatedBytes(directory);
   }
 
   layers(spec: VolumeSpec): Promise<LayerInfo[]> {
@@ -162,9 +187,9 @@ export class LocalNodeEngine implements NodeEngine {
     });
   }
 
-  createSnapshot(spec: VolumeSpec, snapshotId: string): Promise<void> {
+  createSnapshot(spec: VolumeSpec, snapshotId: string, name: string): Promise<void> {
     return this.withOpen(spec, async (calls) => {
-      await accepting('snapshot-exists', calls.createSnapshot({ volume: spec.name, snapshotId }));
+      await accepting('snapshot-exists', calls.createSnapshot({ volume: spec.name, snapshotId, name }));
     });
   }
 
@@ -180,13 +205,50 @@ export class LocalNodeEngine implements NodeEngine {
     });
   }
 
-  /** A detached volume is opened for the operation, and stays open while it has merges to finish. */
-  private withOpen<Result>(spec: VolumeSpec, operation: (calls: DataPlaneCalls) => Promise<Result>): Promise<Result> {
+  cloneSnapshot(spec: VolumeSpec, target: CloneTarget): Promise<void> {
+    return this.withOpen(spec, async (calls) => {
+      try {
+        await calls.cloneSnapshot({ volume: spec.name, ...target });
+      } catch (error) {
+        if (!hasCode(error, 'replica-exists') || !(await holdsReplica(calls, target))) throw error;
+      }
+    });
+  }
+
+  resize(spec: VolumeSpec): Promise<void> {
+    return this.withOpen(spec, async (calls, held) => {
+      await calls.resizeVolume({ volume: spec.name, sizeBytes: BigInt(spec.sizeBytes) });
+      held.spec = spec;
+    });
+  }
+
+  flatten(spec: VolumeSpec): Promise<boolean> {
+    return this.withOpen(spec, async (calls) => {
+      const { volume } = await calls.flattenVolume({ volume: spec.name });
+      return volume?.flatten !== undefined;
+    });
+  }
+
+  startScrub(spec: VolumeSpec): Promise<void> {
+    return this.withOpen(spec, async (calls) => {
+      await calls.startScrub({ volume: spec.name });
+    });
+  }
+
+  async reloadTls(): Promise<void> {
+    await Promise.all(this.fleet.running().map((process) => this.setTls(process)));
+  }
+
+  /** A detached volume is opened for the operation, and stays open while work goes on in the background. */
+  private withOpen<Result>(
+    spec: VolumeSpec,
+    operation: (calls: DataPlaneCalls, held: HeldVolume) => Promise<Result>,
+  ): Promise<Result> {
     return this.queue.run(spec.name, async () => {
       const held = this.held.get(spec.name) ?? (await this.open(spec, 'operation'));
       try {
         const { calls } = await this.fleet.ensure(held.process);
-        return await operation(calls);
+        return await operation(calls, held);
       } finally {
         await this.closeOperation(spec.name, false);
       }
@@ -195,6 +257,7 @@ export class LocalNodeEngine implements NodeEngine {
 
   private async open(spec: VolumeSpec, purpose: HeldVolume['purpose']): Promise<HeldVolume> {
     const process = this.held.get(spec.name)?.process ?? this.placementOf(spec.name);
+    this.closed.forget(spec.directory);
     try {
       return await this.held.open(spec, process, purpose);
     } catch (error) {
@@ -203,15 +266,29 @@ export class LocalNodeEngine implements NodeEngine {
     }
   }
 
-  /** Closes a volume that nobody attached, unless it merges; `isGivenUp` closes it all the same: its next open goes on. */
+  /** Closes a volume that nobody attached, unless it is worked on; `isGivenUp` closes it all the same: its next open goes on. */
   private async closeOperation(name: string, isGivenUp: boolean): Promise<void> {
     const held = this.held.get(name);
     if (held?.purpose !== 'operation') return;
     const { calls } = await this.fleet.ensure(held.process);
     const { volume } = await calls.getVolume({ volume: name });
-    const isMerging = volume?.layers.some(({ removed }) => removed) ?? false;
-    if (isMerging && !isGivenUp) this.merges.watch(name, calls);
-    else await this.close(held);
+    if (isWorkedOn(volume) && !isGivenUp) return this.work.watch(name, calls);
+    if (volume) this.closed.remember(held.spec.directory, runningVolume(volume, held));
+    await this.close(held);
+  }
+
+  /** What is open anywhere, with what is known of it here. */
+  private async openVolumes(): Promise<[Volume, HeldVolume][]> {
+    const states = await Promise.all(this.fleet.running().map(({ calls }) => unlessGone(calls.getState({}))));
+    const volumes = states.flatMap((state) => state?.volumes ?? []);
+    return volumes.flatMap((volume) => {
+      const held = this.held.get(volume.name);
+      return held ? [[volume, held] as [Volume, HeldVolume]] : [];
+    });
+  }
+
+  private async setTls({ calls }: RunningProcess): Promise<void> {
+    await calls.setTls({ tls: toWireTls(this.options.tls) });
   }
 
   /** Lets go of a volume whose process is down, so that one that dies of its volume is not started for it for ever. */
@@ -230,7 +307,7 @@ export class LocalNodeEngine implements NodeEngine {
   }
 
   private async close(held: HeldVolume): Promise<void> {
-    this.merges.forget(held.spec.name);
+    this.work.forget(held.spec.name);
     await this.held.close(held);
     await this.endIfIdle(held.process);
   }
@@ -246,6 +323,7 @@ export class LocalNodeEngine implements NodeEngine {
   /** Volumes before listeners, so that a client that connects again finds its volume. */
   private async prepare(process: RunningProcess): Promise<void> {
     await this.held.restore(process);
+    if (this.options.tls.mode !== 'off') await this.setTls(process);
     if (process.id === this.frontProcess) return this.front.serve(process, this.held.handedOver());
     const value = this.directory.handoverSocket(process.id);
     await process.calls.listen({ listener: { address: { case: 'handover', value } } });
@@ -261,16 +339,14 @@ export class LocalNodeEngine implements NodeEngine {
 
   private handle({ kind, volume, message }: Event): void {
     if (!isVolumeEvent(kind)) return;
-    if (kind === 'merge-finished')
-      this.merges.finished(volume, () => this.queue.run(volume, () => this.closeOperation(volume, false)));
+    if (kind.endsWith('-finished'))
+      this.work.finished(volume, () => this.queue.run(volume, () => this.closeOperation(volume, false)));
     this.onEvent({ kind, volume, message });
   }
 }
 
-const volumeEvents = ['merge-finished', 'volume-failed', 'no-space', 'unclean-recovery'] as const;
-
-function isVolumeEvent(kind: string): kind is (typeof volumeEvents)[number] {
-  return (volumeEvents as readonly string[]).includes(kind);
+function isVolumeEvent(kind: string): kind is VolumeEventKind {
+  return (volumeEventKinds as readonly string[]).includes(kind);
 }
 
 function frontOf(isolation: Isolation): string {
@@ -284,22 +360,28 @@ function frontAmong(found: ReadonlyMap<string, GetStateResponse>, bySetting: str
   return isHolding && listening ? listening[0] : bySetting;
 }
 
-/** Whether the directory holds this very replica: then an earlier call made it. */
-async function holdsReplica(calls: DataPlaneCalls, replica: NewReplicaSpec): Promise<boolean> {
-  const volume = `check-${replica.replicaId}`;
-  const opened = await calls.openVolume({ volume, directory: replica.directory, cacheMode: CacheMode.NONE });
+/** Whether the directory holds the replica of this very volume: then an earlier call made it. */
+async function holdsReplica(
+  calls: DataPlaneCalls,
+  { directory, volumeId, replicaId }: Pick<NewReplicaSpec, 'directory' | 'volumeId' | 'replicaId'>,
+): Promise<boolean> {
+  const volume = `check-${replicaId}`;
+  const opened = await calls.openVolume({ volume, directory, cacheMode: CacheMode.NONE });
   await calls.closeVolume({ volume });
-  const { volumeId, sizeBytes, blockSize } = opened.volume ?? {};
-  return volumeId === replica.volumeId && sizeBytes === BigInt(replica.sizeBytes) && blockSize === replica.blockSize;
+  return opened.volume?.volumeId === volumeId;
 }
 
 function runningVolume(volume: Volume, { frontend }: HeldVolume): RunningVolume {
-  const { name, sizeBytes, blockSize, layers, counters, clients, failure } = fromWireVolume(volume);
-  return { name, sizeBytes, blockSize, layers, counters, clients, frontend, failure };
+  const { name, sizeBytes, blockSize, layers, counters, clients, failure, flatten, scrub } = fromWireVolume(volume);
+  return { name, sizeBytes, blockSize, layers, counters, clients, frontend, failure, flatten, scrub };
+}
+
+function seenVolume(volume: Volume, held: HeldVolume): SeenVolume {
+  return { ...runningVolume(volume, held), openness: held.purpose === 'attached' ? 'attached' : 'working' };
 }
 
 /** `undefined` when the process died or the volume was closed while it was asked. */
-async function unlessGone<Result>(call: Promise<Result>): Promise<Result | undefined> {
+async function unlessGone<Result>(call: Promise<Result> | undefined): Promise<Result | undefined> {
   try {
     return await call;
   } catch (error) {

@@ -21,6 +21,9 @@ export type NativeErrorCode =
   | 'REPLICA_CORRUPT'
   | 'SNAPSHOT_EXISTS'
   | 'SNAPSHOT_MISSING'
+  | 'SNAPSHOT_IN_USE'
+  | 'CLONE_OTHER_FILE_SYSTEM'
+  | 'SCRUB_RUNNING'
   | 'EXPORT_EXISTS'
   | 'EXPORT_MISSING'
   | 'INVALID_ARGUMENT'
@@ -49,8 +52,18 @@ export interface NewReplica {
   blockSize: number;
 }
 
+/** The replica that a clone becomes. */
+export interface CloneTarget {
+  snapshotId: string;
+  directory: string;
+  volumeId: string;
+  replicaId: string;
+}
+
 export interface LayerInfo {
   id: string;
+  /** Of a snapshot, as clients name it; `null` for the head. */
+  name: string | null;
   /** `null` for the base. */
   parent: string | null;
   removed: boolean;
@@ -59,6 +72,27 @@ export interface LayerInfo {
   createdMs: number;
   /** 0 to 1 while a removed layer is merged away, else 0. */
   mergeProgress: number;
+  /** Its files belong to a clone too. */
+  shared: boolean;
+  /** A scrub can verify it. */
+  checksummed: boolean;
+}
+
+export const scrubStates = ['never', 'running', 'finished', 'stopped'] as const;
+export type ScrubState = (typeof scrubStates)[number];
+
+/** The scrub that runs, or the last one since the volume was opened. */
+export interface ScrubInfo {
+  state: ScrubState;
+  /** 0 to 1. */
+  progress: number;
+  blocksChecked: number;
+  blocksDamaged: number;
+  /** Those without a checksum. */
+  blocksUnverified: number;
+  repaired: number;
+  /** The first of them, for people. */
+  findings: string[];
 }
 
 export interface VolumeCounters {
@@ -86,6 +120,9 @@ export interface VolumeInfo {
   clients: number;
   /** Why the volume refuses writes; `null` when it is well. */
   failure: string | null;
+  /** While it is being detached from what it was cloned from; progress from 0 to 1. */
+  flatten: { progress: number } | null;
+  scrub: ScrubInfo;
   /** True when the last owner did not close it and the open recovered it. */
   recovered: boolean;
 }
@@ -101,9 +138,21 @@ export interface NewExport {
 }
 
 export interface NativeEvent {
-  kind: 'merge-finished' | 'volume-failed' | 'no-space';
+  kind: 'merge-finished' | 'flatten-finished' | 'scrub-finished' | 'repaired' | 'volume-failed' | 'no-space';
   volume: string;
   message: string;
+}
+
+export type TlsMode = 'off' | 'on' | 'require';
+
+export interface TlsSettings {
+  mode: TlsMode;
+  /** ca-cert.pem, server-cert.pem, server-key.pem, and ca-crl.pem if there is one. */
+  certificateDirectory: string | null;
+  /** Clients need a certificate of the CA. */
+  verifyPeer: boolean;
+  /** Pre-shared keys, a line `user:hexkey` each. */
+  pskFile: string | null;
 }
 
 /**
@@ -117,14 +166,25 @@ export interface NativeDataPlane {
   /** Flushes and closes; rejects with `VOLUME_IN_USE` while exported. */
   closeVolume(name: string): Promise<void>;
   volumeInfo(name: string): Promise<VolumeInfo>;
-  createSnapshot(volume: string, snapshotId: string): Promise<void>;
-  /** Marks it removed; resolves when that is durable. The merge goes on in the background (`merge-finished`). */
+  /** Clients that are connected go on. Rejects with `INVALID_ARGUMENT` when that is smaller. */
+  resizeVolume(volume: string, sizeBytes: number): Promise<void>;
+  /** Resolves when the mark is durable; the copies go on in the background (`flatten-finished`). */
+  flattenVolume(volume: string): Promise<void>;
+  /** Goes on in the background (`scrub-finished`). Rejects with `SCRUB_RUNNING` while one runs. */
+  startScrub(volume: string): Promise<void>;
+  /** The name is unique among the volume's snapshots: clients find it as VOLUME@NAME. */
+  createSnapshot(volume: string, snapshotId: string, name: string): Promise<void>;
+  /** Rejects with `CLONE_OTHER_FILE_SYSTEM` when the target is in another one, `REPLICA_EXISTS` when it is taken. */
+  cloneSnapshot(volume: string, target: CloneTarget): Promise<void>;
+  /** Marks it removed; resolves when that is durable. Rejects with `SNAPSHOT_IN_USE` while clients read it. The merge goes on in the background (`merge-finished`). */
   deleteSnapshot(volume: string, snapshotId: string): Promise<void>;
   /** Rejects with `VOLUME_IN_USE` while exported; cannot be exported meanwhile. */
   revertSnapshot(volume: string, snapshotId: string): Promise<void>;
   addExport(exported: NewExport): Promise<void>;
   /** Rejects with `VOLUME_IN_USE` while clients are connected, unless forced. */
   removeExport(name: string, force: boolean): Promise<void>;
+  /** At any time, also again; holds for new connections. Rejects with `INVALID_ARGUMENT` for files that cannot be used. */
+  setTls(settings: TlsSettings): Promise<void>;
   listenTcp(host: string, port: number): Promise<{ host: string; port: number }>;
   /** Replaces a stale socket file; rejects with `EADDRINUSE` if another process listens on it. */
   listenUnix(path: string): Promise<void>;

@@ -33,6 +33,8 @@ export class NbdFront {
   constructor(
     private readonly directory: RunDirectory,
     private readonly address: NbdAddress,
+    /** Clients that do not encrypt are refused. */
+    private readonly requiresTls: boolean,
   ) {
     this.boundPort = address.port;
   }
@@ -67,7 +69,8 @@ export class NbdFront {
     const host = connectable(this.address.host);
     const socket = encodeURIComponent(this.directory.nbdSocket).replaceAll('%2F', '/');
     const path = encodeURIComponent(name);
-    return [`nbd://${host}:${this.boundPort}/${path}`, `nbd+unix:///${path}?socket=${socket}`];
+    const scheme = this.requiresTls ? 'nbds' : 'nbd';
+    return [`${scheme}://${host}:${this.boundPort}/${path}`, `${scheme}+unix:///${path}?socket=${socket}`];
   }
 
   private async listen(calls: DataPlaneCalls, existing: readonly Listener[]): Promise<void> {

@@ -2,7 +2,7 @@
  * One node's data planes as the control plane sees them, whatever the isolation: the control plane states what is to be
  * attached, the engine knows which process holds what. Everything here is idempotent, so that a reconciler can repeat it.
  */
-import type { CacheMode, LayerInfo, VolumeCounters } from './native.js';
+import type { CacheMode, CloneTarget, LayerInfo, ScrubInfo, VolumeCounters } from './native.js';
 
 export type Isolation = 'node' | 'volume';
 export type Frontend = 'nbd' | 'none';
@@ -14,6 +14,8 @@ export interface VolumeSpec {
   /** The replica's directory, absolute. */
   directory: string;
   cacheMode: CacheMode;
+  /** As large as it is to be: a replica that is smaller, for its growth was interrupted, is grown when it is opened. */
+  sizeBytes: number;
   description: string;
 }
 
@@ -35,6 +37,16 @@ export interface RunningVolume {
   clients: number;
   frontend: Frontend;
   failure: string | null;
+  /** While it is being detached from what it was cloned from; progress from 0 to 1. */
+  flatten: { progress: number } | null;
+  scrub: ScrubInfo;
+}
+
+/** attached. working: detached, and open for as long as something is done with it. closed: as it was when it was closed. */
+export type Openness = 'attached' | 'working' | 'closed';
+
+export interface SeenVolume extends RunningVolume {
+  openness: Openness;
 }
 
 /** Where clients reach an exported volume, e.g. `nbd://127.0.0.1:10809/NAME`; the first is the one to print. */
@@ -46,7 +58,18 @@ export type EngineEvent =
   /** A data-plane process came up, first or again: what should be open there must be opened again. */
   | { kind: 'process-started'; process: string; pid: number; restarted: boolean }
   | { kind: 'process-died'; process: string; pid: number; signal: string | null }
-  | { kind: 'merge-finished' | 'volume-failed' | 'no-space' | 'unclean-recovery'; volume: string; message: string };
+  | { kind: VolumeEventKind; volume: string; message: string };
+
+export const volumeEventKinds = [
+  'merge-finished',
+  'flatten-finished',
+  'scrub-finished',
+  'repaired',
+  'volume-failed',
+  'no-space',
+  'unclean-recovery',
+] as const;
+export type VolumeEventKind = (typeof volumeEventKinds)[number];
 
 export interface DataPlaneProcess {
   id: string;
@@ -54,6 +77,13 @@ export interface DataPlaneProcess {
   startTimeMs: number;
   version: string;
   volumes: string[];
+}
+
+export interface FollowDeletion {
+  /** 0 to 1. */
+  onProgress: (progress: number) => void;
+  /** Ends the call, not the deletion. */
+  signal: AbortSignal;
 }
 
 export interface NodeEngine {
@@ -66,7 +96,8 @@ export interface NodeEngine {
 
   processes(): DataPlaneProcess[];
   createReplica(replica: NewReplicaSpec): Promise<void>;
-  deleteReplica(directory: string): Promise<void>;
+  /** Closes the volume and removes its files, which goes on for minutes when they are large; `follow` tells how far it is. */
+  deleteReplica(directory: string, follow?: FollowDeletion): Promise<void>;
 
   /** Opens the volume if needed and serves it (`nbd`) or only holds it open (`none`, maintenance). */
   attach(volume: VolumeSpec, frontend: Frontend): Promise<Attachment>;
@@ -75,14 +106,34 @@ export interface NodeEngine {
   /** `null` when the volume is not open anywhere. */
   running(volume: string): Promise<RunningVolume | null>;
   allRunning(): Promise<RunningVolume[]>;
+  /** The volume attached, worked on, or as it was when it was closed last; `null` when this service has not seen it yet. */
+  seen(volume: string): Promise<SeenVolume | null>;
+  allSeen(): Promise<SeenVolume[]>;
+  /** What the layers of a closed volume take; `null` if its files cannot be read. */
+  allocatedBytes(directory: string): Promise<number | null>;
 
   /** The layers of a volume, attached or not (a detached one is opened for the moment). */
   layers(volume: VolumeSpec): Promise<LayerInfo[]>;
-  createSnapshot(volume: VolumeSpec, snapshotId: string): Promise<void>;
+  createSnapshot(volume: VolumeSpec, snapshotId: string, name: string): Promise<void>;
   /**
    * Resolves when the removal is durable; the merge goes on in the background. A detached volume stays open
    * until its merge has finished.
    */
   deleteSnapshot(volume: VolumeSpec, snapshotId: string): Promise<void>;
   revertSnapshot(volume: VolumeSpec, snapshotId: string): Promise<void>;
+  /** Makes a linked replica of another volume. */
+  cloneSnapshot(volume: VolumeSpec, target: CloneTarget): Promise<void>;
+
+  /** Makes the replica as large as the spec says, attached or not. */
+  resize(volume: VolumeSpec): Promise<void>;
+  /**
+   * Begins to detach a clone from its parent or goes on with it; false when there is nothing (more) to do. A detached volume stays open
+   * until that is done (event `flatten-finished`).
+   */
+  flatten(volume: VolumeSpec): Promise<boolean>;
+  /** A detached volume stays open until the scrub is over (event `scrub-finished`). */
+  startScrub(volume: VolumeSpec): Promise<void>;
+
+  /** Reads keys and certificates anew, for clients that connect from now on. */
+  reloadTls(): Promise<void>;
 }

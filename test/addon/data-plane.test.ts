@@ -241,7 +241,7 @@ describe('closeVolume', () => {
   it('waits for what is under way and refuses what comes later', async () => {
     const plane = startPlane();
     await openNew(plane, 'volume');
-    const snapshot = plane.native.createSnapshot('volume', randomUUID());
+    const snapshot = plane.native.createSnapshot('volume', randomUUID(), 'one');
     const closing = plane.native.closeVolume('volume');
     await expect(plane.native.volumeInfo('volume')).rejects.toMatchObject({ code: 'VOLUME_NOT_OPEN' });
     await expect(plane.native.closeVolume('volume')).rejects.toMatchObject({ code: 'VOLUME_NOT_OPEN' });

@@ -65,7 +65,7 @@ describe('a merge that cannot go on', () => {
     const plane = startPlane();
     const { directory } = await openNew(plane, 'volume');
     const [base, damaged, child] = [randomUUID(), randomUUID(), randomUUID()] as const;
-    for (const id of [base, damaged, child]) await plane.native.createSnapshot('volume', id);
+    for (const id of [base, damaged, child]) await plane.native.createSnapshot('volume', id, id);
     await plane.native.revertSnapshot('volume', base); // the others are beside the chain now, their files closed
     rmSync(join(directory, 'layer-1.map'));
 
@@ -79,6 +79,6 @@ describe('a merge that cannot go on', () => {
     const client = await connect(plane, 'volume');
     await client.write(0, Buffer.alloc(4096, 1));
     await client.disconnect();
-    await plane.native.createSnapshot('volume', randomUUID());
+    await plane.native.createSnapshot('volume', randomUUID(), 'one');
   });
 });

@@ -43,7 +43,7 @@ describe('createSnapshot', () => {
     const plane = startPlane();
     await openNew(plane, 'volume');
     const id = randomUUID();
-    await plane.native.createSnapshot('volume', id);
+    await plane.native.createSnapshot('volume', id, id);
     const { layers } = await plane.native.volumeInfo('volume');
     expect(layers).toMatchObject([
       { id, parent: null, inChain: true, removed: false },
@@ -58,14 +58,16 @@ describe('createSnapshot', () => {
     const plane = startPlane();
     await openNew(plane, 'volume');
     const taken = randomUUID();
-    await plane.native.createSnapshot('volume', taken);
-    await expect(plane.native.createSnapshot('volume', idFor(taken))).rejects.toMatchObject({ code });
+    await plane.native.createSnapshot('volume', taken, taken);
+    await expect(plane.native.createSnapshot('volume', idFor(taken), 'another')).rejects.toMatchObject({ code });
     expect(await layerIds(plane, 'volume')).toEqual([taken, 'head-1']);
   });
 
   it('knows no volume that is not open', async () => {
     const { native } = startPlane();
-    await expect(native.createSnapshot('volume', randomUUID())).rejects.toMatchObject({ code: 'VOLUME_NOT_OPEN' });
+    await expect(native.createSnapshot('volume', randomUUID(), 'one')).rejects.toMatchObject({
+      code: 'VOLUME_NOT_OPEN',
+    });
   });
 });
 
@@ -76,7 +78,7 @@ describe('deleteSnapshot', () => {
     const data = Buffer.alloc(256 * 1024, 'below');
     await write(plane, 'volume', 0, data);
     const id = randomUUID();
-    await plane.native.createSnapshot('volume', id);
+    await plane.native.createSnapshot('volume', id, id);
     await plane.native.deleteSnapshot('volume', id);
     expect(await plane.event('merge-finished', 'volume')).toEqual({
       kind: 'merge-finished',
@@ -93,7 +95,7 @@ describe('deleteSnapshot', () => {
     const id = randomUUID();
     const gone = { code: 'SNAPSHOT_MISSING' };
     await expect(plane.native.deleteSnapshot('volume', id)).rejects.toMatchObject(gone);
-    await plane.native.createSnapshot('volume', id);
+    await plane.native.createSnapshot('volume', id, id);
     const twice = await Promise.allSettled([1, 2].map(() => plane.native.deleteSnapshot('volume', id)));
     expect(twice).toMatchObject([{ status: 'fulfilled' }, { status: 'rejected', reason: gone }]);
   });
@@ -104,7 +106,7 @@ describe('deleteSnapshot', () => {
     const data = Buffer.alloc(32 * mebibyte, 'below');
     await write(plane, 'volume', 0, data);
     const id = randomUUID();
-    await plane.native.createSnapshot('volume', id);
+    await plane.native.createSnapshot('volume', id, id);
     await plane.native.deleteSnapshot('volume', id);
     await plane.native.closeVolume('volume');
     const reportedBefore = plane.events.length;
@@ -126,7 +128,7 @@ describe('revertSnapshot', () => {
     await openNew(plane, 'volume');
     await write(plane, 'volume', 0, Buffer.alloc(4096, 1));
     const id = randomUUID();
-    await plane.native.createSnapshot('volume', id);
+    await plane.native.createSnapshot('volume', id, id);
     await write(plane, 'volume', 0, Buffer.alloc(8192, 2));
     await plane.native.revertSnapshot('volume', id);
     expect(await read(plane, 'volume', 0, 8192)).toEqual(Buffer.concat([Buffer.alloc(4096, 1), Buffer.alloc(4096)]));
@@ -144,7 +146,7 @@ describe('revertSnapshot', () => {
     const plane = startPlane();
     await openNew(plane, 'volume');
     const id = randomUUID();
-    await plane.native.createSnapshot('volume', id);
+    await plane.native.createSnapshot('volume', id, id);
     await plane.native.addExport(exportOf('volume'));
     await expect(plane.native.revertSnapshot('volume', id)).rejects.toMatchObject({ code: 'VOLUME_IN_USE' });
   });
@@ -153,7 +155,7 @@ describe('revertSnapshot', () => {
     const plane = startPlane();
     await openNew(plane, 'volume');
     const id = randomUUID();
-    await plane.native.createSnapshot('volume', id);
+    await plane.native.createSnapshot('volume', id, id);
     const reverting = plane.native.revertSnapshot('volume', id);
     await expect(plane.native.addExport(exportOf('volume'))).rejects.toMatchObject({ code: 'VOLUME_IN_USE' });
     await reverting;

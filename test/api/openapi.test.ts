@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { openApiDocument } from '../../src/api/openapi.js';
-import { operationIds, operations } from '../../src/api/operations.js';
+import { operations } from '../../src/api/operations.js';
+import { operationIds } from '../../src/api/routes.js';
 import { catalogue } from '../../src/errors.js';
 
 interface Described {

@@ -20,8 +20,9 @@ describe('a valid body', () => {
 
 describe('an invalid body', () => {
   it.each([
-    [{}, ['name', 'size']],
-    [{ name: 'a' }, ['size']],
+    [{}, ['name']],
+    [{ name: 'a', source: {} }, ['source.volume', 'source.snapshot']],
+    [{ name: 'a', source: 'db@one' }, ['source']],
     [{ name: '', size: 1 }, ['name']],
     [{ name: 'A', size: 1 }, ['name']],
     [{ name: '-a', size: 1 }, ['name']],
@@ -51,7 +52,7 @@ describe('an invalid body', () => {
     );
     expect(details).toEqual({
       name: expect.stringContaining('lower-case letters') as string,
-      sise: 'is unknown: name, size, blockSize, cacheMode are known',
+      sise: 'is unknown: name, size, source, blockSize, cacheMode are known',
       cacheMode: 'must be one of "none", "writeback", "writethrough"',
     });
   });

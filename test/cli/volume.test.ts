@@ -15,6 +15,10 @@ const volume = {
   uris: ['nbd://127.0.0.1:10809/data', 'nbd+unix:///data?socket=/run/cairn/nbd.sock'],
   clients: 2,
   allocatedBytes: 1.5 * gibibyte,
+  source: null,
+  flatten: null,
+  scrub: null,
+  deletion: null,
   snapshotCount: 1,
   created: '2025-01-31T12:00:00.000Z',
 };
@@ -94,10 +98,142 @@ describe('cairn volume', () => {
     expect(service.requests.map(({ body }) => body)).toEqual([{ force: false }, { force: true }]);
   });
 
-  it('delete prints nothing with -o json, as REST returns nothing', async () => {
-    service.answer('DELETE /v1/volumes/data', { status: 204 });
-    expect(await run('volume delete data')).toEqual({ exitCode: 0, stdout: 'Volume data deleted.\n', stderr: '' });
-    expect((await run('volume delete data -o json')).stdout).toBe('');
+  it('delete waits until the volume is gone, and prints with -o json what REST returned', async () => {
+    const deleting = { ...detached, name: 'data', state: 'deleting', deletion: { progress: 0 } };
+    service.answer('DELETE /v1/volumes/data', { status: 202, body: deleting });
+    service.answer('GET /v1/volumes/data', { status: 200, body: deleting });
+    const deleted = run('volume delete data');
+    await service.asked('GET', '/v1/volumes/data');
+    service.answer('GET /v1/volumes/data', { status: 404, body: { code: 'volume-not-found', detail: 'No.' } });
+    expect(await deleted).toEqual({ exitCode: 0, stdout: 'Volume data deleted.\n', stderr: '' });
+    expect(JSON.parse((await run('volume delete data -o json')).stdout)).toEqual(deleting);
+  });
+
+  it('delete knows a new volume of the name from the one that it waits for', async () => {
+    service.answer('DELETE /v1/volumes/data', { status: 202, body: { ...detached, name: 'data', id: 'another' } });
+    service.answer('GET /v1/volumes/data', { status: 200, body: volume });
+    expect((await run('volume delete data')).stdout).toBe('Volume data deleted.\n');
+  });
+
+  it('delete does not wait when it is told so', async () => {
+    service.answer('DELETE /v1/volumes/data', { status: 202, body: detached });
+    expect((await run('volume delete data --no-wait')).stdout).toBe('Volume data is being deleted.\n');
+    expect(service.requests).toHaveLength(1);
+  });
+
+  it('delete that fails while it is waited for says why', async () => {
+    const deleting = { ...detached, name: 'data', state: 'deleting', deletion: { progress: 0 } };
+    service.answer('DELETE /v1/volumes/data', { status: 202, body: deleting });
+    const faulted = { ...deleting, state: 'faulted', reason: 'The disk is gone.' };
+    service.answer('GET /v1/volumes/data', { status: 200, body: faulted });
+    const { exitCode, stderr } = await run('volume delete data');
+    expect([exitCode, stderr]).toEqual([
+      1,
+      'error: Volume data cannot be deleted yet. The disk is gone. It is tried again.\n',
+    ]);
+  });
+
+  it('create asks for a clone, like its parent unless flags say otherwise', async () => {
+    service.answer('POST /v1/volumes', { status: 201, body: volume });
+    expect((await run('volume create data --from old@one')).stdout).toBe('Volume data created from old@one (10GiB).\n');
+    await run('volume create data --from old@one --size 20GiB --cache writeback');
+    const source = { volume: 'old', snapshot: 'one' };
+    expect(service.requests.map(({ body }) => body)).toEqual([
+      { name: 'data', source },
+      { name: 'data', source, size: '20GiB', cacheMode: 'writeback' },
+    ]);
+  });
+
+  it('resize names the size that it has then', async () => {
+    service.answer('POST /v1/volumes/data/resize', { status: 200, body: { ...volume, size: 20 * gibibyte } });
+    expect((await run('volume resize data --size 20GiB')).stdout).toBe('Volume data has 20GiB now.\n');
+    expect(service.requests[0]?.body).toEqual({ size: '20GiB' });
+  });
+
+  describe('flatten', () => {
+    const source = { volume: 'old', snapshot: 'one', linked: true };
+    const flattening = { ...volume, source, flatten: { progress: 0.5 } };
+
+    it('says that it has begun', async () => {
+      service.answer('POST /v1/volumes/data/flatten', { status: 200, body: flattening });
+      expect((await run('volume flatten data')).stdout).toBe('Volume data is being flattened.\n');
+    });
+
+    it('waits for its end when it is told so', async () => {
+      service.answer('POST /v1/volumes/data/flatten', { status: 200, body: flattening });
+      service.answer('GET /v1/volumes/data', { status: 200, body: flattening });
+      const flattened = run('volume flatten data --wait');
+      await service.asked('GET', '/v1/volumes/data');
+      service.answer('GET /v1/volumes/data', {
+        status: 200,
+        body: { ...volume, source: { ...source, linked: false } },
+      });
+      expect(await flattened).toEqual({ exitCode: 0, stdout: 'Volume data is flattened.\n', stderr: '' });
+    });
+
+    it('that does not end well is an error', async () => {
+      service.answer('POST /v1/volumes/data/flatten', { status: 200, body: flattening });
+      const faulted = { ...flattening, state: 'faulted', reason: 'The pool is full.' };
+      service.answer('GET /v1/volumes/data', { status: 200, body: faulted });
+      const { exitCode, stderr } = await run('volume flatten data --wait');
+      expect([exitCode, stderr]).toEqual([1, 'error: Volume data is not flattened. The pool is full.\n']);
+    });
+  });
+
+  describe('scrub', () => {
+    const finished = {
+      state: 'finished',
+      progress: 1,
+      blocksChecked: 100,
+      blocksDamaged: 0,
+      blocksUnverified: 0,
+      repaired: 0,
+      findings: [] as string[],
+      ended: volume.created,
+    };
+    const running = { ...finished, state: 'running', progress: 0.25, ended: null };
+
+    it('says that it has begun', async () => {
+      service.answer('POST /v1/volumes/data/scrub', { status: 200, body: { ...volume, scrub: running } });
+      expect(await run('volume scrub data')).toMatchObject({ exitCode: 0, stdout: 'Volume data is being scrubbed.\n' });
+    });
+
+    it.each([
+      [finished, 0, `finished ${volume.created}: 100 blocks checked, 0 damaged\n`],
+      [
+        { ...finished, blocksDamaged: 1, blocksUnverified: 7, repaired: 1, findings: ['block 3 of one'] },
+        1,
+        `finished ${volume.created}: 100 blocks checked, 1 damaged, 1 repaired, 7 without checksum\nblock 3 of one\n`,
+      ],
+      [{ ...finished, state: 'stopped' }, 1, `stopped ${volume.created}: 100 blocks checked, 0 damaged\n`],
+      [null, 1, 'The scrub was interrupted: start it again.\n'],
+    ])('waits and tells what it found: %j', async (scrub, exitCode, stdout) => {
+      service.answer('POST /v1/volumes/data/scrub', { status: 200, body: { ...volume, scrub: running } });
+      service.answer('GET /v1/volumes/data', { status: 200, body: { ...volume, scrub: running } });
+      const scrubbed = run('volume scrub data --wait');
+      await service.asked('GET', '/v1/volumes/data');
+      service.answer('GET /v1/volumes/data', { status: 200, body: { ...volume, scrub } });
+      expect(await scrubbed).toEqual({ exitCode, stdout, stderr: '' });
+      process.exitCode = 0;
+    });
+
+    it('is seen in show', async () => {
+      service.answer('GET /v1/volumes/data', { status: 200, body: { ...volume, scrub: running } });
+      expect((await run('volume show data')).stdout).toMatch(/^Scrub: +running, 25%: 100 blocks checked, 0 damaged$/m);
+    });
+  });
+
+  it.each([
+    [{ source: { volume: 'old', snapshot: 'one', linked: true } }, /^Source: +old@one, shares data with it$/m],
+    [{ source: { volume: 'old', snapshot: 'one', linked: false } }, /^Source: +old@one, flattened$/m],
+    [
+      { source: { volume: 'old', snapshot: 'one', linked: true }, flatten: { progress: 0.999 } },
+      /^Source: +old@one, flattening 99%$/m,
+    ],
+    [{ state: 'deleting', deletion: { progress: 0.5 } }, /^State: +deleting, 50%$/m],
+  ])('show tells of %j', async (changes, line) => {
+    service.answer('GET /v1/volumes/data', { status: 200, body: { ...volume, ...changes } });
+    expect((await run('volume show data')).stdout).toMatch(line);
   });
 
   it('tells what the service refuses, with exit code 1', async () => {
@@ -134,6 +270,10 @@ describe('cairn snapshot', () => {
     created: volume.created,
     allocatedBytes: 4096,
     parent: null,
+    shared: false,
+    checksummed: true,
+    mergeProgress: null,
+    uris: ['nbd://127.0.0.1:10809/data@s1'],
   };
 
   it('create prints the name, given or chosen by the service', async () => {
@@ -144,10 +284,23 @@ describe('cairn snapshot', () => {
   });
 
   it('list aligns a table', async () => {
-    service.answer('GET /v1/volumes/data/snapshots', { status: 200, body: { snapshots: [snapshot] } });
+    const going = { state: 'deleting', mergeProgress: 0.5, allocatedBytes: null, uris: [], checksummed: false };
+    const gone = { ...snapshot, ...going, name: 'gone', parent: 's1', shared: true };
+    service.answer('GET /v1/volumes/data/snapshots', { status: 200, body: { snapshots: [snapshot, gone] } });
     expect((await run('snapshot list data')).stdout).toBe(
-      'NAME  STATE  CREATED                   ALLOCATED  PARENT\ns1    ready  2025-01-31T12:00:00.000Z  4KiB       -\n',
+      [
+        'NAME  STATE          CREATED                   ALLOCATED  PARENT  SHARED  CHECKSUMMED  URI',
+        's1    ready          2025-01-31T12:00:00.000Z  4KiB       -       no      yes          nbd://127.0.0.1:10809/data@s1',
+        'gone  deleting, 50%  2025-01-31T12:00:00.000Z  -          s1      yes     no           -',
+        '',
+      ].join('\n'),
     );
+  });
+
+  it('show prints where clients can read it', async () => {
+    service.answer('GET /v1/volumes/data/snapshots/s1', { status: 200, body: snapshot });
+    const { stdout } = await run('snapshot show data s1');
+    expect(stdout).toMatch(/^Checksummed: +yes\nURIs: +nbd:\/\/127\.0\.0\.1:10809\/data@s1$/m);
   });
 
   it('delete and revert name both', async () => {
@@ -155,6 +308,13 @@ describe('cairn snapshot', () => {
     service.answer('POST /v1/volumes/data/snapshots/s1/revert', { status: 200, body: detached });
     expect((await run('snapshot delete data s1 -y')).stdout).toBe('Snapshot s1 of volume data deleted.\n');
     expect((await run('snapshot revert data s1 -y')).stdout).toBe('Volume data has the content of snapshot s1.\n');
+  });
+});
+
+describe('cairn node', () => {
+  it('reload-tls says what was done', async () => {
+    service.answer('POST /v1/node/reload-tls', { status: 204 });
+    expect((await run('node reload-tls')).stdout).toBe('Certificates and keys were read anew.\n');
   });
 });
 

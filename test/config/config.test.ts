@@ -21,7 +21,11 @@ describe('sources', () => {
       dataDirectory: '/var/lib/cairn',
       runDirectory: '/run/cairn',
       rest: { host: '127.0.0.1', port: 9420 },
-      nbd: { host: '127.0.0.1', port: 10809 },
+      nbd: {
+        host: '127.0.0.1',
+        port: 10809,
+        tls: { mode: 'off', certificates: '', verifyPeer: false, pskFile: '' },
+      },
       pools: ['/var/lib/cairn/pool'],
       isolation: 'node',
       dataPlane: { reactors: 1, bufferMiB: 64 },
@@ -44,6 +48,13 @@ describe('sources', () => {
     expect(new Set(variables).size).toBe(settings.length);
     expect(load('dataPlane:\n  bufferMiB: 128\n').config.dataPlane.bufferMiB).toBe(128);
     expect(load('', { CAIRN_DATA_PLANE_BUFFER_MIB: '32' }).config.dataPlane.bufferMiB).toBe(32);
+  });
+
+  it('reach into sections of sections', () => {
+    const { tls } = load('nbd:\n  tls:\n    mode: require\n    certificates: tls\n', {
+      CAIRN_NBD_TLS_VERIFY_PEER: 'true',
+    }).config.nbd;
+    expect(tls).toEqual({ mode: 'require', certificates: join(directory, 'tls'), verifyPeer: true, pskFile: '' });
   });
 
   it('do not count when a variable is empty', () => {
@@ -81,6 +92,11 @@ describe('a mistake', () => {
       'a value that is none of the choices',
       'isolation: all\n',
       /isolation must be one of node, volume, not "all" \(.*line 1\)/,
+    ],
+    [
+      'a text in place of true',
+      'nbd:\n  tls:\n    verifyPeer: "yes"\n',
+      /nbd\.tls\.verifyPeer must be true or false, not/,
     ],
     ['an empty list', 'pools: []\n', /pools must be a list of one or more different paths/],
     ['a value in place of a section', 'rest: 9420\n', /line 1: rest must hold keys: rest\.host, rest\.port/],

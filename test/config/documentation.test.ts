@@ -6,7 +6,7 @@ const page = readFileSync(new URL('../../docs/configuration.md', import.meta.url
 
 describe('docs/configuration.md', () => {
   it.each(settings)('has a row for $key as it is', ({ key, variable, flag, default: value }) => {
-    const shown = Array.isArray(value) ? '`pool` in the data directory' : `\`${value}\``;
+    const shown = Array.isArray(value) ? '`pool` in the data directory' : value === '' ? 'none' : `\`${value}\``;
     expect(page).toContain(`| \`${key}\` | \`${variable}\` | \`${flag}\` | ${shown} |`);
   });
 });

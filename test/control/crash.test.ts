@@ -85,6 +85,7 @@ async function atEveryStep(
     const end = await Promise.race([operation(controlOver(fuse)).then(() => 'answered' as const), fuse.blown]);
     const control = controlOver();
     await control.reconciler.start();
+    await control.deletions.idle();
     control.reconciler.stop();
     await checkInvariants(control);
     await check(control, end === 'answered');
@@ -233,6 +234,7 @@ describe('a service that dies while it tidies up', { timeout: 60_000 }, () => {
       },
       async (control) => {
         await control.reconciler.start();
+        await control.deletions.idle();
         control.reconciler.stop();
       },
       async (control) => {

@@ -3,15 +3,21 @@ import { describe, expect, it } from 'vitest';
 import { decide, type Action, type Situation } from '../../src/control/decisions.js';
 
 const frontend = fc.constantFrom('nbd' as const, 'none' as const);
+const source = { volume: 'parent', volumeId: 'v', snapshot: 's', snapshotId: 'i', state: 'flattening' as const };
 const situations: fc.Arbitrary<Situation> = fc.record({
   wanted: fc.option(
     fc.record({
       state: fc.constantFrom('creating' as const, 'ready' as const, 'deleting' as const),
       frontend: fc.option(frontend),
+      sizeBytes: fc.constantFrom(4096, 8192),
+      source: fc.constantFrom(
+        ...(['linked', 'flattening', 'flattened'] as const).map((state) => ({ ...source, state })),
+        undefined,
+      ),
     }),
   ),
   unsettledSnapshots: fc.nat({ max: 3 }),
-  running: fc.option(fc.record({ frontend })),
+  running: fc.option(fc.record({ frontend, sizeBytes: fc.constantFrom(4096, 8192) })),
   isKnown: fc.boolean(),
 });
 
@@ -20,13 +26,24 @@ function after(situation: Situation, action: Action): Situation {
   const { wanted } = situation;
   switch (action.kind) {
     case 'attach':
-      return { ...situation, running: { frontend: action.frontend }, isKnown: true };
+      return {
+        ...situation,
+        running: { frontend: action.frontend, sizeBytes: situation.running?.sizeBytes ?? wanted?.sizeBytes ?? 0 },
+        isKnown: true,
+      };
     case 'detach':
       return { ...situation, running: null, isKnown: false };
     case 'finish-create':
       return { ...situation, wanted: wanted && { ...wanted, state: 'ready' } };
     case 'finish-delete':
       return { wanted: null, unsettledSnapshots: 0, running: null, isKnown: false };
+    case 'resize':
+      return {
+        ...situation,
+        running: situation.running && { ...situation.running, sizeBytes: wanted?.sizeBytes ?? 0 },
+      };
+    case 'flatten':
+      return { ...situation, wanted: wanted && { ...wanted, source: { ...source, state: 'flattened' } } };
     default:
       return { ...situation, unsettledSnapshots: 0 };
   }
@@ -79,7 +96,8 @@ describe('what is decided', () => {
 });
 
 describe('one volume', () => {
-  const ready = { wanted: { state: 'ready' as const, frontend: 'nbd' as const }, unsettledSnapshots: 0, isKnown: true };
+  const wanted = { state: 'ready' as const, frontend: 'nbd' as const, sizeBytes: 8192 };
+  const ready = { wanted, unsettledSnapshots: 0, isKnown: true };
 
   it('is attached before its snapshots are settled', () => {
     expect(decide({ ...ready, unsettledSnapshots: 1, running: null })).toEqual([
@@ -89,12 +107,26 @@ describe('one volume', () => {
   });
 
   it('is taken over by a service that does not know it yet', () => {
-    expect(decide({ ...ready, running: { frontend: 'nbd' }, isKnown: false })).toEqual([
+    expect(decide({ ...ready, running: { frontend: 'nbd', sizeBytes: 8192 }, isKnown: false })).toEqual([
       { kind: 'attach', frontend: 'nbd' },
     ]);
   });
 
+  it('is grown when it is smaller than it is to be, and only then', () => {
+    const running = { frontend: 'nbd' as const, sizeBytes: 8192 };
+    expect(decide({ ...ready, running: { ...running, sizeBytes: 4096 } })).toEqual([{ kind: 'resize' }]);
+    expect(decide({ ...ready, running })).toEqual([]);
+  });
+
+  it.each(['nbd', null] as const)('is flattened to the end, whether it is attached (%s)', (attached) => {
+    const running = attached && { frontend: attached, sizeBytes: 8192 };
+    const clone = { ...wanted, frontend: attached, source };
+    expect(decide({ ...ready, wanted: clone, running })).toEqual([{ kind: 'flatten' }]);
+  });
+
   it('is detached when nobody knows of it', () => {
-    expect(decide({ ...ready, wanted: null, running: { frontend: 'nbd' } })).toEqual([{ kind: 'detach' }]);
+    expect(decide({ ...ready, wanted: null, running: { frontend: 'nbd', sizeBytes: 8192 } })).toEqual([
+      { kind: 'detach' },
+    ]);
   });
 });

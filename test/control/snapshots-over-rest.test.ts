@@ -55,6 +55,17 @@ describe('taking a snapshot', () => {
   });
 });
 
+describe('a snapshot that clients read', () => {
+  it('is not deleted, and stays as it was', async () => {
+    await take('one');
+    service.engine.failNext('deleteSnapshot', new CairnError('snapshot-in-use', 'Clients read it. Disconnect them.'));
+    const { status, body } = await service.ask('DELETE', '/v1/volumes/db/snapshots/one');
+    expect([status, body.code]).toEqual([409, 'snapshot-in-use']);
+    expect(await service.client.getSnapshot(named('one'))).toMatchObject({ state: 'ready' });
+    expect(await service.client.getVolume(db)).toMatchObject({ state: 'detached' });
+  });
+});
+
 describe('looking at snapshots', () => {
   it('lists them oldest first, with space and parents while the volume is attached', async () => {
     for (const name of ['c', 'a', 'b']) await take(name);
@@ -68,9 +79,34 @@ describe('looking at snapshots', () => {
     expect(await service.client.getSnapshot(named('a'))).toEqual(snapshots[1]);
   });
 
-  it('says that space and parent are unknown while it is detached', async () => {
+  it('says as much of one whose volume is detached, and opens that if it must', async () => {
     await take('one');
-    expect(await service.client.getSnapshot(named('one'))).toMatchObject({ allocatedBytes: null, parent: null });
+    await take('two');
+    const seen = await service.client.getSnapshot(named('two'));
+    expect(seen).toMatchObject({ allocatedBytes: 4096, parent: 'one', uris: [] });
+    service.dataPlane.closed.clear(); // as for a service that has just started
+    expect(await service.client.getSnapshot(named('two'))).toEqual(seen);
+    expect(service.engine.calls).toContain('layers db');
+  });
+
+  it('names where clients can read them while the volume is served', async () => {
+    await take('one');
+    await service.client.attachVolume(db);
+    expect((await service.client.getSnapshot(named('one'))).uris).toEqual(['nbd://127.0.0.1:10809/db@one']);
+  });
+
+  it('shows one that is deleted until it is merged away', async () => {
+    await take('one');
+    const [replica] = service.dataPlane.replicas.values();
+    const [layer] = replica?.layers ?? [];
+    service.engine.before('deleteSnapshot db', async () => {
+      Object.assign(layer ?? {}, { removed: true, mergeProgress: 0.25 });
+      throw new CairnError('snapshot-not-found', 'It is removed.');
+    });
+    await service.client.deleteSnapshot(named('one'));
+    const { snapshots } = await service.client.listSnapshots(db);
+    expect(snapshots).toMatchObject([{ name: 'one', state: 'deleting', mergeProgress: 0.25, uris: [] }]);
+    expect((await service.ask('GET', '/v1/volumes/db/snapshots/one')).status).toBe(404);
   });
 
   it.each(['none', '..%2f', 'UPPER'])('answers 404 for the snapshot %s', async (name) => {

@@ -34,7 +34,11 @@ describe('creating a volume', () => {
       frontend: null,
       uris: [],
       clients: 0,
-      allocatedBytes: null,
+      allocatedBytes: 4096,
+      source: null,
+      flatten: null,
+      scrub: null,
+      deletion: null,
       snapshotCount: 0,
     });
     expect(new Validator(Volume).errorsIn(body, 'body')).toEqual([]);
@@ -129,7 +133,7 @@ describe('looking at volumes', () => {
     await create('a');
     await create('b');
     await service.client.attachVolume({ params: { name: 'a' } });
-    service.engine.failNext('allRunning', new CairnError('data-plane-unavailable', 'It is down.'));
+    service.engine.failNext('allSeen', new CairnError('data-plane-unavailable', 'It is down.'));
     const { volumes } = await service.client.listVolumes();
     expect(volumes.map(({ state, reason }) => [state, reason])).toEqual([
       ['faulted', 'It is down.'],
@@ -216,10 +220,11 @@ describe('detaching a volume', () => {
 });
 
 describe('deleting a volume', () => {
-  it('answers 204 and removes everything, snapshots too', async () => {
+  it('answers 202 when everything is removed, snapshots too', async () => {
     await create();
     await service.client.createSnapshot(db);
-    expect((await service.ask('DELETE', '/v1/volumes/db')).status).toBe(204);
+    const { status, body } = await service.ask('DELETE', '/v1/volumes/db');
+    expect([status, body]).toMatchObject([202, { name: 'db', state: 'deleting' }]);
     expect((await service.ask('GET', '/v1/volumes/db')).status).toBe(404);
     expect(service.dataPlane.replicas.size).toBe(0);
     await create();
@@ -249,15 +254,28 @@ describe('deleting a volume', () => {
     expect(service.dataPlane.replicas.size).toBe(0);
   });
 
-  it('keeps others from using it meanwhile', async () => {
+  it('is not waited for when it takes long: its progress is seen, and nobody can use it meanwhile', async () => {
     await create();
     let goOn = (): void => {};
-    service.engine.before('deleteReplica', () => new Promise((resolve) => (goOn = resolve)));
-    const deleted = service.client.deleteVolume(db);
-    await eventually(async () => (await service.client.getVolume(db)).state).toBe('deleting');
-    const attached = service.ask('POST', '/v1/volumes/db/attach');
+    service.engine.before('deletingReplica', () => new Promise((resolve) => (goOn = resolve)));
+    expect((await service.ask('DELETE', '/v1/volumes/db')).status).toBe(202);
+    expect(await service.client.getVolume(db)).toMatchObject({ state: 'deleting', deletion: { progress: 0.5 } });
+    for (const path of ['/attach', '/detach', '/scrub', '/snapshots'])
+      expect((await service.ask('POST', `/v1/volumes/db${path}`)).body.code).toBe('volume-busy');
+    expect((await service.ask('POST', '/v1/volumes', { name: 'db', size: 4096 })).body.code).toBe('volume-exists');
     goOn();
-    await deleted;
-    expect((await attached).status).toBe(404);
+    await eventually(() => service.client.listVolumes()).toEqual({ volumes: [] });
+  });
+
+  it('goes on in the next service when the service ends in the middle', async () => {
+    await create();
+    let goOn = (): void => {};
+    service.engine.before('deletingReplica', () => new Promise((resolve) => (goOn = resolve)));
+    await service.client.deleteVolume(db);
+    const restarted = service.restart();
+    goOn(); // what answers now finds that nobody waits for it any more
+    await restarted;
+    await eventually(() => service.client.listVolumes()).toEqual({ volumes: [] });
+    expect(service.dataPlane.replicas.size).toBe(0);
   });
 });

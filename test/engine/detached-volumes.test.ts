@@ -19,7 +19,7 @@ describe.each<Isolation>(['node', 'volume'])('a detached volume (isolation %s)',
   it('is opened for an operation and closed behind it', async () => {
     const engine = await fixture.start(isolation);
     const spec = await fixture.createVolume(engine, 'data');
-    await engine.createSnapshot(spec, 's1');
+    await engine.createSnapshot(spec, 's1', 'one');
     expect((await engine.layers(spec)).map(({ id }) => id)).toEqual(['s1', 'head-1']);
     await engine.revertSnapshot(spec, 's1');
     expect(await engine.running('data')).toBeNull();
@@ -30,7 +30,7 @@ describe.each<Isolation>(['node', 'volume'])('a detached volume (isolation %s)',
   it('stays open until its merge has finished, and no longer', async () => {
     const engine = await startMerging(isolation, '300');
     const spec = await fixture.createVolume(engine, 'data');
-    await engine.createSnapshot(spec, 's1');
+    await engine.createSnapshot(spec, 's1', 'one');
     await engine.deleteSnapshot(spec, 's1');
     expect(openVolumes(engine)).toEqual(['data']);
     expect(await engine.running('data')).toBeNull();
@@ -41,7 +41,7 @@ describe.each<Isolation>(['node', 'volume'])('a detached volume (isolation %s)',
   it('can be attached while it merges, with another cache mode too', async () => {
     const engine = await startMerging(isolation, '60000');
     const spec = await fixture.createVolume(engine, 'data');
-    await engine.createSnapshot(spec, 's1');
+    await engine.createSnapshot(spec, 's1', 'one');
     await engine.deleteSnapshot(spec, 's1');
     await engine.attach({ ...spec, cacheMode: 'writeback' }, 'nbd');
     expect(await engine.running('data')).toMatchObject({ frontend: 'nbd' });
@@ -50,7 +50,7 @@ describe.each<Isolation>(['node', 'volume'])('a detached volume (isolation %s)',
   it('can be deleted while it merges', async () => {
     const engine = await startMerging(isolation, '60000');
     const spec = await fixture.createVolume(engine, 'data');
-    await engine.createSnapshot(spec, 's1');
+    await engine.createSnapshot(spec, 's1', 'one');
     await engine.deleteSnapshot(spec, 's1');
     await engine.deleteReplica(spec.directory);
     expect(existsSync(spec.directory)).toBe(false);
@@ -83,7 +83,7 @@ describe.each<Isolation>(['node', 'volume'])('detaching (isolation %s)', { timeo
     const engine = await startMerging(isolation, '300');
     const spec = await fixture.createVolume(engine, 'data');
     await engine.attach(spec, 'nbd');
-    await engine.createSnapshot(spec, 's1');
+    await engine.createSnapshot(spec, 's1', 'one');
     await engine.deleteSnapshot(spec, 's1');
     await engine.detach('data', false);
     expect(await engine.running('data')).toBeNull();

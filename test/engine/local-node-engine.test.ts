@@ -39,8 +39,8 @@ describe.each<Isolation>(['node', 'volume'])('isolation %s', { timeout }, (isola
     const replica = { ...spec, replicaId: 'ignored', sizeBytes: 1024 * 1024, blockSize: 4096 };
     await engine.createReplica(replica);
     expect(await engine.attach(spec, 'nbd')).toEqual(await engine.attach(spec, 'nbd'));
-    await engine.createSnapshot(spec, 's1');
-    await engine.createSnapshot(spec, 's1');
+    await engine.createSnapshot(spec, 's1', 'one');
+    await engine.createSnapshot(spec, 's1', 'one');
     await engine.deleteSnapshot(spec, 's1');
     await until(async () => (await engine.layers(spec)).length === 1);
     await engine.deleteSnapshot(spec, 's1');

@@ -36,6 +36,7 @@ export class EngineFixture {
       logLevel: 'info',
       dataPlane: { reactors: 1, bufferBytes: 4 * 1024 * 1024 },
       nbd: { host: '127.0.0.1', port: 0 },
+      tls: { mode: 'off', certificateDirectory: null, verifyPeer: false, pskFile: null },
       command: cairnCommand,
       environment: fakeNativeEnvironment(),
       log: () => {},
@@ -56,7 +57,7 @@ export class EngineFixture {
     const replicaId = randomUUID();
     const directory = join(this.directory, 'pool', 'replicas', volumeId, replicaId);
     await engine.createReplica({ directory, volumeId, replicaId, sizeBytes, blockSize: 4096 });
-    return { name, volumeId, directory, cacheMode: 'none', description: '' };
+    return { name, volumeId, directory, cacheMode: 'none', sizeBytes, description: '' };
   }
 
   /** Pids of the data-plane processes of this directory that live, by what their logs say. */

@@ -5,7 +5,10 @@
  * end of the connection); until it disconnects it counts as a client of the volume. A front hands a connection over by
  * piping it, so its own death ends such a connection, which with the addon it does not.
  *
- * Environment: CAIRN_FAKE_MERGE_MS is how long the merge of a deleted snapshot takes (default 20);
+ * A clone's layers are copies marked as shared; flattening takes the mark away; a scrub finds every layer damaged whose id the replica's
+ * file `damaged` names.
+ *
+ * Environment: CAIRN_FAKE_MERGE_MS is how long merges, flattenings and scrubs take (default 20);
  * CAIRN_FAKE_CLOSE_MS is how long close() flushes (default 0); CAIRN_FAKE_NO_IO_URING=1 makes probe() fail.
  */
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
@@ -13,6 +16,7 @@ import { createConnection, createServer, type Server, type Socket } from 'node:n
 import { join } from 'node:path';
 import type {
   CacheMode,
+  CloneTarget,
   DataPlaneOptions,
   LayerInfo,
   Native,
@@ -20,12 +24,15 @@ import type {
   NativeEvent,
   NewExport,
   NewReplica,
+  ScrubInfo,
+  TlsSettings,
   VolumeInfo,
 } from '../../src/engine/native.js';
 
 interface StoredReplica extends NewReplica {
   layers: LayerInfo[];
   heads: number;
+  flattening: boolean;
   clean: boolean;
 }
 
@@ -35,7 +42,8 @@ interface OpenVolume {
   replica: StoredReplica;
   clients: Set<Socket>;
   recovered: boolean;
-  merges: Set<NodeJS.Timeout>;
+  work: Set<NodeJS.Timeout>;
+  scrub: ScrubInfo;
 }
 
 export const probe: Native['probe'] = () =>
@@ -48,6 +56,7 @@ export class DataPlane implements NativeDataPlane {
   private readonly exports = new Map<string, NewExport>();
   private readonly servers: Server[] = [];
   private readonly sockets = new Set<Socket>();
+  private tls: TlsSettings = { mode: 'off', certificateDirectory: null, verifyPeer: false, pskFile: null };
   private closed = false;
 
   constructor(
@@ -60,7 +69,7 @@ export class DataPlane implements NativeDataPlane {
     if (existsSync(join(replica.directory, 'volume.json'))) fail('REPLICA_EXISTS', `${replica.directory} is taken`);
     if (replica.sizeBytes < 4096 || replica.sizeBytes % 4096 !== 0) fail('INVALID_ARGUMENT', 'wrong size');
     mkdirSync(replica.directory, { recursive: true });
-    store({ ...replica, layers: [layer('head-0', null)], heads: 1, clean: true });
+    store({ ...replica, layers: [layer('head-0', null)], heads: 1, flattening: false, clean: true });
   }
 
   async openVolume(volume: { name: string; directory: string; cacheMode: CacheMode }): Promise<VolumeInfo> {
@@ -69,10 +78,11 @@ export class DataPlane implements NativeDataPlane {
     const replica = load(volume.directory);
     lock(volume.directory);
     const recovered = !replica.clean;
-    const open: OpenVolume = { ...volume, replica, clients: new Set(), recovered, merges: new Set() };
+    const open: OpenVolume = { ...volume, replica, clients: new Set(), recovered, work: new Set(), scrub: noScrub };
     store({ ...replica, clean: false });
     this.volumes.set(volume.name, open);
     for (const removed of replica.layers.filter((each) => each.removed)) this.merge(open, removed.id);
+    if (replica.flattening) this.goOnFlattening(open);
     return infoOf(open);
   }
 
@@ -86,11 +96,58 @@ export class DataPlane implements NativeDataPlane {
     return infoOf(this.volume(name));
   }
 
-  async createSnapshot(name: string, snapshotId: string): Promise<void> {
+  async resizeVolume(name: string, sizeBytes: number): Promise<void> {
+    const { replica } = this.volume(name);
+    if (sizeBytes < replica.sizeBytes) fail('INVALID_ARGUMENT', `${name} is larger`);
+    replica.sizeBytes = sizeBytes;
+    store({ ...replica, clean: false });
+  }
+
+  async cloneSnapshot(name: string, { snapshotId, ...target }: CloneTarget): Promise<void> {
+    const { replica } = this.volume(name);
+    const parent = this.snapshot(this.volume(name), snapshotId);
+    if (existsSync(join(target.directory, 'volume.json'))) fail('REPLICA_EXISTS', `${target.directory} is taken`);
+    const shared = replica.layers
+      .slice(0, replica.layers.indexOf(parent) + 1)
+      .map((each) => ({ ...each, shared: true }));
+    mkdirSync(target.directory, { recursive: true });
+    store({ ...replica, ...target, layers: [...shared, layer('head-0', snapshotId)], heads: 1, clean: true });
+  }
+
+  async flattenVolume(name: string): Promise<void> {
+    const volume = this.volume(name);
+    if (!volume.replica.layers.some((each) => each.shared)) return;
+    volume.replica.flattening = true;
+    store({ ...volume.replica, clean: false });
+    this.goOnFlattening(volume);
+  }
+
+  async startScrub(name: string): Promise<void> {
+    const volume = this.volume(name);
+    if (volume.scrub.state === 'running') fail('SCRUB_RUNNING', `${name} is being scrubbed`);
+    volume.scrub = { ...noScrub, state: 'running' };
+    this.later(volume, () => {
+      const file = join(volume.replica.directory, 'damaged');
+      const damaged = existsSync(file) ? readFileSync(file, 'utf8').split('\n') : [];
+      const findings = volume.replica.layers
+        .filter(({ id }) => damaged.includes(id))
+        .map(({ id }) => `layer ${id} is damaged`);
+      const blocks = { blocksChecked: volume.replica.layers.length, blocksDamaged: findings.length };
+      volume.scrub = { ...noScrub, ...blocks, state: 'finished', progress: 1, findings };
+      this.onEvent({ kind: 'scrub-finished', volume: name, message: `${findings.length} blocks are damaged` });
+    });
+  }
+
+  async setTls(settings: TlsSettings): Promise<void> {
+    this.tls = settings;
+  }
+
+  async createSnapshot(name: string, snapshotId: string, snapshotName: string): Promise<void> {
     const { replica } = this.volume(name);
     if (replica.layers.some((each) => each.id === snapshotId)) fail('SNAPSHOT_EXISTS', `${snapshotId} exists`);
     const head = replica.layers.at(-1) as LayerInfo;
-    replica.layers.splice(-1, 1, { ...head, id: snapshotId }, layer(`head-${replica.heads++}`, snapshotId));
+    const frozen = { ...head, id: snapshotId, name: snapshotName };
+    replica.layers.splice(-1, 1, frozen, layer(`head-${replica.heads++}`, snapshotId));
     store({ ...replica, clean: false });
   }
 
@@ -149,26 +206,42 @@ export class DataPlane implements NativeDataPlane {
   }
 
   private closeNow(volume: OpenVolume): void {
-    for (const timer of volume.merges) clearTimeout(timer);
+    for (const timer of volume.work) clearTimeout(timer);
     this.volumes.delete(volume.name);
     store({ ...volume.replica, clean: true });
     rmSync(join(volume.replica.directory, 'lock'), { force: true });
   }
 
   private merge(volume: OpenVolume, id: string): void {
+    this.later(volume, () => {
+      const { replica } = volume;
+      const gone = this.snapshot(volume, id);
+      replica.layers = replica.layers.filter((each) => each !== gone);
+      for (const child of replica.layers) if (child.parent === id) child.parent = gone.parent;
+      store({ ...replica, clean: false });
+      this.onEvent({ kind: 'merge-finished', volume: volume.name, message: id });
+    });
+  }
+
+  private goOnFlattening(volume: OpenVolume): void {
+    this.later(volume, () => {
+      const { replica } = volume;
+      replica.flattening = false;
+      for (const each of replica.layers) each.shared = false;
+      store({ ...replica, clean: false });
+      this.onEvent({ kind: 'flatten-finished', volume: volume.name, message: '' });
+    });
+  }
+
+  private later(volume: OpenVolume, work: () => void): void {
     const timer = setTimeout(
       () => {
-        volume.merges.delete(timer);
-        const { replica } = volume;
-        const gone = this.snapshot(volume, id);
-        replica.layers = replica.layers.filter((each) => each !== gone);
-        for (const child of replica.layers) if (child.parent === id) child.parent = gone.parent;
-        store({ ...replica, clean: false });
-        this.onEvent({ kind: 'merge-finished', volume: volume.name, message: id });
+        volume.work.delete(timer);
+        work();
       },
       Number(process.env['CAIRN_FAKE_MERGE_MS'] ?? 20),
     );
-    volume.merges.add(timer);
+    volume.work.add(timer);
   }
 
   private listen(address: { host: string; port: number } | { path: string }): Promise<Server> {
@@ -190,7 +263,7 @@ export class DataPlane implements NativeDataPlane {
 
   private serve(socket: Socket, name: string): void {
     const exported = this.exports.get(name);
-    if (!exported) return void socket.end(`no ${name}\n`);
+    if (!exported || this.tls.mode === 'require') return void socket.end(`no ${name}\n`);
     if (exported.handover) {
       const holder = createConnection(exported.handover.path, () => holder.write(`${name}\n`));
       holder.on('error', () => socket.destroy());
@@ -217,7 +290,7 @@ export class DataPlane implements NativeDataPlane {
   }
 }
 
-function infoOf({ name, cacheMode, replica, clients, recovered }: OpenVolume): VolumeInfo {
+function infoOf({ name, cacheMode, replica, clients, recovered, scrub }: OpenVolume): VolumeInfo {
   const { directory, volumeId, sizeBytes, blockSize } = replica;
   const zero = { reads: 0, readBytes: 0, writes: 0, writtenBytes: 0, flushes: 0, trims: 0, trimmedBytes: 0 };
   return {
@@ -232,12 +305,25 @@ function infoOf({ name, cacheMode, replica, clients, recovered }: OpenVolume): V
     counters: { ...zero, writeZeroes: 0, errors: 0 },
     clients: clients.size,
     failure: null,
+    flatten: replica.flattening ? { progress: 0.5 } : null,
+    scrub: structuredClone(scrub),
   };
 }
 
 function layer(id: string, parent: string | null): LayerInfo {
-  return { id, parent, removed: false, inChain: true, allocatedBytes: 0, createdMs: Date.now(), mergeProgress: 0 };
+  const state = { removed: false, inChain: true, mergeProgress: 0, shared: false, checksummed: false };
+  return { id, name: null, parent, allocatedBytes: 0, createdMs: Date.now(), ...state };
 }
+
+const noScrub: ScrubInfo = {
+  state: 'never',
+  progress: 0,
+  blocksChecked: 0,
+  blocksDamaged: 0,
+  blocksUnverified: 0,
+  repaired: 0,
+  findings: [],
+};
 
 function load(directory: string): StoredReplica {
   const file = join(directory, 'volume.json');

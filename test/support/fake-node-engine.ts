@@ -2,22 +2,36 @@
  * A NodeEngine in memory that answers as the real one does. The data plane, its disk and its processes are one object, which outlives the
  * engines that are made over it: what a restarted service finds.
  */
-import type { LayerInfo, VolumeCounters } from '../../src/engine/native.js';
+import type { CloneTarget, LayerInfo, ScrubInfo, VolumeCounters } from '../../src/engine/native.js';
 import type {
   Attachment,
   DataPlaneProcess,
   EngineEvent,
+  FollowDeletion,
   Frontend,
   NewReplicaSpec,
   NodeEngine,
   RunningVolume,
+  SeenVolume,
   VolumeSpec,
 } from '../../src/engine/node-engine.js';
 import { CairnError } from '../../src/errors.js';
 
 interface FakeReplica extends NewReplicaSpec {
   layers: LayerInfo[];
+  flatten: { progress: number } | null;
+  scrub: ScrubInfo;
 }
+
+export const noScrub: ScrubInfo = {
+  state: 'never',
+  progress: 0,
+  blocksChecked: 0,
+  blocksDamaged: 0,
+  blocksUnverified: 0,
+  repaired: 0,
+  findings: [],
+};
 
 interface OpenVolume {
   spec: VolumeSpec;
@@ -34,7 +48,17 @@ export class FakeDataPlane {
   isAlive = false;
 
   layer(id: string, parent: string | null): LayerInfo {
-    return { id, parent, removed: false, inChain: true, allocatedBytes: 4096, createdMs: 0, mergeProgress: 0 };
+    const state = { removed: false, inChain: true, mergeProgress: 0, shared: false, checksummed: false };
+    return { id, name: null, parent, allocatedBytes: 4096, createdMs: 0, ...state };
+  }
+
+  /** Volumes that this service has had open, by name: where. */
+  readonly closed = new Map<string, VolumeSpec>();
+
+  replica(spec: { directory: string }): FakeReplica {
+    const replica = this.replicas.get(spec.directory);
+    if (replica) return replica;
+    throw new CairnError('replica-missing', `There is no replica in ${spec.directory}.`);
   }
 }
 
@@ -104,15 +128,20 @@ export class FakeNodeEngine implements NodeEngine {
       throw new CairnError('replica-exists', `${replica.directory} holds a replica.`);
     this.dataPlane.replicas.set(
       replica.directory,
-      existing ?? { ...replica, layers: [this.dataPlane.layer('head-0', null)] },
+      existing ?? { ...replica, layers: [this.dataPlane.layer('head-0', null)], flatten: null, scrub: noScrub },
     );
   }
 
-  async deleteReplica(directory: string): Promise<void> {
+  async deleteReplica(directory: string, follow?: FollowDeletion): Promise<void> {
     await this.asked('deleteReplica');
+    follow?.onProgress(0.5);
+    await this.called('deletingReplica');
+    follow?.signal.throwIfAborted();
     const holder = [...this.dataPlane.open.values()].find(({ spec }) => spec.directory === directory);
     if (holder) throw new CairnError('volume-attached', `Volume ${holder.spec.name} is attached. Detach it first.`);
     this.dataPlane.replicas.delete(directory);
+    for (const [name, spec] of this.dataPlane.closed)
+      if (spec.directory === directory) this.dataPlane.closed.delete(name);
   }
 
   async attach(spec: VolumeSpec, frontend: Frontend): Promise<Attachment> {
@@ -128,7 +157,25 @@ export class FakeNodeEngine implements NodeEngine {
     await this.asked('detach', volume);
     const clients = this.dataPlane.open.get(volume)?.clients ?? 0;
     if (clients > 0 && !force) throw inUse(volume);
+    const open = this.dataPlane.open.get(volume);
+    if (open) this.dataPlane.closed.set(volume, open.spec);
     this.dataPlane.open.delete(volume);
+  }
+
+  async seen(volume: string): Promise<SeenVolume | null> {
+    await this.called('seen', volume);
+    return this.allSeenNow().find(({ name }) => name === volume) ?? null;
+  }
+
+  async allSeen(): Promise<SeenVolume[]> {
+    await this.called('allSeen');
+    return this.allSeenNow();
+  }
+
+  async allocatedBytes(directory: string): Promise<number | null> {
+    await this.called('allocatedBytes');
+    const layers = this.dataPlane.replicas.get(directory)?.layers;
+    return layers ? layers.reduce((sum, layer) => sum + layer.allocatedBytes, 0) : null;
   }
 
   async running(volume: string): Promise<RunningVolume | null> {
@@ -147,12 +194,12 @@ export class FakeNodeEngine implements NodeEngine {
     return structuredClone(this.replicaOf(spec).layers);
   }
 
-  async createSnapshot(spec: VolumeSpec, snapshotId: string): Promise<void> {
+  async createSnapshot(spec: VolumeSpec, snapshotId: string, name: string): Promise<void> {
     await this.asked('createSnapshot', spec.name);
     const { layers } = this.replicaOf(spec);
     const head = layers.pop();
     if (!head || layers.some(({ id }) => id === snapshotId)) return void (head && layers.push(head));
-    layers.push({ ...head, id: snapshotId }, this.dataPlane.layer(`head-${layers.length + 1}`, snapshotId));
+    layers.push({ ...head, id: snapshotId, name }, this.dataPlane.layer(`head-${layers.length + 1}`, snapshotId));
   }
 
   async deleteSnapshot(spec: VolumeSpec, snapshotId: string): Promise<void> {
@@ -176,10 +223,76 @@ export class FakeNodeEngine implements NodeEngine {
     layers.push(this.dataPlane.layer(`head-${layers.length + 1}`, snapshotId));
   }
 
-  private replicaOf({ directory }: VolumeSpec): FakeReplica {
-    const replica = this.dataPlane.replicas.get(directory);
-    if (replica) return replica;
-    throw new CairnError('replica-missing', `There is no replica in ${directory}.`);
+  async cloneSnapshot(spec: VolumeSpec, { snapshotId, directory, volumeId, replicaId }: CloneTarget): Promise<void> {
+    await this.asked('cloneSnapshot', spec.name);
+    const { layers, sizeBytes, blockSize } = this.replicaOf(spec);
+    const cloned = layers.findIndex(({ id }) => id === snapshotId);
+    if (cloned < 0) throw new CairnError('snapshot-not-found', `There is no snapshot ${snapshotId}.`);
+    const existing = this.dataPlane.replicas.get(directory);
+    if (existing && existing.replicaId !== replicaId)
+      throw new CairnError('replica-exists', `${directory} holds a replica.`);
+    if (existing) return;
+    const shared = layers.slice(0, cloned + 1).map((layer) => ({ ...layer, shared: true }));
+    const head = this.dataPlane.layer('head-1', snapshotId);
+    const replica = { directory, volumeId, replicaId, sizeBytes, blockSize, layers: [...shared, head] };
+    this.dataPlane.replicas.set(directory, { ...replica, flatten: null, scrub: noScrub });
+  }
+
+  async resize(spec: VolumeSpec): Promise<void> {
+    await this.asked('resize', spec.name);
+    this.replicaOf(spec).sizeBytes = spec.sizeBytes;
+  }
+
+  /** Goes on until {@link finishFlatten}. */
+  async flatten(spec: VolumeSpec): Promise<boolean> {
+    await this.asked('flatten', spec.name);
+    const replica = this.replicaOf(spec);
+    if (replica.layers.some(({ shared }) => shared)) replica.flatten ??= { progress: 0.25 };
+    return replica.flatten !== null;
+  }
+
+  finishFlatten(volumeId: string): void {
+    const replica = [...this.dataPlane.replicas.values()].find((each) => each.volumeId === volumeId);
+    if (replica) Object.assign(replica, { flatten: null, layers: replica.layers.filter(({ shared }) => !shared) });
+  }
+
+  async startScrub(spec: VolumeSpec): Promise<void> {
+    await this.asked('startScrub', spec.name);
+    const replica = this.replicaOf(spec);
+    if (replica.scrub.state === 'running')
+      throw new CairnError('scrub-running', `Volume ${spec.name} is being scrubbed.`);
+    replica.scrub = { ...noScrub, state: 'running', progress: 0.5 };
+  }
+
+  finishScrub(volume: string, result: Partial<ScrubInfo>): void {
+    const scrubbed = [...this.dataPlane.replicas.values()].find(({ scrub }) => scrub.state === 'running');
+    if (scrubbed) scrubbed.scrub = { ...noScrub, state: 'finished', progress: 1, ...result };
+    this.onEvent({ kind: 'scrub-finished', volume, message: `The scrub of volume ${volume} has finished.` });
+  }
+
+  async reloadTls(): Promise<void> {
+    await this.asked('reloadTls');
+  }
+
+  private allSeenNow(): SeenVolume[] {
+    const { open, closed, isAlive } = this.dataPlane;
+    const attached = isAlive ? [...open.values()].map(reportOf) : [];
+    const others = [...closed.values()].filter(({ name }) => !open.has(name));
+    return [
+      ...attached.map((volume) => ({ ...volume, openness: 'attached' as const })),
+      ...others.map((spec) => {
+        const replica = this.dataPlane.replica(spec);
+        const volume = reportOf({ spec, replica, frontend: 'none', clients: 0, failure: null });
+        return { ...volume, openness: 'closed' as const };
+      }),
+    ];
+  }
+
+  /** Of a detached volume, the operation opens and closes it. */
+  private replicaOf(spec: VolumeSpec): FakeReplica {
+    const replica = this.dataPlane.replica(spec);
+    this.dataPlane.closed.set(spec.name, spec);
+    return replica;
   }
 
   /** A call that needs a process. */
@@ -200,7 +313,7 @@ function inUse(volume: string): CairnError {
 }
 
 function reportOf({ spec, replica, frontend, clients, failure }: OpenVolume): RunningVolume {
-  const { sizeBytes, blockSize, layers } = replica;
+  const { sizeBytes, blockSize, layers, flatten, scrub } = replica;
   return {
     name: spec.name,
     sizeBytes,
@@ -210,6 +323,8 @@ function reportOf({ spec, replica, frontend, clients, failure }: OpenVolume): Ru
     clients,
     frontend,
     failure,
+    flatten,
+    scrub,
   };
 }
 

@@ -18,6 +18,8 @@ export class RestStub {
   readonly requests: RestRequest[] = [];
   private readonly answers = new Map<string, RestAnswer>();
 
+  private waiting: { route: string; resolve: () => void }[] = [];
+
   private constructor(private readonly server: Server) {}
 
   static async start(): Promise<RestStub> {
@@ -34,6 +36,7 @@ export class RestStub {
         );
         response.writeHead(status, { 'content-type': 'application/json' });
         response.end(body === undefined ? undefined : JSON.stringify(body));
+        stub.tell(`${request.method} ${request.url}`);
       });
     });
     server.listen(0, '127.0.0.1');
@@ -50,10 +53,21 @@ export class RestStub {
     this.answers.set(route, answer);
   }
 
+  /** Resolves at the next such request, which is still answered as it was told before. */
+  asked(method: string, path: string): Promise<void> {
+    return new Promise((resolve) => this.waiting.push({ route: `${method} ${path}`, resolve }));
+  }
+
   async close(): Promise<void> {
     this.server.close();
     this.server.closeAllConnections();
     await once(this.server, 'close');
+  }
+
+  private tell(route: string): void {
+    const [told, others] = [true, false].map((is) => this.waiting.filter((each) => (each.route === route) === is));
+    this.waiting = others ?? [];
+    for (const { resolve } of told ?? []) resolve();
   }
 
   private answerTo(method: string, path: string, text: string): RestAnswer {

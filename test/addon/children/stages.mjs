@@ -16,7 +16,7 @@ function callEverything(plane, volume) {
     newReplica(plane, directory, randomUUID()),
     plane.openVolume({ ...volume, name: 'another' }),
     plane.volumeInfo(volume.name),
-    plane.createSnapshot(volume.name, snapshot),
+    plane.createSnapshot(volume.name, snapshot, 'taken'),
     plane.deleteSnapshot(volume.name, snapshot),
     plane.revertSnapshot(volume.name, snapshot),
     plane.addExport(exportOf(volume.name)),
@@ -32,7 +32,7 @@ function callEverything(plane, volume) {
 async function mergeIn(plane) {
   const { name } = await openNew(plane, directory, 'volume');
   const snapshot = randomUUID();
-  await plane.createSnapshot(name, snapshot);
+  await plane.createSnapshot(name, snapshot, 'taken');
   await plane.deleteSnapshot(name, snapshot);
 }
 
@@ -210,7 +210,7 @@ const stages = {
     await flatOver(150, async (cycle) => {
       const volume = await openNew(plane, directory, `volume-${cycle}`);
       const snapshot = randomUUID();
-      await plane.createSnapshot(volume.name, snapshot);
+      await plane.createSnapshot(volume.name, snapshot, 'taken');
       await plane.addExport(exportOf(volume.name));
       await plane.removeExport(volume.name, false);
       await plane.closeVolume(volume.name);

@@ -15,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file cairn/dataplane/v1/data_plane.proto.
  */
 export const file_cairn_dataplane_v1_data_plane: GenFile = /*@__PURE__*/
-  fileDesc("CiNjYWlybi9kYXRhcGxhbmUvdjEvZGF0YV9wbGFuZS5wcm90bxISY2Fpcm4uZGF0YXBsYW5lLnYxIhEKD0dldFN0YXRlUmVxdWVzdCLeAQoQR2V0U3RhdGVSZXNwb25zZRIKCgJpZBgBIAEoCRILCgNwaWQYAiABKAUSDwoHdmVyc2lvbhgDIAEoCRIVCg1zdGFydF90aW1lX21zGAQgASgEEisKB3ZvbHVtZXMYBSADKAsyGi5jYWlybi5kYXRhcGxhbmUudjEuVm9sdW1lEisKB2V4cG9ydHMYBiADKAsyGi5jYWlybi5kYXRhcGxhbmUudjEuRXhwb3J0Ei8KCWxpc3RlbmVycxgHIAMoCzIcLmNhaXJuLmRhdGFwbGFuZS52MS5MaXN0ZW5lciIUChJXYXRjaEV2ZW50c1JlcXVlc3QiRwoFRXZlbnQSDwoHdGltZV9tcxgBIAEoBBIMCgRraW5kGAIgASgJEg4KBnZvbHVtZRgDIAEoCRIPCgdtZXNzYWdlGAQgASgJIngKFENyZWF0ZVJlcGxpY2FSZXF1ZXN0EhEKCWRpcmVjdG9yeRgBIAEoCRIRCgl2b2x1bWVfaWQYAiABKAkSEgoKcmVwbGljYV9pZBgDIAEoCRISCgpzaXplX2J5dGVzGAQgASgEEhIKCmJsb2NrX3NpemUYBSABKA0iFwoVQ3JlYXRlUmVwbGljYVJlc3BvbnNlIikKFERlbGV0ZVJlcGxpY2FSZXF1ZXN0EhEKCWRpcmVjdG9yeRgBIAEoCSIXChVEZWxldGVSZXBsaWNhUmVzcG9uc2UiaQoRT3BlblZvbHVtZVJlcXVlc3QSDgoGdm9sdW1lGAEgASgJEhEKCWRpcmVjdG9yeRgCIAEoCRIxCgpjYWNoZV9tb2RlGAMgASgOMh0uY2Fpcm4uZGF0YXBsYW5lLnYxLkNhY2hlTW9kZSJAChJPcGVuVm9sdW1lUmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZSIkChJDbG9zZVZvbHVtZVJlcXVlc3QSDgoGdm9sdW1lGAEgASgJIhUKE0Nsb3NlVm9sdW1lUmVzcG9uc2UiIgoQR2V0Vm9sdW1lUmVxdWVzdBIOCgZ2b2x1bWUYASABKAkiPwoRR2V0Vm9sdW1lUmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZSKaAgoGVm9sdW1lEgwKBG5hbWUYASABKAkSEQoJZGlyZWN0b3J5GAIgASgJEhEKCXZvbHVtZV9pZBgDIAEoCRISCgpzaXplX2J5dGVzGAQgASgEEhIKCmJsb2NrX3NpemUYBSABKA0SMQoKY2FjaGVfbW9kZRgGIAEoDjIdLmNhaXJuLmRhdGFwbGFuZS52MS5DYWNoZU1vZGUSKQoGbGF5ZXJzGAcgAygLMhkuY2Fpcm4uZGF0YXBsYW5lLnYxLkxheWVyEjQKCGNvdW50ZXJzGAggASgLMiIuY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZUNvdW50ZXJzEg8KB2NsaWVudHMYCSABKA0SDwoHZmFpbHVyZRgKIAEoCSKLAQoFTGF5ZXISCgoCaWQYASABKAkSDgoGcGFyZW50GAIgASgJEg8KB3JlbW92ZWQYAyABKAgSEAoIaW5fY2hhaW4YBCABKAgSFwoPYWxsb2NhdGVkX2J5dGVzGAUgASgEEhIKCmNyZWF0ZWRfbXMYBiABKAQSFgoObWVyZ2VfcHJvZ3Jlc3MYByABKAEitwEKDlZvbHVtZUNvdW50ZXJzEg0KBXJlYWRzGAEgASgEEhIKCnJlYWRfYnl0ZXMYAiABKAQSDgoGd3JpdGVzGAMgASgEEhUKDXdyaXR0ZW5fYnl0ZXMYBCABKAQSDwoHZmx1c2hlcxgFIAEoBBINCgV0cmltcxgGIAEoBBIVCg10cmltbWVkX2J5dGVzGAcgASgEEhQKDHdyaXRlX3plcm9lcxgIIAEoBBIOCgZlcnJvcnMYCSABKAQiPAoVQ3JlYXRlU25hcHNob3RSZXF1ZXN0Eg4KBnZvbHVtZRgBIAEoCRITCgtzbmFwc2hvdF9pZBgCIAEoCSJEChZDcmVhdGVTbmFwc2hvdFJlc3BvbnNlEioKBnZvbHVtZRgBIAEoCzIaLmNhaXJuLmRhdGFwbGFuZS52MS5Wb2x1bWUiPAoVRGVsZXRlU25hcHNob3RSZXF1ZXN0Eg4KBnZvbHVtZRgBIAEoCRITCgtzbmFwc2hvdF9pZBgCIAEoCSJEChZEZWxldGVTbmFwc2hvdFJlc3BvbnNlEioKBnZvbHVtZRgBIAEoCzIaLmNhaXJuLmRhdGFwbGFuZS52MS5Wb2x1bWUiPAoVUmV2ZXJ0U25hcHNob3RSZXF1ZXN0Eg4KBnZvbHVtZRgBIAEoCRITCgtzbmFwc2hvdF9pZBgCIAEoCSJEChZSZXZlcnRTbmFwc2hvdFJlc3BvbnNlEioKBnZvbHVtZRgBIAEoCzIaLmNhaXJuLmRhdGFwbGFuZS52MS5Wb2x1bWUijQEKBkV4cG9ydBIMCgRuYW1lGAEgASgJEhMKC2Rlc2NyaXB0aW9uGAIgASgJEhEKCXJlYWRfb25seRgDIAEoCBIOCgZ2b2x1bWUYBCABKAkSFQoNaGFuZG92ZXJfcGF0aBgFIAEoCRISCgpzaXplX2J5dGVzGAYgASgEEhIKCmJsb2NrX3NpemUYByABKA0iPgoQQWRkRXhwb3J0UmVxdWVzdBIqCgZleHBvcnQYASABKAsyGi5jYWlybi5kYXRhcGxhbmUudjEuRXhwb3J0IhMKEUFkZEV4cG9ydFJlc3BvbnNlIjIKE1JlbW92ZUV4cG9ydFJlcXVlc3QSDAoEbmFtZRgBIAEoCRINCgVmb3JjZRgCIAEoCCIWChRSZW1vdmVFeHBvcnRSZXNwb25zZSJwCghMaXN0ZW5lchIxCgduYmRfdGNwGAEgASgLMh4uY2Fpcm4uZGF0YXBsYW5lLnYxLlRjcEFkZHJlc3NIABISCghuYmRfdW5peBgCIAEoCUgAEhIKCGhhbmRvdmVyGAMgASgJSABCCQoHYWRkcmVzcyIoCgpUY3BBZGRyZXNzEgwKBGhvc3QYASABKAkSDAoEcG9ydBgCIAEoDSI/Cg1MaXN0ZW5SZXF1ZXN0Ei4KCGxpc3RlbmVyGAEgASgLMhwuY2Fpcm4uZGF0YXBsYW5lLnYxLkxpc3RlbmVyIkAKDkxpc3RlblJlc3BvbnNlEi4KCGxpc3RlbmVyGAEgASgLMhwuY2Fpcm4uZGF0YXBsYW5lLnYxLkxpc3RlbmVyIhEKD1NodXRkb3duUmVxdWVzdCISChBTaHV0ZG93blJlc3BvbnNlKnMKCUNhY2hlTW9kZRIaChZDQUNIRV9NT0RFX1VOU1BFQ0lGSUVEEAASEwoPQ0FDSEVfTU9ERV9OT05FEAESGAoUQ0FDSEVfTU9ERV9XUklURUJBQ0sQAhIbChdDQUNIRV9NT0RFX1dSSVRFVEhST1VHSBADMrkKCglEYXRhUGxhbmUSVQoIR2V0U3RhdGUSIy5jYWlybi5kYXRhcGxhbmUudjEuR2V0U3RhdGVSZXF1ZXN0GiQuY2Fpcm4uZGF0YXBsYW5lLnYxLkdldFN0YXRlUmVzcG9uc2USUgoLV2F0Y2hFdmVudHMSJi5jYWlybi5kYXRhcGxhbmUudjEuV2F0Y2hFdmVudHNSZXF1ZXN0GhkuY2Fpcm4uZGF0YXBsYW5lLnYxLkV2ZW50MAESZAoNQ3JlYXRlUmVwbGljYRIoLmNhaXJuLmRhdGFwbGFuZS52MS5DcmVhdGVSZXBsaWNhUmVxdWVzdBopLmNhaXJuLmRhdGFwbGFuZS52MS5DcmVhdGVSZXBsaWNhUmVzcG9uc2USZAoNRGVsZXRlUmVwbGljYRIoLmNhaXJuLmRhdGFwbGFuZS52MS5EZWxldGVSZXBsaWNhUmVxdWVzdBopLmNhaXJuLmRhdGFwbGFuZS52MS5EZWxldGVSZXBsaWNhUmVzcG9uc2USWwoKT3BlblZvbHVtZRIlLmNhaXJuLmRhdGFwbGFuZS52MS5PcGVuVm9sdW1lUmVxdWVzdBomLmNhaXJuLmRhdGFwbGFuZS52MS5PcGVuVm9sdW1lUmVzcG9uc2USXgoLQ2xvc2VWb2x1bWUSJi5jYWlybi5kYXRhcGxhbmUudjEuQ2xvc2VWb2x1bWVSZXF1ZXN0GicuY2Fpcm4uZGF0YXBsYW5lLnYxLkNsb3NlVm9sdW1lUmVzcG9uc2USWAoJR2V0Vm9sdW1lEiQuY2Fpcm4uZGF0YXBsYW5lLnYxLkdldFZvbHVtZVJlcXVlc3QaJS5jYWlybi5kYXRhcGxhbmUudjEuR2V0Vm9sdW1lUmVzcG9uc2USZwoOQ3JlYXRlU25hcHNob3QSKS5jYWlybi5kYXRhcGxhbmUudjEuQ3JlYXRlU25hcHNob3RSZXF1ZXN0GiouY2Fpcm4uZGF0YXBsYW5lLnYxLkNyZWF0ZVNuYXBzaG90UmVzcG9uc2USZwoORGVsZXRlU25hcHNob3QSKS5jYWlybi5kYXRhcGxhbmUudjEuRGVsZXRlU25hcHNob3RSZXF1ZXN0GiouY2Fpcm4uZGF0YXBsYW5lLnYxLkRlbGV0ZVNuYXBzaG90UmVzcG9uc2USZwoOUmV2ZXJ0U25hcHNob3QSKS5jYWlybi5kYXRhcGxhbmUudjEuUmV2ZXJ0U25hcHNob3RSZXF1ZXN0GiouY2Fpcm4uZGF0YXBsYW5lLnYxLlJldmVydFNuYXBzaG90UmVzcG9uc2USWAoJQWRkRXhwb3J0EiQuY2Fpcm4uZGF0YXBsYW5lLnYxLkFkZEV4cG9ydFJlcXVlc3QaJS5jYWlybi5kYXRhcGxhbmUudjEuQWRkRXhwb3J0UmVzcG9uc2USYQoMUmVtb3ZlRXhwb3J0EicuY2Fpcm4uZGF0YXBsYW5lLnYxLlJlbW92ZUV4cG9ydFJlcXVlc3QaKC5jYWlybi5kYXRhcGxhbmUudjEuUmVtb3ZlRXhwb3J0UmVzcG9uc2USTwoGTGlzdGVuEiEuY2Fpcm4uZGF0YXBsYW5lLnYxLkxpc3RlblJlcXVlc3QaIi5jYWlybi5kYXRhcGxhbmUudjEuTGlzdGVuUmVzcG9uc2USVQoIU2h1dGRvd24SIy5jYWlybi5kYXRhcGxhbmUudjEuU2h1dGRvd25SZXF1ZXN0GiQuY2Fpcm4uZGF0YXBsYW5lLnYxLlNodXRkb3duUmVzcG9uc2ViBnByb3RvMw");
+  fileDesc("CiNjYWlybi9kYXRhcGxhbmUvdjEvZGF0YV9wbGFuZS5wcm90bxISY2Fpcm4uZGF0YXBsYW5lLnYxIhEKD0dldFN0YXRlUmVxdWVzdCLeAQoQR2V0U3RhdGVSZXNwb25zZRIKCgJpZBgBIAEoCRILCgNwaWQYAiABKAUSDwoHdmVyc2lvbhgDIAEoCRIVCg1zdGFydF90aW1lX21zGAQgASgEEisKB3ZvbHVtZXMYBSADKAsyGi5jYWlybi5kYXRhcGxhbmUudjEuVm9sdW1lEisKB2V4cG9ydHMYBiADKAsyGi5jYWlybi5kYXRhcGxhbmUudjEuRXhwb3J0Ei8KCWxpc3RlbmVycxgHIAMoCzIcLmNhaXJuLmRhdGFwbGFuZS52MS5MaXN0ZW5lciIUChJXYXRjaEV2ZW50c1JlcXVlc3QiRwoFRXZlbnQSDwoHdGltZV9tcxgBIAEoBBIMCgRraW5kGAIgASgJEg4KBnZvbHVtZRgDIAEoCRIPCgdtZXNzYWdlGAQgASgJIngKFENyZWF0ZVJlcGxpY2FSZXF1ZXN0EhEKCWRpcmVjdG9yeRgBIAEoCRIRCgl2b2x1bWVfaWQYAiABKAkSEgoKcmVwbGljYV9pZBgDIAEoCRISCgpzaXplX2J5dGVzGAQgASgEEhIKCmJsb2NrX3NpemUYBSABKA0iFwoVQ3JlYXRlUmVwbGljYVJlc3BvbnNlIikKFERlbGV0ZVJlcGxpY2FSZXF1ZXN0EhEKCWRpcmVjdG9yeRgBIAEoCSI7ChVEZWxldGVSZXBsaWNhUmVzcG9uc2USEAoIZmluaXNoZWQYASABKAgSEAoIcHJvZ3Jlc3MYAiABKAEiaQoRT3BlblZvbHVtZVJlcXVlc3QSDgoGdm9sdW1lGAEgASgJEhEKCWRpcmVjdG9yeRgCIAEoCRIxCgpjYWNoZV9tb2RlGAMgASgOMh0uY2Fpcm4uZGF0YXBsYW5lLnYxLkNhY2hlTW9kZSJAChJPcGVuVm9sdW1lUmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZSIkChJDbG9zZVZvbHVtZVJlcXVlc3QSDgoGdm9sdW1lGAEgASgJIhUKE0Nsb3NlVm9sdW1lUmVzcG9uc2UiIgoQR2V0Vm9sdW1lUmVxdWVzdBIOCgZ2b2x1bWUYASABKAkiPwoRR2V0Vm9sdW1lUmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZSLyAgoGVm9sdW1lEgwKBG5hbWUYASABKAkSEQoJZGlyZWN0b3J5GAIgASgJEhEKCXZvbHVtZV9pZBgDIAEoCRISCgpzaXplX2J5dGVzGAQgASgEEhIKCmJsb2NrX3NpemUYBSABKA0SMQoKY2FjaGVfbW9kZRgGIAEoDjIdLmNhaXJuLmRhdGFwbGFuZS52MS5DYWNoZU1vZGUSKQoGbGF5ZXJzGAcgAygLMhkuY2Fpcm4uZGF0YXBsYW5lLnYxLkxheWVyEjQKCGNvdW50ZXJzGAggASgLMiIuY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZUNvdW50ZXJzEg8KB2NsaWVudHMYCSABKA0SDwoHZmFpbHVyZRgKIAEoCRIsCgdmbGF0dGVuGAsgASgLMhsuY2Fpcm4uZGF0YXBsYW5lLnYxLkZsYXR0ZW4SKAoFc2NydWIYDCABKAsyGS5jYWlybi5kYXRhcGxhbmUudjEuU2NydWIiGwoHRmxhdHRlbhIQCghwcm9ncmVzcxgBIAEoASKXAQoFU2NydWISDQoFc3RhdGUYASABKAkSEAoIcHJvZ3Jlc3MYAiABKAESFgoOYmxvY2tzX2NoZWNrZWQYAyABKAQSFgoOYmxvY2tzX2RhbWFnZWQYBCABKAQSGQoRYmxvY2tzX3VudmVyaWZpZWQYBSABKAQSEAoIcmVwYWlyZWQYBiABKAQSEAoIZmluZGluZ3MYByADKAkivgEKBUxheWVyEgoKAmlkGAEgASgJEg4KBnBhcmVudBgCIAEoCRIPCgdyZW1vdmVkGAMgASgIEhAKCGluX2NoYWluGAQgASgIEhcKD2FsbG9jYXRlZF9ieXRlcxgFIAEoBBISCgpjcmVhdGVkX21zGAYgASgEEhYKDm1lcmdlX3Byb2dyZXNzGAcgASgBEgwKBG5hbWUYCCABKAkSDgoGc2hhcmVkGAkgASgIEhMKC2NoZWNrc3VtbWVkGAogASgIIrcBCg5Wb2x1bWVDb3VudGVycxINCgVyZWFkcxgBIAEoBBISCgpyZWFkX2J5dGVzGAIgASgEEg4KBndyaXRlcxgDIAEoBBIVCg13cml0dGVuX2J5dGVzGAQgASgEEg8KB2ZsdXNoZXMYBSABKAQSDQoFdHJpbXMYBiABKAQSFQoNdHJpbW1lZF9ieXRlcxgHIAEoBBIUCgx3cml0ZV96ZXJvZXMYCCABKAQSDgoGZXJyb3JzGAkgASgEIjkKE1Jlc2l6ZVZvbHVtZVJlcXVlc3QSDgoGdm9sdW1lGAEgASgJEhIKCnNpemVfYnl0ZXMYAiABKAQiQgoUUmVzaXplVm9sdW1lUmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZSImChRGbGF0dGVuVm9sdW1lUmVxdWVzdBIOCgZ2b2x1bWUYASABKAkiQwoVRmxhdHRlblZvbHVtZVJlc3BvbnNlEioKBnZvbHVtZRgBIAEoCzIaLmNhaXJuLmRhdGFwbGFuZS52MS5Wb2x1bWUiIwoRU3RhcnRTY3J1YlJlcXVlc3QSDgoGdm9sdW1lGAEgASgJIkAKElN0YXJ0U2NydWJSZXNwb25zZRIqCgZ2b2x1bWUYASABKAsyGi5jYWlybi5kYXRhcGxhbmUudjEuVm9sdW1lIkoKFUNyZWF0ZVNuYXBzaG90UmVxdWVzdBIOCgZ2b2x1bWUYASABKAkSEwoLc25hcHNob3RfaWQYAiABKAkSDAoEbmFtZRgDIAEoCSJEChZDcmVhdGVTbmFwc2hvdFJlc3BvbnNlEioKBnZvbHVtZRgBIAEoCzIaLmNhaXJuLmRhdGFwbGFuZS52MS5Wb2x1bWUiPAoVRGVsZXRlU25hcHNob3RSZXF1ZXN0Eg4KBnZvbHVtZRgBIAEoCRITCgtzbmFwc2hvdF9pZBgCIAEoCSJEChZEZWxldGVTbmFwc2hvdFJlc3BvbnNlEioKBnZvbHVtZRgBIAEoCzIaLmNhaXJuLmRhdGFwbGFuZS52MS5Wb2x1bWUiPAoVUmV2ZXJ0U25hcHNob3RSZXF1ZXN0Eg4KBnZvbHVtZRgBIAEoCRITCgtzbmFwc2hvdF9pZBgCIAEoCSJEChZSZXZlcnRTbmFwc2hvdFJlc3BvbnNlEioKBnZvbHVtZRgBIAEoCzIaLmNhaXJuLmRhdGFwbGFuZS52MS5Wb2x1bWUidQoUQ2xvbmVTbmFwc2hvdFJlcXVlc3QSDgoGdm9sdW1lGAEgASgJEhMKC3NuYXBzaG90X2lkGAIgASgJEhEKCWRpcmVjdG9yeRgDIAEoCRIRCgl2b2x1bWVfaWQYBCABKAkSEgoKcmVwbGljYV9pZBgFIAEoCSIXChVDbG9uZVNuYXBzaG90UmVzcG9uc2UijQEKBkV4cG9ydBIMCgRuYW1lGAEgASgJEhMKC2Rlc2NyaXB0aW9uGAIgASgJEhEKCXJlYWRfb25seRgDIAEoCBIOCgZ2b2x1bWUYBCABKAkSFQoNaGFuZG92ZXJfcGF0aBgFIAEoCRISCgpzaXplX2J5dGVzGAYgASgEEhIKCmJsb2NrX3NpemUYByABKA0iPgoQQWRkRXhwb3J0UmVxdWVzdBIqCgZleHBvcnQYASABKAsyGi5jYWlybi5kYXRhcGxhbmUudjEuRXhwb3J0IhMKEUFkZEV4cG9ydFJlc3BvbnNlIjIKE1JlbW92ZUV4cG9ydFJlcXVlc3QSDAoEbmFtZRgBIAEoCRINCgVmb3JjZRgCIAEoCCIWChRSZW1vdmVFeHBvcnRSZXNwb25zZSLCAQoDVGxzEioKBG1vZGUYASABKA4yHC5jYWlybi5kYXRhcGxhbmUudjEuVGxzLk1vZGUSHQoVY2VydGlmaWNhdGVfZGlyZWN0b3J5GAIgASgJEhMKC3ZlcmlmeV9wZWVyGAMgASgIEhAKCHBza19maWxlGAQgASgJIkkKBE1vZGUSFAoQTU9ERV9VTlNQRUNJRklFRBAAEgwKCE1PREVfT0ZGEAESCwoHTU9ERV9PThACEhAKDE1PREVfUkVRVUlSRRADIjUKDVNldFRsc1JlcXVlc3QSJAoDdGxzGAEgASgLMhcuY2Fpcm4uZGF0YXBsYW5lLnYxLlRscyIQCg5TZXRUbHNSZXNwb25zZSJwCghMaXN0ZW5lchIxCgduYmRfdGNwGAEgASgLMh4uY2Fpcm4uZGF0YXBsYW5lLnYxLlRjcEFkZHJlc3NIABISCghuYmRfdW5peBgCIAEoCUgAEhIKCGhhbmRvdmVyGAMgASgJSABCCQoHYWRkcmVzcyIoCgpUY3BBZGRyZXNzEgwKBGhvc3QYASABKAkSDAoEcG9ydBgCIAEoDSI/Cg1MaXN0ZW5SZXF1ZXN0Ei4KCGxpc3RlbmVyGAEgASgLMhwuY2Fpcm4uZGF0YXBsYW5lLnYxLkxpc3RlbmVyIkAKDkxpc3RlblJlc3BvbnNlEi4KCGxpc3RlbmVyGAEgASgLMhwuY2Fpcm4uZGF0YXBsYW5lLnYxLkxpc3RlbmVyIhEKD1NodXRkb3duUmVxdWVzdCISChBTaHV0ZG93blJlc3BvbnNlKnMKCUNhY2hlTW9kZRIaChZDQUNIRV9NT0RFX1VOU1BFQ0lGSUVEEAASEwoPQ0FDSEVfTU9ERV9OT05FEAESGAoUQ0FDSEVfTU9ERV9XUklURUJBQ0sQAhIbChdDQUNIRV9NT0RFX1dSSVRFVEhST1VHSBADMpYOCglEYXRhUGxhbmUSVQoIR2V0U3RhdGUSIy5jYWlybi5kYXRhcGxhbmUudjEuR2V0U3RhdGVSZXF1ZXN0GiQuY2Fpcm4uZGF0YXBsYW5lLnYxLkdldFN0YXRlUmVzcG9uc2USUgoLV2F0Y2hFdmVudHMSJi5jYWlybi5kYXRhcGxhbmUudjEuV2F0Y2hFdmVudHNSZXF1ZXN0GhkuY2Fpcm4uZGF0YXBsYW5lLnYxLkV2ZW50MAESZAoNQ3JlYXRlUmVwbGljYRIoLmNhaXJuLmRhdGFwbGFuZS52MS5DcmVhdGVSZXBsaWNhUmVxdWVzdBopLmNhaXJuLmRhdGFwbGFuZS52MS5DcmVhdGVSZXBsaWNhUmVzcG9uc2USZAoNRGVsZXRlUmVwbGljYRIoLmNhaXJuLmRhdGFwbGFuZS52MS5EZWxldGVSZXBsaWNhUmVxdWVzdBopLmNhaXJuLmRhdGFwbGFuZS52MS5EZWxldGVSZXBsaWNhUmVzcG9uc2USWwoKT3BlblZvbHVtZRIlLmNhaXJuLmRhdGFwbGFuZS52MS5PcGVuVm9sdW1lUmVxdWVzdBomLmNhaXJuLmRhdGFwbGFuZS52MS5PcGVuVm9sdW1lUmVzcG9uc2USXgoLQ2xvc2VWb2x1bWUSJi5jYWlybi5kYXRhcGxhbmUudjEuQ2xvc2VWb2x1bWVSZXF1ZXN0GicuY2Fpcm4uZGF0YXBsYW5lLnYxLkNsb3NlVm9sdW1lUmVzcG9uc2USWAoJR2V0Vm9sdW1lEiQuY2Fpcm4uZGF0YXBsYW5lLnYxLkdldFZvbHVtZVJlcXVlc3QaJS5jYWlybi5kYXRhcGxhbmUudjEuR2V0Vm9sdW1lUmVzcG9uc2USYQoMUmVzaXplVm9sdW1lEicuY2Fpcm4uZGF0YXBsYW5lLnYxLlJlc2l6ZVZvbHVtZVJlcXVlc3QaKC5jYWlybi5kYXRhcGxhbmUudjEuUmVzaXplVm9sdW1lUmVzcG9uc2USZAoNRmxhdHRlblZvbHVtZRIoLmNhaXJuLmRhdGFwbGFuZS52MS5GbGF0dGVuVm9sdW1lUmVxdWVzdBopLmNhaXJuLmRhdGFwbGFuZS52MS5GbGF0dGVuVm9sdW1lUmVzcG9uc2USWwoKU3RhcnRTY3J1YhIlLmNhaXJuLmRhdGFwbGFuZS52MS5TdGFydFNjcnViUmVxdWVzdBomLmNhaXJuLmRhdGFwbGFuZS52MS5TdGFydFNjcnViUmVzcG9uc2USZwoOQ3JlYXRlU25hcHNob3QSKS5jYWlybi5kYXRhcGxhbmUudjEuQ3JlYXRlU25hcHNob3RSZXF1ZXN0GiouY2Fpcm4uZGF0YXBsYW5lLnYxLkNyZWF0ZVNuYXBzaG90UmVzcG9uc2USZwoORGVsZXRlU25hcHNob3QSKS5jYWlybi5kYXRhcGxhbmUudjEuRGVsZXRlU25hcHNob3RSZXF1ZXN0GiouY2Fpcm4uZGF0YXBsYW5lLnYxLkRlbGV0ZVNuYXBzaG90UmVzcG9uc2USZwoOUmV2ZXJ0U25hcHNob3QSKS5jYWlybi5kYXRhcGxhbmUudjEuUmV2ZXJ0U25hcHNob3RSZXF1ZXN0GiouY2Fpcm4uZGF0YXBsYW5lLnYxLlJldmVydFNuYXBzaG90UmVzcG9uc2USZAoNQ2xvbmVTbmFwc2hvdBIoLmNhaXJuLmRhdGFwbGFuZS52MS5DbG9uZVNuYXBzaG90UmVxdWVzdBopLmNhaXJuLmRhdGFwbGFuZS52MS5DbG9uZVNuYXBzaG90UmVzcG9uc2USWAoJQWRkRXhwb3J0EiQuY2Fpcm4uZGF0YXBsYW5lLnYxLkFkZEV4cG9ydFJlcXVlc3QaJS5jYWlybi5kYXRhcGxhbmUudjEuQWRkRXhwb3J0UmVzcG9uc2USYQoMUmVtb3ZlRXhwb3J0EicuY2Fpcm4uZGF0YXBsYW5lLnYxLlJlbW92ZUV4cG9ydFJlcXVlc3QaKC5jYWlybi5kYXRhcGxhbmUudjEuUmVtb3ZlRXhwb3J0UmVzcG9uc2USTwoGU2V0VGxzEiEuY2Fpcm4uZGF0YXBsYW5lLnYxLlNldFRsc1JlcXVlc3QaIi5jYWlybi5kYXRhcGxhbmUudjEuU2V0VGxzUmVzcG9uc2USTwoGTGlzdGVuEiEuY2Fpcm4uZGF0YXBsYW5lLnYxLkxpc3RlblJlcXVlc3QaIi5jYWlybi5kYXRhcGxhbmUudjEuTGlzdGVuUmVzcG9uc2USVQoIU2h1dGRvd24SIy5jYWlybi5kYXRhcGxhbmUudjEuU2h1dGRvd25SZXF1ZXN0GiQuY2Fpcm4uZGF0YXBsYW5lLnYxLlNodXRkb3duUmVzcG9uc2ViBnByb3RvMw");
 
 /**
  * @generated from message cairn.dataplane.v1.GetStateRequest
@@ -104,7 +104,8 @@ export type Event = Message<"cairn.dataplane.v1.Event"> & {
   timeMs: bigint;
 
   /**
-   * "hello" (always the first), "merge-finished", "volume-failed", "no-space", "unclean-recovery"
+   * "hello" (always the first), "merge-finished", "flatten-finished", "scrub-finished", "repaired", "volume-failed",
+   * "no-space", "unclean-recovery"
    *
    * @generated from field: string kind = 2;
    */
@@ -205,6 +206,17 @@ export const DeleteReplicaRequestSchema: GenMessage<DeleteReplicaRequest> = /*@_
  * @generated from message cairn.dataplane.v1.DeleteReplicaResponse
  */
 export type DeleteReplicaResponse = Message<"cairn.dataplane.v1.DeleteReplicaResponse"> & {
+  /**
+   * @generated from field: bool finished = 1;
+   */
+  finished: boolean;
+
+  /**
+   * 0..1, by the space given back
+   *
+   * @generated from field: double progress = 2;
+   */
+  progress: number;
 };
 
 /**
@@ -383,6 +395,18 @@ export type Volume = Message<"cairn.dataplane.v1.Volume"> & {
    * @generated from field: string failure = 10;
    */
   failure: string;
+
+  /**
+   * while it is being detached from what it was cloned from
+   *
+   * @generated from field: cairn.dataplane.v1.Flatten flatten = 11;
+   */
+  flatten?: Flatten | undefined;
+
+  /**
+   * @generated from field: cairn.dataplane.v1.Scrub scrub = 12;
+   */
+  scrub?: Scrub | undefined;
 };
 
 /**
@@ -391,6 +415,80 @@ export type Volume = Message<"cairn.dataplane.v1.Volume"> & {
  */
 export const VolumeSchema: GenMessage<Volume> = /*@__PURE__*/
   messageDesc(file_cairn_dataplane_v1_data_plane, 14);
+
+/**
+ * @generated from message cairn.dataplane.v1.Flatten
+ */
+export type Flatten = Message<"cairn.dataplane.v1.Flatten"> & {
+  /**
+   * @generated from field: double progress = 1;
+   */
+  progress: number;
+};
+
+/**
+ * Describes the message cairn.dataplane.v1.Flatten.
+ * Use `create(FlattenSchema)` to create a new message.
+ */
+export const FlattenSchema: GenMessage<Flatten> = /*@__PURE__*/
+  messageDesc(file_cairn_dataplane_v1_data_plane, 15);
+
+/**
+ * The scrub that runs, or the last one since the volume was opened.
+ *
+ * @generated from message cairn.dataplane.v1.Scrub
+ */
+export type Scrub = Message<"cairn.dataplane.v1.Scrub"> & {
+  /**
+   * "never", "running", "finished", "stopped"
+   *
+   * @generated from field: string state = 1;
+   */
+  state: string;
+
+  /**
+   * 0..1
+   *
+   * @generated from field: double progress = 2;
+   */
+  progress: number;
+
+  /**
+   * @generated from field: uint64 blocks_checked = 3;
+   */
+  blocksChecked: bigint;
+
+  /**
+   * @generated from field: uint64 blocks_damaged = 4;
+   */
+  blocksDamaged: bigint;
+
+  /**
+   * written before there were checksums of them, or not frozen
+   *
+   * @generated from field: uint64 blocks_unverified = 5;
+   */
+  blocksUnverified: bigint;
+
+  /**
+   * @generated from field: uint64 repaired = 6;
+   */
+  repaired: bigint;
+
+  /**
+   * the first of them, for people
+   *
+   * @generated from field: repeated string findings = 7;
+   */
+  findings: string[];
+};
+
+/**
+ * Describes the message cairn.dataplane.v1.Scrub.
+ * Use `create(ScrubSchema)` to create a new message.
+ */
+export const ScrubSchema: GenMessage<Scrub> = /*@__PURE__*/
+  messageDesc(file_cairn_dataplane_v1_data_plane, 16);
 
 /**
  * @generated from message cairn.dataplane.v1.Layer
@@ -444,6 +542,27 @@ export type Layer = Message<"cairn.dataplane.v1.Layer"> & {
    * @generated from field: double merge_progress = 7;
    */
   mergeProgress: number;
+
+  /**
+   * of a snapshot, as clients name it; empty for the head
+   *
+   * @generated from field: string name = 8;
+   */
+  name: string;
+
+  /**
+   * its files belong to a clone too
+   *
+   * @generated from field: bool shared = 9;
+   */
+  shared: boolean;
+
+  /**
+   * a scrub can verify it
+   *
+   * @generated from field: bool checksummed = 10;
+   */
+  checksummed: boolean;
 };
 
 /**
@@ -451,7 +570,7 @@ export type Layer = Message<"cairn.dataplane.v1.Layer"> & {
  * Use `create(LayerSchema)` to create a new message.
  */
 export const LayerSchema: GenMessage<Layer> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 15);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 17);
 
 /**
  * @generated from message cairn.dataplane.v1.VolumeCounters
@@ -508,7 +627,114 @@ export type VolumeCounters = Message<"cairn.dataplane.v1.VolumeCounters"> & {
  * Use `create(VolumeCountersSchema)` to create a new message.
  */
 export const VolumeCountersSchema: GenMessage<VolumeCounters> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 16);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 18);
+
+/**
+ * @generated from message cairn.dataplane.v1.ResizeVolumeRequest
+ */
+export type ResizeVolumeRequest = Message<"cairn.dataplane.v1.ResizeVolumeRequest"> & {
+  /**
+   * @generated from field: string volume = 1;
+   */
+  volume: string;
+
+  /**
+   * @generated from field: uint64 size_bytes = 2;
+   */
+  sizeBytes: bigint;
+};
+
+/**
+ * Describes the message cairn.dataplane.v1.ResizeVolumeRequest.
+ * Use `create(ResizeVolumeRequestSchema)` to create a new message.
+ */
+export const ResizeVolumeRequestSchema: GenMessage<ResizeVolumeRequest> = /*@__PURE__*/
+  messageDesc(file_cairn_dataplane_v1_data_plane, 19);
+
+/**
+ * @generated from message cairn.dataplane.v1.ResizeVolumeResponse
+ */
+export type ResizeVolumeResponse = Message<"cairn.dataplane.v1.ResizeVolumeResponse"> & {
+  /**
+   * @generated from field: cairn.dataplane.v1.Volume volume = 1;
+   */
+  volume?: Volume | undefined;
+};
+
+/**
+ * Describes the message cairn.dataplane.v1.ResizeVolumeResponse.
+ * Use `create(ResizeVolumeResponseSchema)` to create a new message.
+ */
+export const ResizeVolumeResponseSchema: GenMessage<ResizeVolumeResponse> = /*@__PURE__*/
+  messageDesc(file_cairn_dataplane_v1_data_plane, 20);
+
+/**
+ * @generated from message cairn.dataplane.v1.FlattenVolumeRequest
+ */
+export type FlattenVolumeRequest = Message<"cairn.dataplane.v1.FlattenVolumeRequest"> & {
+  /**
+   * @generated from field: string volume = 1;
+   */
+  volume: string;
+};
+
+/**
+ * Describes the message cairn.dataplane.v1.FlattenVolumeRequest.
+ * Use `create(FlattenVolumeRequestSchema)` to create a new message.
+ */
+export const FlattenVolumeRequestSchema: GenMessage<FlattenVolumeRequest> = /*@__PURE__*/
+  messageDesc(file_cairn_dataplane_v1_data_plane, 21);
+
+/**
+ * @generated from message cairn.dataplane.v1.FlattenVolumeResponse
+ */
+export type FlattenVolumeResponse = Message<"cairn.dataplane.v1.FlattenVolumeResponse"> & {
+  /**
+   * @generated from field: cairn.dataplane.v1.Volume volume = 1;
+   */
+  volume?: Volume | undefined;
+};
+
+/**
+ * Describes the message cairn.dataplane.v1.FlattenVolumeResponse.
+ * Use `create(FlattenVolumeResponseSchema)` to create a new message.
+ */
+export const FlattenVolumeResponseSchema: GenMessage<FlattenVolumeResponse> = /*@__PURE__*/
+  messageDesc(file_cairn_dataplane_v1_data_plane, 22);
+
+/**
+ * @generated from message cairn.dataplane.v1.StartScrubRequest
+ */
+export type StartScrubRequest = Message<"cairn.dataplane.v1.StartScrubRequest"> & {
+  /**
+   * @generated from field: string volume = 1;
+   */
+  volume: string;
+};
+
+/**
+ * Describes the message cairn.dataplane.v1.StartScrubRequest.
+ * Use `create(StartScrubRequestSchema)` to create a new message.
+ */
+export const StartScrubRequestSchema: GenMessage<StartScrubRequest> = /*@__PURE__*/
+  messageDesc(file_cairn_dataplane_v1_data_plane, 23);
+
+/**
+ * @generated from message cairn.dataplane.v1.StartScrubResponse
+ */
+export type StartScrubResponse = Message<"cairn.dataplane.v1.StartScrubResponse"> & {
+  /**
+   * @generated from field: cairn.dataplane.v1.Volume volume = 1;
+   */
+  volume?: Volume | undefined;
+};
+
+/**
+ * Describes the message cairn.dataplane.v1.StartScrubResponse.
+ * Use `create(StartScrubResponseSchema)` to create a new message.
+ */
+export const StartScrubResponseSchema: GenMessage<StartScrubResponse> = /*@__PURE__*/
+  messageDesc(file_cairn_dataplane_v1_data_plane, 24);
 
 /**
  * @generated from message cairn.dataplane.v1.CreateSnapshotRequest
@@ -525,6 +751,13 @@ export type CreateSnapshotRequest = Message<"cairn.dataplane.v1.CreateSnapshotRe
    * @generated from field: string snapshot_id = 2;
    */
   snapshotId: string;
+
+  /**
+   * clients find it as VOLUME@NAME
+   *
+   * @generated from field: string name = 3;
+   */
+  name: string;
 };
 
 /**
@@ -532,7 +765,7 @@ export type CreateSnapshotRequest = Message<"cairn.dataplane.v1.CreateSnapshotRe
  * Use `create(CreateSnapshotRequestSchema)` to create a new message.
  */
 export const CreateSnapshotRequestSchema: GenMessage<CreateSnapshotRequest> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 17);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 25);
 
 /**
  * @generated from message cairn.dataplane.v1.CreateSnapshotResponse
@@ -549,7 +782,7 @@ export type CreateSnapshotResponse = Message<"cairn.dataplane.v1.CreateSnapshotR
  * Use `create(CreateSnapshotResponseSchema)` to create a new message.
  */
 export const CreateSnapshotResponseSchema: GenMessage<CreateSnapshotResponse> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 18);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 26);
 
 /**
  * @generated from message cairn.dataplane.v1.DeleteSnapshotRequest
@@ -571,7 +804,7 @@ export type DeleteSnapshotRequest = Message<"cairn.dataplane.v1.DeleteSnapshotRe
  * Use `create(DeleteSnapshotRequestSchema)` to create a new message.
  */
 export const DeleteSnapshotRequestSchema: GenMessage<DeleteSnapshotRequest> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 19);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 27);
 
 /**
  * @generated from message cairn.dataplane.v1.DeleteSnapshotResponse
@@ -588,7 +821,7 @@ export type DeleteSnapshotResponse = Message<"cairn.dataplane.v1.DeleteSnapshotR
  * Use `create(DeleteSnapshotResponseSchema)` to create a new message.
  */
 export const DeleteSnapshotResponseSchema: GenMessage<DeleteSnapshotResponse> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 20);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 28);
 
 /**
  * @generated from message cairn.dataplane.v1.RevertSnapshotRequest
@@ -610,7 +843,7 @@ export type RevertSnapshotRequest = Message<"cairn.dataplane.v1.RevertSnapshotRe
  * Use `create(RevertSnapshotRequestSchema)` to create a new message.
  */
 export const RevertSnapshotRequestSchema: GenMessage<RevertSnapshotRequest> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 21);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 29);
 
 /**
  * @generated from message cairn.dataplane.v1.RevertSnapshotResponse
@@ -627,7 +860,65 @@ export type RevertSnapshotResponse = Message<"cairn.dataplane.v1.RevertSnapshotR
  * Use `create(RevertSnapshotResponseSchema)` to create a new message.
  */
 export const RevertSnapshotResponseSchema: GenMessage<RevertSnapshotResponse> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 22);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 30);
+
+/**
+ * @generated from message cairn.dataplane.v1.CloneSnapshotRequest
+ */
+export type CloneSnapshotRequest = Message<"cairn.dataplane.v1.CloneSnapshotRequest"> & {
+  /**
+   * the parent, open
+   *
+   * @generated from field: string volume = 1;
+   */
+  volume: string;
+
+  /**
+   * @generated from field: string snapshot_id = 2;
+   */
+  snapshotId: string;
+
+  /**
+   * of the new replica
+   *
+   * @generated from field: string directory = 3;
+   */
+  directory: string;
+
+  /**
+   * of the new volume, a UUID
+   *
+   * @generated from field: string volume_id = 4;
+   */
+  volumeId: string;
+
+  /**
+   * UUID
+   *
+   * @generated from field: string replica_id = 5;
+   */
+  replicaId: string;
+};
+
+/**
+ * Describes the message cairn.dataplane.v1.CloneSnapshotRequest.
+ * Use `create(CloneSnapshotRequestSchema)` to create a new message.
+ */
+export const CloneSnapshotRequestSchema: GenMessage<CloneSnapshotRequest> = /*@__PURE__*/
+  messageDesc(file_cairn_dataplane_v1_data_plane, 31);
+
+/**
+ * @generated from message cairn.dataplane.v1.CloneSnapshotResponse
+ */
+export type CloneSnapshotResponse = Message<"cairn.dataplane.v1.CloneSnapshotResponse"> & {
+};
+
+/**
+ * Describes the message cairn.dataplane.v1.CloneSnapshotResponse.
+ * Use `create(CloneSnapshotResponseSchema)` to create a new message.
+ */
+export const CloneSnapshotResponseSchema: GenMessage<CloneSnapshotResponse> = /*@__PURE__*/
+  messageDesc(file_cairn_dataplane_v1_data_plane, 32);
 
 /**
  * @generated from message cairn.dataplane.v1.Export
@@ -682,7 +973,7 @@ export type Export = Message<"cairn.dataplane.v1.Export"> & {
  * Use `create(ExportSchema)` to create a new message.
  */
 export const ExportSchema: GenMessage<Export> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 23);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 33);
 
 /**
  * @generated from message cairn.dataplane.v1.AddExportRequest
@@ -699,7 +990,7 @@ export type AddExportRequest = Message<"cairn.dataplane.v1.AddExportRequest"> & 
  * Use `create(AddExportRequestSchema)` to create a new message.
  */
 export const AddExportRequestSchema: GenMessage<AddExportRequest> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 24);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 34);
 
 /**
  * @generated from message cairn.dataplane.v1.AddExportResponse
@@ -712,7 +1003,7 @@ export type AddExportResponse = Message<"cairn.dataplane.v1.AddExportResponse"> 
  * Use `create(AddExportResponseSchema)` to create a new message.
  */
 export const AddExportResponseSchema: GenMessage<AddExportResponse> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 25);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 35);
 
 /**
  * @generated from message cairn.dataplane.v1.RemoveExportRequest
@@ -734,7 +1025,7 @@ export type RemoveExportRequest = Message<"cairn.dataplane.v1.RemoveExportReques
  * Use `create(RemoveExportRequestSchema)` to create a new message.
  */
 export const RemoveExportRequestSchema: GenMessage<RemoveExportRequest> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 26);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 36);
 
 /**
  * @generated from message cairn.dataplane.v1.RemoveExportResponse
@@ -747,7 +1038,112 @@ export type RemoveExportResponse = Message<"cairn.dataplane.v1.RemoveExportRespo
  * Use `create(RemoveExportResponseSchema)` to create a new message.
  */
 export const RemoveExportResponseSchema: GenMessage<RemoveExportResponse> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 27);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 37);
+
+/**
+ * @generated from message cairn.dataplane.v1.Tls
+ */
+export type Tls = Message<"cairn.dataplane.v1.Tls"> & {
+  /**
+   * @generated from field: cairn.dataplane.v1.Tls.Mode mode = 1;
+   */
+  mode: Tls_Mode;
+
+  /**
+   * ca-cert.pem, server-cert.pem, server-key.pem, ca-crl.pem if there is one; empty: none
+   *
+   * @generated from field: string certificate_directory = 2;
+   */
+  certificateDirectory: string;
+
+  /**
+   * clients need a certificate of the CA
+   *
+   * @generated from field: bool verify_peer = 3;
+   */
+  verifyPeer: boolean;
+
+  /**
+   * pre-shared keys, a line "user:hexkey" each; empty: none
+   *
+   * @generated from field: string psk_file = 4;
+   */
+  pskFile: string;
+};
+
+/**
+ * Describes the message cairn.dataplane.v1.Tls.
+ * Use `create(TlsSchema)` to create a new message.
+ */
+export const TlsSchema: GenMessage<Tls> = /*@__PURE__*/
+  messageDesc(file_cairn_dataplane_v1_data_plane, 38);
+
+/**
+ * @generated from enum cairn.dataplane.v1.Tls.Mode
+ */
+export enum Tls_Mode {
+  /**
+   * @generated from enum value: MODE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * not offered
+   *
+   * @generated from enum value: MODE_OFF = 1;
+   */
+  OFF = 1,
+
+  /**
+   * for clients that ask for it
+   *
+   * @generated from enum value: MODE_ON = 2;
+   */
+  ON = 2,
+
+  /**
+   * clients that do not are refused
+   *
+   * @generated from enum value: MODE_REQUIRE = 3;
+   */
+  REQUIRE = 3,
+}
+
+/**
+ * Describes the enum cairn.dataplane.v1.Tls.Mode.
+ */
+export const Tls_ModeSchema: GenEnum<Tls_Mode> = /*@__PURE__*/
+  enumDesc(file_cairn_dataplane_v1_data_plane, 38, 0);
+
+/**
+ * @generated from message cairn.dataplane.v1.SetTlsRequest
+ */
+export type SetTlsRequest = Message<"cairn.dataplane.v1.SetTlsRequest"> & {
+  /**
+   * @generated from field: cairn.dataplane.v1.Tls tls = 1;
+   */
+  tls?: Tls | undefined;
+};
+
+/**
+ * Describes the message cairn.dataplane.v1.SetTlsRequest.
+ * Use `create(SetTlsRequestSchema)` to create a new message.
+ */
+export const SetTlsRequestSchema: GenMessage<SetTlsRequest> = /*@__PURE__*/
+  messageDesc(file_cairn_dataplane_v1_data_plane, 39);
+
+/**
+ * @generated from message cairn.dataplane.v1.SetTlsResponse
+ */
+export type SetTlsResponse = Message<"cairn.dataplane.v1.SetTlsResponse"> & {
+};
+
+/**
+ * Describes the message cairn.dataplane.v1.SetTlsResponse.
+ * Use `create(SetTlsResponseSchema)` to create a new message.
+ */
+export const SetTlsResponseSchema: GenMessage<SetTlsResponse> = /*@__PURE__*/
+  messageDesc(file_cairn_dataplane_v1_data_plane, 40);
 
 /**
  * @generated from message cairn.dataplane.v1.Listener
@@ -786,7 +1182,7 @@ export type Listener = Message<"cairn.dataplane.v1.Listener"> & {
  * Use `create(ListenerSchema)` to create a new message.
  */
 export const ListenerSchema: GenMessage<Listener> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 28);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 41);
 
 /**
  * @generated from message cairn.dataplane.v1.TcpAddress
@@ -810,7 +1206,7 @@ export type TcpAddress = Message<"cairn.dataplane.v1.TcpAddress"> & {
  * Use `create(TcpAddressSchema)` to create a new message.
  */
 export const TcpAddressSchema: GenMessage<TcpAddress> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 29);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 42);
 
 /**
  * @generated from message cairn.dataplane.v1.ListenRequest
@@ -827,7 +1223,7 @@ export type ListenRequest = Message<"cairn.dataplane.v1.ListenRequest"> & {
  * Use `create(ListenRequestSchema)` to create a new message.
  */
 export const ListenRequestSchema: GenMessage<ListenRequest> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 30);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 43);
 
 /**
  * @generated from message cairn.dataplane.v1.ListenResponse
@@ -844,7 +1240,7 @@ export type ListenResponse = Message<"cairn.dataplane.v1.ListenResponse"> & {
  * Use `create(ListenResponseSchema)` to create a new message.
  */
 export const ListenResponseSchema: GenMessage<ListenResponse> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 31);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 44);
 
 /**
  * @generated from message cairn.dataplane.v1.ShutdownRequest
@@ -857,7 +1253,7 @@ export type ShutdownRequest = Message<"cairn.dataplane.v1.ShutdownRequest"> & {
  * Use `create(ShutdownRequestSchema)` to create a new message.
  */
 export const ShutdownRequestSchema: GenMessage<ShutdownRequest> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 32);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 45);
 
 /**
  * @generated from message cairn.dataplane.v1.ShutdownResponse
@@ -870,7 +1266,7 @@ export type ShutdownResponse = Message<"cairn.dataplane.v1.ShutdownResponse"> & 
  * Use `create(ShutdownResponseSchema)` to create a new message.
  */
 export const ShutdownResponseSchema: GenMessage<ShutdownResponse> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 33);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 46);
 
 /**
  * @generated from enum cairn.dataplane.v1.CacheMode
@@ -944,7 +1340,8 @@ export const DataPlane: GenService<{
     output: typeof CreateReplicaResponseSchema;
   },
   /**
-   * Removes a closed replica's files. Succeeds if there is nothing to remove.
+   * Removes a closed replica's files, which may take minutes: the call starts that, or looks at what an earlier call started,
+   * waits a moment, and says how far it is. Called again until it says finished; at once if there is nothing to remove.
    *
    * @generated from rpc cairn.dataplane.v1.DataPlane.DeleteReplica
    */
@@ -982,6 +1379,36 @@ export const DataPlane: GenService<{
     output: typeof GetVolumeResponseSchema;
   },
   /**
+   * Makes an open volume larger; connected clients go on. Idempotent. Fails with INVALID_ARGUMENT if that is smaller.
+   *
+   * @generated from rpc cairn.dataplane.v1.DataPlane.ResizeVolume
+   */
+  resizeVolume: {
+    methodKind: "unary";
+    input: typeof ResizeVolumeRequestSchema;
+    output: typeof ResizeVolumeResponseSchema;
+  },
+  /**
+   * Marks an open clone to be made independent of what it was cloned from; the copies go on in the background.
+   *
+   * @generated from rpc cairn.dataplane.v1.DataPlane.FlattenVolume
+   */
+  flattenVolume: {
+    methodKind: "unary";
+    input: typeof FlattenVolumeRequestSchema;
+    output: typeof FlattenVolumeResponseSchema;
+  },
+  /**
+   * Begins to read all that is frozen and to compare it with its checksums. Fails with FAILED_PRECONDITION while one runs.
+   *
+   * @generated from rpc cairn.dataplane.v1.DataPlane.StartScrub
+   */
+  startScrub: {
+    methodKind: "unary";
+    input: typeof StartScrubRequestSchema;
+    output: typeof StartScrubResponseSchema;
+  },
+  /**
    * @generated from rpc cairn.dataplane.v1.DataPlane.CreateSnapshot
    */
   createSnapshot: {
@@ -1010,6 +1437,16 @@ export const DataPlane: GenService<{
     output: typeof RevertSnapshotResponseSchema;
   },
   /**
+   * Makes a replica of another volume with the content of the snapshot, in the same file system; nothing is copied.
+   *
+   * @generated from rpc cairn.dataplane.v1.DataPlane.CloneSnapshot
+   */
+  cloneSnapshot: {
+    methodKind: "unary";
+    input: typeof CloneSnapshotRequestSchema;
+    output: typeof CloneSnapshotResponseSchema;
+  },
+  /**
    * Serves an open volume (or names the process that serves it) under a name. Idempotent.
    *
    * @generated from rpc cairn.dataplane.v1.DataPlane.AddExport
@@ -1028,6 +1465,17 @@ export const DataPlane: GenService<{
     methodKind: "unary";
     input: typeof RemoveExportRequestSchema;
     output: typeof RemoveExportResponseSchema;
+  },
+  /**
+   * How clients prove who they are and what is encrypted. Reads the files anew each time; connections that exist stay as
+   * they are.
+   *
+   * @generated from rpc cairn.dataplane.v1.DataPlane.SetTls
+   */
+  setTls: {
+    methodKind: "unary";
+    input: typeof SetTlsRequestSchema;
+    output: typeof SetTlsResponseSchema;
   },
   /**
    * Starts listening. Idempotent.

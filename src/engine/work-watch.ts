@@ -1,6 +1,6 @@
 /**
- * Detached volumes that stay open until their removed snapshots are merged away. A merge that makes no headway is given up: the
- * volume is closed, and the merge goes on when it is opened next.
+ * Detached volumes that stay open while something is done with them in the background: snapshots merged, a clone flattened, a scrub. Work
+ * that makes no headway is given up: the volume is closed, and what is durable of the work goes on when it is opened next.
  */
 import { toCairnError } from '../errors.js';
 import type { Volume } from '../generated/cairn/dataplane/v1/data_plane_pb.js';
@@ -9,7 +9,7 @@ import type { DataPlaneCalls } from './supervised-process.js';
 
 const headwayCheckMs = 30_000;
 
-export class MergeWatch {
+export class WorkWatch {
   private readonly timers = new Map<string, NodeJS.Timeout>();
 
   constructor(
@@ -48,12 +48,20 @@ export class MergeWatch {
     task().catch((error: unknown) => {
       this.forget(volume);
       const { code, detail } = toCairnError(error);
-      this.log('warn', 'merge of a detached volume cannot be watched', { volume, code, detail });
+      this.log('warn', 'work on a detached volume cannot be watched', { volume, code, detail });
     });
   }
 }
 
+/** Whether something is done with the volume that an end of its process would interrupt. */
+export function isWorkedOn(volume: Volume | undefined): boolean {
+  if (!volume) return false;
+  const isMerging = volume.layers.some(({ removed }) => removed);
+  return isMerging || volume.flatten !== undefined || volume.scrub?.state === 'running';
+}
+
 function progressOf(volume: Volume | undefined): string {
   const removed = volume?.layers.filter((layer) => layer.removed) ?? [];
-  return removed.map(({ id, mergeProgress, allocatedBytes }) => `${id} ${mergeProgress} ${allocatedBytes}`).join();
+  const merges = removed.map(({ id, mergeProgress, allocatedBytes }) => `${id} ${mergeProgress} ${allocatedBytes}`);
+  return [...merges, volume?.flatten?.progress, volume?.scrub?.progress, volume?.scrub?.blocksChecked].join();
 }

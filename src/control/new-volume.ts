@@ -1,0 +1,72 @@
+/** The record of a volume to be made: empty, or a clone of a snapshot. */
+import { randomUUID } from 'node:crypto';
+import { blockSizeDefault, cacheModeDefault, sizeMaxBytes, sizeStepBytes, type NewVolume } from '../api/schemas.js';
+import { formatSize, parseSize } from '../api/size.js';
+import { CairnError } from '../errors.js';
+import type { Pools } from './pools.js';
+import type { SnapshotRecord, VolumeRecord } from './records.js';
+
+/** What a clone is made from, both as they are. */
+export interface CloneParent {
+  volume: VolumeRecord;
+  snapshot: SnapshotRecord;
+}
+
+export async function newVolumeRecord(request: NewVolume, pools: Pools, now: Date): Promise<VolumeRecord> {
+  const { size, blockSize = blockSizeDefault, cacheMode = cacheModeDefault } = request;
+  if (size === undefined)
+    throw new CairnError('invalid-request', 'A volume that is no clone needs a size.', { field: 'size' });
+  const sizeBytes = volumeSize(size);
+  return { ...identity(request.name, now), pool: await pools.choose(), sizeBytes, blockSize, cacheMode };
+}
+
+/** In its parent's pool, for they share files; like its parent in all that the request does not say. */
+export function clonedVolumeRecord(request: NewVolume, parent: CloneParent, now: Date): VolumeRecord {
+  const { volume, snapshot } = parent;
+  const { pool, blockSize, cacheMode } = volume;
+  if (request.blockSize !== undefined && request.blockSize !== blockSize)
+    throw new CairnError('invalid-request', `A clone has its parent's block size, ${blockSize}. Leave blockSize out.`, {
+      field: 'blockSize',
+    });
+  return {
+    ...identity(request.name, now),
+    pool,
+    sizeBytes: cloneSize(request.size, volume),
+    blockSize,
+    cacheMode: request.cacheMode ?? cacheMode,
+    source: {
+      volume: volume.name,
+      volumeId: volume.id,
+      snapshot: snapshot.name,
+      snapshotId: snapshot.id,
+      state: 'linked',
+    },
+  };
+}
+
+/** Bytes; throws `invalid-request` naming `size`. */
+export function volumeSize(size: number | string): number {
+  const sizeBytes = parseSize(size);
+  if (sizeBytes >= sizeStepBytes && sizeBytes <= sizeMaxBytes && sizeBytes % sizeStepBytes === 0) return sizeBytes;
+  throw new CairnError(
+    'invalid-request',
+    `A volume of ${sizeBytes} bytes is not possible: choose a multiple of ${sizeStepBytes} from ${sizeStepBytes} to ${sizeMaxBytes} (64TiB).`,
+    { field: 'size' },
+  );
+}
+
+function cloneSize(size: NewVolume['size'], parent: VolumeRecord): number {
+  if (size === undefined) return parent.sizeBytes;
+  const sizeBytes = volumeSize(size);
+  if (sizeBytes >= parent.sizeBytes) return sizeBytes;
+  throw new CairnError(
+    'invalid-request',
+    `A clone cannot be smaller than its parent ${parent.name} (${formatSize(parent.sizeBytes)}, ${parent.sizeBytes} bytes).`,
+    { field: 'size' },
+  );
+}
+
+function identity(name: string, now: Date) {
+  const states = { state: 'creating', frontend: null } as const;
+  return { name, id: randomUUID(), replicaId: randomUUID(), ...states, created: now.toISOString() };
+}
