@@ -1,12 +1,19 @@
-// Power losses: a run is recorded down to each write, sync and rename; disks that a power loss at any point of it may
-// leave are made, opened with another boot id, and compared with what was flushed.
+// Crashes: a run is recorded down to each write, sync and rename; disks that a power loss or the death of the process
+// at any point of it may leave are made and opened, and compared with what was flushed or acknowledged. What opening
+// and the merges after it do is recorded too, and crashed in its middle.
 #include "test/native/store/store_fixture.h"
 #include "test/native/store/support/crash_image.h"
+#include "test/native/support/scale.h"
 
 namespace cairn::test {
 namespace {
 
 using std::chrono::steady_clock;
+
+/// Of so many images of one run, then another is recorded.
+constexpr size_t images_of_a_run = 300;
+/// A crash, one in the recovery from it, and one in the recovery from that.
+constexpr unsigned generations_max = 3;
 
 /// Images are made of memory where there is enough: what they test is not the disk.
 class ImageDirectory {
@@ -16,41 +23,57 @@ class ImageDirectory {
         std::string(std::filesystem::is_directory("/dev/shm") ? "/dev/shm" : "/var/tmp") + "/cairn-image-XXXXXX";
     path_ = ::mkdtemp(pattern.data());
   }
-  ~ImageDirectory() { std::filesystem::remove_all(path_); }
+  ~ImageDirectory() {
+    if (!keep_) std::filesystem::remove_all(path_);
+  }
   const std::string& path() const { return path_; }
-  std::string fresh() const {
-    std::filesystem::remove_all(path_ + "/image");
-    std::filesystem::create_directory(path_ + "/image");
-    return path_ + "/image";
+  void keep() { keep_ = true; }
+  std::string fresh(const std::string& name) const {
+    const std::string directory = path_ + "/" + name;
+    std::filesystem::remove_all(directory);
+    std::filesystem::create_directory(directory);
+    return directory;
   }
 
  private:
   std::string path_;
+  bool keep_ = false;
 };
 
-class PowerLossTest {
+struct CrashBudget {
+  uint64_t images = scale("CAIRN_CRASH_IMAGES", 700);
+  std::chrono::milliseconds time = scale_seconds("CAIRN_CRASH_SECONDS", std::chrono::milliseconds(5000));
+};
+
+class CrashTest {
  public:
-  PowerLossTest(uint32_t block_size, store::CacheMode mode, uint64_t seed)
+  CrashTest(uint32_t block_size, store::CacheMode mode, uint64_t seed)
       : block_size_(block_size), mode_(mode), random_(seed) {}
 
-  /// Records runs, and makes images of each, until the time is over.
-  void run(std::chrono::milliseconds duration) {
-    const auto end = steady_clock::now() + duration;
-    do {
-      record_and_check(steady_clock::now() + duration / 3);
-    } while (steady_clock::now() < end && !::testing::Test::HasFailure());
-    std::printf("%zu images\n", images_);
+  /// Records runs, and makes images of each, until there are enough or the time is over.
+  void run(const CrashBudget& budget) {
+    end_ = steady_clock::now() + budget.time;
+    goal_ = budget.images;
+    do record_and_check();
+    while (!over());
+    print_total(images_, "crash images");
+    print_total(recoveries_, "crash images in the middle of a recovery");
   }
 
  private:
-  void record_and_check(steady_clock::time_point until) {
-    const TemporaryDirectory recorded;
-    const std::string path = recorded.path() + "/replica";
+  bool over() const { return images_ >= goal_ || steady_clock::now() >= end_ || ::testing::Test::HasFailure(); }
+
+  void record_and_check() {
+    const TemporaryDirectory on_disk;
+    // In memory one sees other timings, and what a store does where direct I/O is not to be had.
+    const std::string path = random_() % 2 == 0 ? on_disk.path() + "/replica" : images_directory_.path() + "/recorded";
+    std::filesystem::remove_all(path);
     ASSERT_TRUE(succeeded(store::create_replica({path, new_id(), new_id(), watched_volume_size, block_size_})));
-    std::optional<OpenedStore> store(std::in_place, path, store::random_uuid(), mode_);
+    boot_ = store::random_uuid();
+    std::optional<OpenedStore> store(std::in_place, path, boot_, mode_);
     ASSERT_EQ(store->error(), "");
     DiskJournal journal(path);
-    const CrashDisk first_disk(path, journal.first_files());
+    const CrashDisk first_disk(load_image(path));
     store->reactor().set_tap(&journal);
     uint64_t next_tag = work(*store, journal, 1);
     revert(*store, journal, next_tag);
@@ -60,7 +83,7 @@ class PowerLossTest {
     ASSERT_EQ(journal.failure(), "");
     ASSERT_EQ(store->failure(), "");
     store.reset();
-    check(journal, first_disk, until);
+    check(journal.entries(), first_disk);
   }
 
   uint64_t work(OpenedStore& store, DiskJournal& journal, uint64_t first_tag) {
@@ -88,59 +111,94 @@ class PowerLossTest {
     journal.revert_done(id, std::move(windows));
   }
 
-  /// Follows the journal, and stops on the way to lose power.
-  void check(const DiskJournal& journal, CrashDisk disk, steady_clock::time_point until) {
-    // As many images as there is time for, spread over the run: their number is guessed from how long they take.
-    constexpr int64_t images_min = 60;
-    const std::vector<JournalEntry>& entries = journal.entries();
-    const auto began = steady_clock::now();
+  /// Follows the journal, and stops on the way to crash.
+  void check(const std::vector<JournalEntry>& entries, CrashDisk disk) {
     CrashModel model;
-    int64_t made = 0;
-    for (size_t at = 0; at < entries.size() && !::testing::Test::HasFailure(); ++at) {
+    for (size_t at = 0; at < entries.size() && !over(); ++at) {
       disk.follow(entries[at]);
       model.follow(entries[at]);
-      const auto per_image = (steady_clock::now() - began) / (made + 1);
-      const auto affordable = std::max<int64_t>(images_min, (until - began) / per_image);
-      if (static_cast<int64_t>(random_() % entries.size()) >= affordable) continue;
-      ++made;
-      lose_power(disk, model, at);
+      if (random_() % entries.size() >= images_of_a_run) continue;
+      SCOPED_TRACE("after entry " + std::to_string(at) + " of the journal");
+      crash(disk, model, random_() % 3 == 0 ? Loss::process : Loss::power, boot_);
     }
-    images_ += static_cast<size_t>(made);
   }
 
-  void lose_power(const CrashDisk& disk, const CrashModel& model, size_t at) {
-    const uint64_t seed = random_();
-    std::mt19937_64 random(seed);
-    const std::string image = images_directory_.fresh();
-    disk.write_image(image, random);
-    OpenedStore store(image, store::random_uuid(), mode_);
-    EXPECT_EQ(model.check(store, random), "") << "after entry " << at << " of the journal";
+  /// `boot`: of the machine when the process ran.
+  void crash(const CrashDisk& disk, const CrashModel& model, Loss loss, const store::Uuid& boot) {
+    crash_again(disk, {&model, loss, boot, loss}, 1);
+  }
+
+  struct Crash {
+    const CrashModel* model;
+    Loss worst;  // of all so far: what is lost stays lost
+    store::Uuid boot;
+    Loss loss;
+  };
+  void crash_again(const CrashDisk& disk, const Crash& crash, unsigned generation) {
+    ++images_;
+    if (generation > 1) ++recoveries_;
+    const CrashImage image = disk.image(crash.loss, random_);
+    const store::Uuid boot = crash.loss == Loss::process ? crash.boot : store::random_uuid();
+    const std::vector<JournalEntry> recovery = open_and_check(image, crash, boot);
+    if (recovery.empty() || generation == generations_max || over() || random_() % 2 == 0) return;
+    CrashDisk halfway(image);
+    const size_t cut = 1 + random_() % recovery.size();
+    for (size_t at = 0; at < cut; ++at) halfway.follow(recovery[at]);
+    SCOPED_TRACE("then in the middle of the recovery");
+    const Loss loss = random_() % 2 == 0 ? Loss::process : Loss::power;
+    const Loss worst = loss == Loss::power ? Loss::power : crash.worst;
+    crash_again(halfway, {crash.model, worst, boot, loss}, generation + 1);
+  }
+
+  /// What the store did to the disk until it was as it is to be.
+  std::vector<JournalEntry> open_and_check(const CrashImage& image, const Crash& crash, const store::Uuid& boot) {
+    const std::string directory = images_directory_.fresh("image");
+    save_image(image, directory);
+    DiskJournal journal(directory);
+    OpenedStore store(directory, boot, mode_);
+    if (store.error().empty() && random_() % 4 == 0) {
+      store.reactor().set_tap(&journal);
+      store->resume_maintenance();
+      store.wait(store->wait_maintenance());
+      store.reactor().set_tap(nullptr);
+    }
+    watch_file_calls(nullptr);
+    const std::string wrong = crash.model->check(store, crash.worst, random_);
+    EXPECT_EQ(wrong, "") << "after the loss of " << (crash.loss == Loss::power ? "power" : "the process");
+    EXPECT_EQ(store.failure(), "");
+    if (!wrong.empty()) keep(image);
     if (store.error().empty()) {
       EXPECT_TRUE(succeeded(store.wait(store->close())));
     }
+    return journal.entries();
+  }
+
+  void keep(const CrashImage& image) {
+    const std::string directory = images_directory_.fresh("failed");
+    save_image(image, directory);
+    images_directory_.keep();
+    std::printf("the image, as it was found, is in %s\n", directory.c_str());
   }
 
   uint32_t block_size_;
   store::CacheMode mode_;
   std::mt19937_64 random_;
+  store::Uuid boot_{};
   ImageDirectory images_directory_;
-  size_t images_ = 0;
+  steady_clock::time_point end_;
+  uint64_t goal_ = 0;
+  uint64_t images_ = 0;
+  uint64_t recoveries_ = 0;
 };
 
-/// CAIRN_POWER_LOSS_TEST_SECONDS: how long each of these tests goes on.
-std::chrono::milliseconds duration() {
-  const char* given = std::getenv("CAIRN_POWER_LOSS_TEST_SECONDS");
-  return given != nullptr ? std::chrono::seconds(std::atoi(given)) : std::chrono::milliseconds(3000);
-}
-
 TEST(StorePowerLoss, WhatWasFlushedIsThereOn512ByteBlocks) {
-  PowerLossTest(512, store::CacheMode::none, test_seed()).run(duration());
+  CrashTest(512, store::CacheMode::none, test_seed()).run({});
 }
 TEST(StorePowerLoss, WhatWasFlushedIsThereOn4096ByteBlocks) {
-  PowerLossTest(4096, store::CacheMode::none, test_seed()).run(duration());
+  CrashTest(4096, store::CacheMode::none, test_seed()).run({});
 }
 TEST(StorePowerLoss, WhatWasFlushedIsThereThroughThePageCache) {
-  PowerLossTest(512, store::CacheMode::writeback, test_seed()).run(duration());
+  CrashTest(512, store::CacheMode::writeback, test_seed()).run({});
 }
 
 }  // namespace

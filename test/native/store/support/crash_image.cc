@@ -1,10 +1,11 @@
 #include "test/native/store/support/crash_image.h"
 
 #include <fcntl.h>
+#include <limits.h>
+#include <sys/uio.h>
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
 
 #include "base/unique_fd.h"
 
@@ -17,62 +18,101 @@ bool chance(std::mt19937_64& random, unsigned in) { return random() % in == 0; }
 
 }  // namespace
 
-void CrashDisk::Content::write(uint64_t offset, std::span<const std::byte> data) {
+// ---- Files ----------------------------------------------------------------------------------------------------------
+
+void CrashFile::write(uint64_t offset, std::span<const std::byte> data) {
   size = std::max(size, offset + data.size());
   while (!data.empty()) {
     const size_t at = offset % store_block_size;
     const size_t part = std::min(data.size(), store_block_size - at);
-    Block& block = blocks[offset / store_block_size];
-    std::copy_n(data.begin(), part, block.begin() + static_cast<ptrdiff_t>(at));
+    std::shared_ptr<const Block>& present = blocks[offset / store_block_size];
+    const auto changed = present ? std::make_shared<Block>(*present) : std::make_shared<Block>();
+    std::copy_n(data.begin(), part, changed->begin() + static_cast<ptrdiff_t>(at));
+    present = changed;
     data = data.subspan(part);
     offset += part;
   }
 }
 
-void CrashDisk::Content::punch(uint64_t offset, uint64_t length) {
+void CrashFile::punch(uint64_t offset, uint64_t length) {
   CAIRN_ASSERT(offset % store_block_size == 0 && length % store_block_size == 0);
   blocks.erase(blocks.lower_bound(offset / store_block_size), blocks.lower_bound((offset + length) / store_block_size));
 }
 
-void CrashDisk::Content::truncate(uint64_t length) {
-  if (length < size) blocks.clear();  // the store only empties files, or sets their first size
+void CrashFile::truncate(uint64_t length) {
+  if (length < size) {
+    CAIRN_ASSERT(length % store_block_size == 0);
+    blocks.erase(blocks.lower_bound(length / store_block_size), blocks.end());
+  }
   size = length;
 }
 
-void CrashDisk::Content::apply(const JournalEntry& change) {
+void CrashFile::apply(const JournalEntry& change) {
   if (change.step == Step::write) write(change.offset, change.data);
   if (change.step == Step::punch) punch(change.offset, change.length);
   if (change.step == Step::truncate) truncate(change.length);
 }
 
-void CrashDisk::Content::save(const std::string& path) const {
+/// Reads what is there, not the holes.
+CrashFile CrashFile::load(const std::string& path) {
+  const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  CAIRN_ASSERT(file.valid());
+  CrashFile loaded;
+  loaded.size = std::filesystem::file_size(path);
+  std::vector<std::byte> bytes;
+  for (off_t at = ::lseek(file.get(), 0, SEEK_DATA); at >= 0;) {
+    const off_t end = ::lseek(file.get(), at, SEEK_HOLE);
+    bytes.resize(static_cast<size_t>(end - at));
+    CAIRN_ASSERT(::pread(file.get(), bytes.data(), bytes.size(), at) == static_cast<ssize_t>(bytes.size()));
+    loaded.write(static_cast<uint64_t>(at), bytes);
+    at = ::lseek(file.get(), end, SEEK_DATA);
+  }
+  return loaded;
+}
+
+void CrashFile::save(const std::string& path) const {
   const UniqueFd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
   CAIRN_ASSERT(file.valid());
+  std::vector<iovec> run;
+  uint64_t first = 0;
+  const auto write_run = [&] {
+    if (run.empty()) return;
+    const ssize_t written =
+        ::pwritev(file.get(), run.data(), static_cast<int>(run.size()), static_cast<off_t>(first * store_block_size));
+    CAIRN_ASSERT(written == static_cast<ssize_t>(run.size() * store_block_size));
+    run.clear();
+  };
   for (const auto& [number, block] : blocks) {
-    const auto left = std::min<uint64_t>(store_block_size, size - number * store_block_size);
-    CAIRN_ASSERT(::pwrite(file.get(), block.data(), left, static_cast<off_t>(number * store_block_size)) ==
-                 static_cast<ssize_t>(left));
+    if (number != first + run.size() || run.size() == IOV_MAX) write_run();
+    if (run.empty()) first = number;
+    run.push_back({const_cast<std::byte*>(block->data()), block->size()});
   }
+  write_run();
   CAIRN_ASSERT(::ftruncate(file.get(), static_cast<off_t>(size)) == 0);
 }
 
-CrashDisk::CrashDisk(const std::string& directory, const std::vector<std::string>& names) {
-  for (const std::string& name : names) {
+CrashImage load_image(const std::string& directory) {
+  CrashImage image;
+  for (const auto& entry : std::filesystem::directory_iterator(directory))
+    image[entry.path().filename().string()] = CrashFile::load(entry.path().string());
+  return image;
+}
+
+void save_image(const CrashImage& image, const std::string& directory) {
+  for (const auto& [name, file] : image) file.save(directory + "/" + name);
+}
+
+// ---- The disk -------------------------------------------------------------------------------------------------------
+
+CrashDisk::CrashDisk(const CrashImage& files) {
+  for (const auto& [name, file] : files) {  // by name, as the journal numbers them
     durable_names_[name] = static_cast<uint32_t>(files_.size());
-    Content& content = files_.emplace_back().durable;
-    std::ifstream file(directory + "/" + name, std::ios::binary);
-    Block block;
-    for (uint64_t number = 0; file; ++number) {
-      block.fill(std::byte{0});
-      file.read(reinterpret_cast<char*>(block.data()), block.size());
-      if (std::any_of(block.begin(), block.end(), [](std::byte b) { return b != std::byte{0}; }))
-        content.blocks[number] = block;
-    }
-    content.size = std::filesystem::file_size(directory + "/" + name);
+    files_.push_back({file, {}});
   }
 }
 
 void CrashDisk::follow(const JournalEntry& entry) {
+  last_ = &entry;
   switch (entry.step) {
     case Step::create:
       CAIRN_ASSERT(entry.file == files_.size());
@@ -138,36 +178,45 @@ void CrashDisk::rename(Names& names, const JournalEntry& change) {
   names.erase(change.name);
 }
 
-void CrashDisk::tear(Content& content, const JournalEntry& write, std::mt19937_64& random) {
+void CrashDisk::tear(CrashFile& content, const JournalEntry& write, std::mt19937_64& random) {
   for (size_t at = 0; at < write.data.size(); at += sector_size)
     if (chance(random, 2))
       content.write(write.offset + at,
                     std::span(write.data).subspan(at, std::min(sector_size, write.data.size() - at)));
 }
 
-void CrashDisk::write_image(const std::string& directory, std::mt19937_64& random) const {
+CrashDisk::Names CrashDisk::names_after(Loss loss, std::mt19937_64& random) const {
   Names names = durable_names_;
   // Journalling file systems keep the order of names; a subset is what the standard allows.
   const bool in_order = chance(random, 2);
   for (const JournalEntry* change : pending_names_) {
-    if (chance(random, 2))
+    const bool under_way = change == last_;
+    if (loss == Loss::process ? !under_way || chance(random, 2) : chance(random, 2))
       rename(names, *change);
     else if (in_order)
       break;
   }
-  const unsigned kept_of_three = static_cast<unsigned>(random() % 4);
-  for (const auto& [name, number] : names) {
-    Content content = files_[number].durable;
-    for (const JournalEntry* change : files_[number].pending) {
-      const bool sure = sure_.contains(change->number);
-      if (!sure && random() % 3 >= kept_of_three) continue;
-      if (!sure && change->step == Step::write && chance(random, 2))
-        tear(content, *change, random);
-      else
-        content.apply(*change);
-    }
-    content.save(directory + "/" + name);
+  return names;
+}
+
+CrashFile CrashDisk::file_after(const File& file, Loss loss, std::mt19937_64& random) const {
+  CrashFile content = file.durable;
+  const auto kept_of_three = static_cast<unsigned>(random() % 4);
+  for (const JournalEntry* change : file.pending) {
+    const bool sure = loss == Loss::power ? sure_.contains(change->number) : done_.contains(change->number);
+    if (!sure && random() % 3 >= kept_of_three) continue;
+    if (!sure && change->step == Step::write && chance(random, 2))
+      tear(content, *change, random);
+    else
+      content.apply(*change);
   }
+  return content;
+}
+
+CrashImage CrashDisk::image(Loss loss, std::mt19937_64& random) const {
+  CrashImage image;
+  for (const auto& [name, number] : names_after(loss, random)) image[name] = file_after(files_[number], loss, random);
+  return image;
 }
 
 // ---- The model ------------------------------------------------------------------------------------------------------
@@ -248,21 +297,30 @@ void CrashModel::follow_snapshot(const JournalEntry& entry) {
   }
 }
 
-std::string CrashModel::check_head(std::span<const std::byte> content) const {
+/// What was acknowledged is there when only the process is lost; after a power loss, what was flushed.
+Windows CrashModel::windows(Loss loss) const {
+  Windows windows = windows_;
+  if (loss == Loss::process)
+    for (uint32_t sector = 0; sector < watched_sectors; ++sector)
+      windows[sector].from = std::max(windows[sector].from, acknowledged_[sector]);
+  return windows;
+}
+
+std::string CrashModel::check_head(std::span<const std::byte> content, Loss loss) const {
   if (content.empty()) return "the head cannot be read";
-  const std::string wrong = mismatch(content, windows_);
+  const std::string wrong = mismatch(content, windows(loss));
   if (wrong.empty() || reverting_to_.empty()) return wrong;
   const std::string wrong_after = mismatch(content, snapshots_.at(reverting_to_).windows);
   return wrong_after.empty() ? "" : wrong + "; after the revert: " + wrong_after;
 }
 
-std::string CrashModel::check(OpenedStore& store, std::mt19937_64& random) const {
+std::string CrashModel::check(OpenedStore& store, Loss loss, std::mt19937_64& random) const {
   if (!store.error().empty()) return store.error();
   const uint64_t size = store->geometry().size;
   if (size != size_min_ && size != size_max_)
     return "the volume's size is " + std::to_string(size) + ", may be " + std::to_string(size_min_) + " or " +
            std::to_string(size_max_);
-  const std::string wrong = check_head(store.read_watched());
+  const std::string wrong = check_head(store.read_watched(), loss);
   if (!wrong.empty()) return wrong;
   for (const auto& [id, snapshot] : snapshots_) {
     const store::LayerMetadata* layer = store->metadata().snapshot(id);

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <map>
+#include <memory>
 #include <random>
 #include <set>
 
@@ -10,41 +11,56 @@
 
 namespace cairn::test {
 
+/// What is lost: all that no sync covers, in any part; or only the process, whose writes the page cache keeps.
+enum class Loss : uint8_t { power, process };
+
+/// One file. What is in no block is zeros. Copies share their blocks.
+struct CrashFile {
+  using Block = std::array<std::byte, store_block_size>;
+  uint64_t size = 0;
+  std::map<uint64_t, std::shared_ptr<const Block>> blocks;
+
+  void write(uint64_t offset, std::span<const std::byte> data);
+  void punch(uint64_t offset, uint64_t length);
+  void truncate(uint64_t length);
+  void apply(const JournalEntry& change);
+  static CrashFile load(const std::string& path);
+  void save(const std::string& path) const;
+};
+
+/// A directory as it may be found, by name.
+using CrashImage = std::map<std::string, CrashFile>;
+CrashImage load_image(const std::string& directory);
+void save_image(const CrashImage& image, const std::string& directory);
+
 /// Follows a journal; knows at every point what is durable for sure and what may be.
 class CrashDisk {
  public:
-  /// The files as they are before the journal's first entry.
-  CrashDisk(const std::string& directory, const std::vector<std::string>& names);
+  /// The files before the journal's first entry, which are the journal's first files.
+  explicit CrashDisk(const CrashImage& files);
   void follow(const JournalEntry& entry);
-  /// Makes `directory` one of the disks that a power loss now may leave: all that is durable, and of the rest a random
-  /// subset; writes torn between sectors.
-  void write_image(const std::string& directory, std::mt19937_64& random) const;
+  /// What may be found when power is lost now: all that is durable, and of the rest a random subset; writes torn
+  /// between sectors. When only the process is lost: all that is done, and of what is under way a random part.
+  CrashImage image(Loss loss, std::mt19937_64& random) const;
 
  private:
-  using Block = std::array<std::byte, store_block_size>;
-  struct Content {
-    uint64_t size = 0;
-    std::map<uint64_t, Block> blocks;  // what is not here is zeros
-    void write(uint64_t offset, std::span<const std::byte> data);
-    void punch(uint64_t offset, uint64_t length);
-    void truncate(uint64_t length);
-    void apply(const JournalEntry& change);
-    void save(const std::string& path) const;
-  };
   struct File {
-    Content durable;
+    CrashFile durable;
     std::vector<const JournalEntry*> pending;  // in the order in which they were begun
   };
   using Names = std::map<std::string, uint32_t>;
 
-  static void tear(Content& content, const JournalEntry& write, std::mt19937_64& random);
+  static void tear(CrashFile& content, const JournalEntry& write, std::mt19937_64& random);
   static void rename(Names& names, const JournalEntry& change);
+  Names names_after(Loss loss, std::mt19937_64& random) const;
+  CrashFile file_after(const File& file, Loss loss, std::mt19937_64& random) const;
   void finish(uint64_t number);
   void settle_file(uint32_t file, const std::set<uint64_t>& numbers);
 
   std::vector<File> files_;
   Names durable_names_;
   std::vector<const JournalEntry*> pending_names_;
+  const JournalEntry* last_ = nullptr;
   std::map<uint64_t, const JournalEntry*> in_flight_;
   std::set<uint64_t> done_;
   // Durable writes; they stay among the pending ones, in whose order later changes of the same block come behind them.
@@ -58,7 +74,7 @@ class CrashModel {
   CrashModel() : windows_(watched_sectors), acknowledged_(watched_sectors) {}
   void follow(const JournalEntry& entry);
   /// What is wrong with the store of an image, or empty.
-  std::string check(OpenedStore& store, std::mt19937_64& random) const;
+  std::string check(OpenedStore& store, Loss loss, std::mt19937_64& random) const;
 
  private:
   enum class State : uint8_t { creating, created, removing, removed };
@@ -70,7 +86,8 @@ class CrashModel {
 
   void raise(const Tags& flushed);
   void follow_snapshot(const JournalEntry& entry);
-  std::string check_head(std::span<const std::byte> content) const;
+  Windows windows(Loss loss) const;
+  std::string check_head(std::span<const std::byte> content, Loss loss) const;
   std::string check_snapshot(OpenedStore& store, const std::string& id, const Snapshot& snapshot) const;
 
   Windows windows_;  // `from`: the newest that is durable

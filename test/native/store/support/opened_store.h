@@ -50,7 +50,7 @@ class OpenedStore {
     if (event.kind == store::StoreEvent::Kind::failed) failure_ = event.message;
   }
 
-  OnReactor loop_;
+  OnReactor loop_{256 * kibibyte};  // pinned memory costs more than all else when stores come and go
   BlockingThread blocking_;
   std::unique_ptr<store::LayeredStore> store_;
   std::string error_;

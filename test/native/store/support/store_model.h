@@ -1,0 +1,66 @@
+// The store beside what it should hold: random operations, snapshots, merges, reverts, faults, kills and reopening.
+#pragma once
+
+#include "test/native/store/support/faulty_disk.h"
+#include "test/native/store/support/tagged_sectors.h"
+
+namespace cairn::test {
+
+/// The tag of each sector; 0 is zeros. Tags are unique, so a sector says which write it is of.
+using SectorTags = std::vector<uint64_t>;
+
+class StoreModel {
+ public:
+  StoreModel(uint32_t block_size, store::CacheMode mode, uint64_t seed);
+
+  /// Ends early when something is wrong, which has failed the test then.
+  void run(uint64_t operations);
+  uint64_t operations() const { return operations_; }
+
+ private:
+  struct Range {
+    uint64_t first;  // in sectors
+    uint64_t count;
+    uint64_t offset() const { return first * sector_size; }
+    uint64_t bytes() const { return count * sector_size; }
+  };
+  static constexpr uint64_t volume_size = 20 * mebibyte;
+  static constexpr uint64_t sectors_max = mebibyte / sector_size;
+
+  uint64_t below(uint64_t limit) { return random_() % limit; }
+  Range range();
+  std::span<std::byte> memory(Range range) { return memory_.span().first(range.bytes()); }
+
+  void step();
+  void change();
+  void change_tree();
+  // Operations on bytes: whether it succeeded.
+  Status write(Range range);
+  Status trim(Range range);
+  Status write_zeroes(Range range);
+  Status done(Status status, Range range, uint64_t tag);
+  void compare(Range range);
+  void compare_all();
+  void settle_doubts();
+
+  void take_snapshot();
+  void delete_snapshot();
+  void revert();
+  void reopen();
+  void kill();
+  void suffer_faults();
+  void break_disk(FaultyDisk& disk);
+
+  uint32_t block_size_;
+  StoreFixture fixture_;
+  std::mt19937_64 random_;
+  AlignedMemory memory_{volume_size};
+  uint64_t operations_ = 0;
+  uint64_t last_tag_ = 0;
+  SectorTags content_;
+  std::map<std::string, SectorTags> snapshots_;
+  bool faulty_ = false;
+  std::map<uint64_t, std::vector<uint64_t>> doubts_;  // what a sector may hold besides, for a write to it has failed
+};
+
+}  // namespace cairn::test
