@@ -10,14 +10,15 @@ import { parseGtest } from './gtest-output.mjs';
 const runTimeoutMs = 15 * 60_000;
 
 /** Sanitizers: which CMake setting, and what the run-time is told. */
-const sanitizerEnvironment = {
+export const sanitizerEnvironment = {
+  plain: {},
   asan: {
     ASAN_OPTIONS: 'detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1',
     UBSAN_OPTIONS: 'print_stacktrace=1:halt_on_error=1',
   },
   tsan: { TSAN_OPTIONS: 'halt_on_error=1:second_deadlock_stack=1' },
 };
-const cmakeName = { asan: 'address', tsan: 'thread', fuzzer: 'fuzzer' };
+const cmakeName = { plain: 'none', asan: 'address', tsan: 'thread', fuzzer: 'fuzzer' };
 
 export function nativeLists(root) {
   return JSON.parse(readFileSync(join(root, 'native/sources.json'), 'utf8'));

@@ -2,6 +2,7 @@
 #include "test/native/store/store_fixture.h"
 #include "test/native/store/support/register_history.h"
 #include "test/native/store/support/tagged_sectors.h"
+#include "test/native/support/scale.h"
 
 namespace cairn::test {
 namespace {
@@ -47,7 +48,8 @@ class Clients {
     fixture_.loop().wait(running_.wait_idle());
     fixture_.settle();
     fixture_.loop().wait(read(0, block_count));
-    std::printf("%llu operations, %zu merges\n", static_cast<unsigned long long>(clock_ / 2), fixture_.events.size());
+    print_total(clock_ / 2, "operations in linearizable histories");
+    print_total(fixture_.events.size(), "merges under them");
     for (const auto& [sector, history] : histories_)
       EXPECT_EQ(register_violation(history), "") << "sector " << sector % 8 << " of block " << sector / 8;
     for (const store::StoreEvent& event : fixture_.events)
@@ -165,17 +167,19 @@ class Clients {
   std::map<size_t, std::vector<RegisterOperation>> histories_;  // by sector, counted from the first block
 };
 
+size_t steps() { return scale("CAIRN_HISTORY_STEPS", 800); }
+
 TEST(StoreConcurrency, BlocksAreLinearizableUnderWritesSnapshotsAndMerges) {
-  Clients(4096, store::CacheMode::none, test_seed(), false).run(8, 800);
+  Clients(4096, store::CacheMode::none, test_seed(), false).run(8, steps());
 }
 TEST(StoreConcurrency, BlocksAreLinearizableWithTrimsAndZeroes) {
-  Clients(4096, store::CacheMode::none, test_seed(), true).run(8, 800);
+  Clients(4096, store::CacheMode::none, test_seed(), true).run(8, steps());
 }
 TEST(StoreConcurrency, PartsOfBlocksAreLinearizable) {
-  Clients(512, store::CacheMode::none, test_seed(), true).run(8, 800);
+  Clients(512, store::CacheMode::none, test_seed(), true).run(8, steps());
 }
 TEST(StoreConcurrency, BlocksAreLinearizableThroughThePageCache) {
-  Clients(512, store::CacheMode::writeback, test_seed(), true).run(8, 800);
+  Clients(512, store::CacheMode::writeback, test_seed(), true).run(8, steps());
 }
 
 using History = std::vector<RegisterOperation>;

@@ -7,6 +7,7 @@
 
 #include "test/native/store/store_fixture.h"
 #include "test/native/store/support/workload.h"
+#include "test/native/support/scale.h"
 
 namespace cairn::test {
 namespace {
@@ -123,8 +124,8 @@ class KillTest {
       kill_when(process, kill_after);
       check(random_() % 4 == 0);
     }
-    std::printf("killed %zu times, %llu acknowledged operations\n", rounds,
-                static_cast<unsigned long long>(shared_->acknowledged));
+    print_total(rounds, "killed processes");
+    print_total(shared_->acknowledged, "operations acknowledged to killed processes");
   }
 
  private:
@@ -217,10 +218,8 @@ class KillTest {
   Shared* shared_;
 };
 
-/// CAIRN_KILL_TEST_SECONDS: how long each of these tests goes on.
 std::chrono::milliseconds duration() {
-  const char* given = std::getenv("CAIRN_KILL_TEST_SECONDS");
-  return given != nullptr ? std::chrono::seconds(std::atoi(given)) : std::chrono::milliseconds(1500);
+  return scale_seconds("CAIRN_KILL_TEST_SECONDS", std::chrono::milliseconds(1500));
 }
 
 TEST(StoreKill, EverythingAcknowledgedIsThereAfterKillsOn512ByteBlocks) {
