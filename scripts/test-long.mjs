@@ -35,7 +35,9 @@ await main(async () => {
 function chooseParts(names) {
   const unknown = names.filter((name) => !longParts.some((part) => part.name === name));
   if (unknown.length > 0)
-    throw new SetupFailed(`No such part: ${unknown.join(', ')}. There are ${longParts.map(({ name }) => name).join(', ')}.`);
+    throw new SetupFailed(
+      `No such part: ${unknown.join(', ')}. There are ${longParts.map(({ name }) => name).join(', ')}.`,
+    );
   return names.length === 0 ? longParts : longParts.filter(({ name }) => names.includes(name));
 }
 
@@ -86,7 +88,13 @@ async function mutate() {
     const started = performance.now();
     const { found, missed } = await runMutations(root, { progress });
     const seconds = (performance.now() - started) / 1000;
-    rows.push({ part: 'mutations', what: 'deliberate bugs, each found', count: found.length, seconds, failed: missed.length });
+    rows.push({
+      part: 'mutations',
+      what: 'deliberate bugs, each found',
+      count: found.length,
+      seconds,
+      failed: missed.length,
+    });
     failures.push(...missed.map(({ name }) => `npm run test:mutations -- ${name}\nno test found it`));
     return `${found.length} found, ${missed.length} missed`;
   });

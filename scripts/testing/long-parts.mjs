@@ -26,7 +26,7 @@ export const longParts = [
   {
     name: 'histories',
     filter: 'StoreConcurrency.*',
-    environment: { CAIRN_HISTORY_STEPS: '5000' },
+    environment: { CAIRN_HISTORY_STEPS: '5000', ...inMemory },
     goal: { of: 'operations in linearizable histories', count: 5_000_000 },
   },
   {

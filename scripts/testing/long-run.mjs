@@ -42,7 +42,9 @@ export async function runRounds(root, part, { seed, minutes, jobs = availablePar
 
 function runRound(root, part, seed, asan) {
   const environment = { ...part.environment, CAIRN_TEST_SEED: String(seed) };
-  return part.vitest ? vitestRound(root, part, environment) : gtestRound(root, part, environment, asan ? 'asan' : 'plain');
+  return part.vitest
+    ? vitestRound(root, part, environment)
+    : gtestRound(root, part, environment, asan ? 'asan' : 'plain');
 }
 
 async function gtestRound(root, part, environment, kind) {
@@ -58,7 +60,7 @@ async function gtestRound(root, part, environment, kind) {
 }
 
 async function vitestRound(root, part, environment) {
-  const args = ['node_modules/vitest/vitest.mjs', 'run', '--project=e2e', '--disable-console-intercept', part.vitest];
+  const args = ['node_modules/vitest/vitest.mjs', 'run', part.vitest, '--project=e2e', '--disable-console-intercept'];
   const { output, status } = await run(process.execPath, args, {
     cwd: root,
     env: { ...environment, NO_COLOR: '1', FORCE_COLOR: undefined },

@@ -4,6 +4,7 @@
  */
 import { NbdConnection } from './nbd-connection.js';
 import { ConnectionLost, type NbdAddress } from './nbd-stream.js';
+import { mulberry32 } from './random.js';
 import { eventually } from './real-deadline.js';
 
 export const tagBlockBytes = 4096;
@@ -219,15 +220,4 @@ function tagsOf(data: Buffer, block: number): number[] {
     tags.add(tag);
   }
   return [...tags];
-}
-
-/** A small seeded generator (public domain, by Tommy Ettinger), so that a failed run can be repeated. */
-function mulberry32(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }

@@ -182,6 +182,46 @@ TEST(StoreConcurrency, BlocksAreLinearizableThroughThePageCache) {
   Clients(512, store::CacheMode::writeback, test_seed(), true).run(8, steps());
 }
 
+/// Holds back what is longer than a block: merges, not the clients of the test below.
+class SlowCopies final : public IoTap {
+ public:
+  Status before(const Event&) override { return Status(); }
+  void after(const Event&) override {}
+  std::chrono::nanoseconds delay(const Event& event) override {
+    return std::chrono::milliseconds(event.length > store_block_size ? 3 : 0);
+  }
+};
+
+/// One after the other, while the merge of the snapshot below copies them.
+Task<> remove_and_overwrite(StoreFixture& fixture, std::string id, uint32_t blocks) {
+  EXPECT_TRUE(succeeded(co_await fixture.store().delete_snapshot(id)));
+  const AlignedMemory memory(store_block_size);
+  for (uint32_t block = 0; block < blocks; ++block) {
+    co_await fixture.loop().reactor().sleep(std::chrono::microseconds(50));
+    const Bytes bytes = pattern(2 + block, store_block_size);
+    std::copy(bytes.begin(), bytes.end(), memory.span().begin());
+    const Status written =
+        co_await fixture.store().write(block * store_block_size, memory.span(), Durability::buffered);
+    EXPECT_TRUE(succeeded(written));
+  }
+}
+
+TEST(StoreConcurrency, AWriteInTheMiddleOfAMergeOfItsBlockWins) {
+  constexpr uint32_t blocks = 160;
+  StoreFixture fixture(mebibyte, 4096);
+  const std::string id = new_id();
+  ASSERT_TRUE(succeeded(fixture.write(0, pattern(1, blocks * store_block_size))));
+  ASSERT_TRUE(succeeded(fixture.snapshot(id)));
+  SlowCopies slow_copies;
+  fixture.loop().reactor().set_tap(&slow_copies);
+  fixture.loop().wait(remove_and_overwrite(fixture, id, blocks));
+  fixture.settle();
+  fixture.loop().reactor().set_tap(nullptr);
+  for (uint32_t block = 0; block < blocks; ++block)
+    EXPECT_EQ(fixture.read(block * store_block_size, store_block_size), pattern(2 + block, store_block_size))
+        << "block " << block;
+}
+
 using History = std::vector<RegisterOperation>;
 
 TEST(RegisterHistory, OverlappingOperationsInAnyOrderAreFine) {
