@@ -159,9 +159,7 @@ NewExport read_new_export(const Fields& exported) {
     return result;
   }
   const Fields handover = exported.fields("handover");
-  result.remote = {.handover_path = handover.string("path"),
-                   .size = handover.whole_number("sizeBytes"),
-                   .block_size = static_cast<uint32_t>(handover.whole_number("blockSize", UINT32_MAX))};
+  result.remote = {.handover_path = handover.string("path")};
   return result;
 }
 

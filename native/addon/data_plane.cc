@@ -288,7 +288,7 @@ void DataPlane::report(const std::string& volume, const store::StoreEvent& event
 
 Result<Unit> DataPlane::add_export(const NewExport& exported) {
   if (closing_) return closed();
-  nbd::ExportOptions options{exported.name, exported.description, exported.read_only, exported.remote};
+  nbd::ExportOptions options{exported.name, exported.description, exported.read_only, exported.remote, nullptr};
   if (!exported.volume.empty()) {
     Result<Volume*> volume = find(exported.volume);
     if (!volume.ok()) return volume.error();

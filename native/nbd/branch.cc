@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include "nbd/describe.h"
 #include "nbd/handover_socket.h"
 #include "nbd/limits.h"
 #include "nbd/server_core.h"
@@ -72,11 +73,21 @@ Detached Branch::receive_handover(UniqueFd connection, Presence presence) {
   Timer deadline(reactor_, [&file] { ::shutdown(file.fd(), SHUT_RDWR); });
   deadline.start(times().handover);
   co_await reactor_.poll(file, POLLIN);
-  Result<ConnectionTransfer> received = receive_transfer(file.fd());
+  Result<HandoverMessage> received = receive_handover_message(file.fd());
   // One that cannot be received is closed by its sender's giving up on it, which a client sees as a disconnect.
   if (!received.ok()) co_return;
-  received.value().presence = std::move(presence);
-  negotiate(std::move(received.value()));
+  if (auto* transfer = std::get_if<ConnectionTransfer>(&received.value())) {
+    transfer->presence = std::move(presence);
+    negotiate(std::move(*transfer));
+    co_return;
+  }
+  const DescriptionQuestion& question = std::get<DescriptionQuestion>(received.value());
+  DescriptionAnswer answer;
+  const std::shared_ptr<Export> asked = core_.exports().find(question.export_name);
+  // Not of a third process: two that name each other would ask for ever.
+  if (asked != nullptr && asked->reactor() != nullptr) answer = co_await describe(*this, asked, question);
+  // A sender that is gone needs no answer.
+  (void)send_message(file.fd(), encode_answer(answer));
 }
 
 void Branch::move_to(Reactor& reactor, ConnectionTransfer connection) {
@@ -111,7 +122,7 @@ void Branch::check_sessions() {
 
 Detached Branch::remove(std::shared_ptr<Export> removed, bool force, Completed done, Presence presence) {
   const bool here = removed->reactor() == &reactor_;
-  if (here && !force && removed->users().count() > 0) {
+  if (here && !force && removed->connections() > 0) {
     done(Error{"VOLUME_IN_USE", "export " + removed->name() + " has connected clients"});
     co_return;
   }

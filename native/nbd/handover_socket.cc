@@ -39,16 +39,21 @@ UniqueFd take_descriptor(msghdr& message) {
 
 }  // namespace
 
-Status send_transfer(const std::string& path, int client, std::span<const std::byte> message) {
+Status connect_handover(const std::string& path, UniqueFd& connection) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.size() >= sizeof address.sun_path) return Status::from_errno(ENAMETOOLONG);
   std::memcpy(address.sun_path, path.c_str(), path.size());
-  const UniqueFd connection(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  connection = UniqueFd(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!connection.valid()) return Status::from_errno(errno);
   if (::connect(connection.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0)
     return Status::from_errno(errno);
+  return Status();
+}
 
+Status send_transfer(const std::string& path, int client, std::span<const std::byte> message) {
+  UniqueFd connection;
+  if (const Status connected = connect_handover(path, connection); !connected.ok()) return connected;
   iovec body{const_cast<std::byte*>(message.data()), message.size()};
   DescriptorMessage descriptor{};
   msghdr header{};
@@ -64,7 +69,12 @@ Status send_transfer(const std::string& path, int client, std::span<const std::b
   return ::sendmsg(connection.get(), &header, MSG_NOSIGNAL) < 0 ? Status::from_errno(errno) : Status();
 }
 
-Result<ConnectionTransfer> receive_transfer(int connection) {
+Status send_message(int connection, std::span<const std::byte> message) {
+  const ssize_t sent = ::send(connection, message.data(), message.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  return sent < 0 ? Status::from_errno(errno) : Status();
+}
+
+Result<HandoverMessage> receive_handover_message(int connection) {
   if (!same_user(connection)) return Error{"EPERM", "a process of another user tried to hand a connection over"};
   std::vector<std::byte> buffer(handover_message_max);
   iovec body{buffer.data(), buffer.size()};
@@ -77,11 +87,13 @@ Result<ConnectionTransfer> receive_transfer(int connection) {
   const ssize_t length = ::recvmsg(connection, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
   if (length <= 0) return protocol_error();
   UniqueFd client = take_descriptor(header);
-  if (!client.valid() || (header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) return protocol_error();
-  std::optional<ConnectionTransfer> transfer = decode_transfer(std::span(buffer).first(static_cast<size_t>(length)));
-  if (!transfer) return protocol_error();
+  if ((header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) return protocol_error();
+  const auto message = std::span(buffer).first(static_cast<size_t>(length));
+  if (std::optional<DescriptionQuestion> question = decode_question(message)) return HandoverMessage(*question);
+  std::optional<ConnectionTransfer> transfer = decode_transfer(message);
+  if (!transfer || !client.valid()) return protocol_error();
   transfer->socket = std::move(client);
-  return std::move(*transfer);
+  return HandoverMessage(std::move(*transfer));
 }
 
 }  // namespace cairn::nbd

@@ -12,7 +12,7 @@ using Next = OptionOutcome::Next;
 
 Handshake::Step incomplete_step() { return {.outcome = {}, .consumed = 0, .incomplete = true}; }
 
-Handshake::Step closing_step(size_t consumed) { return {.outcome = {Next::close, nullptr}, .consumed = consumed}; }
+Handshake::Step closing_step(size_t consumed) { return {.outcome = {Next::close, nullptr, {}}, .consumed = consumed}; }
 
 wire::OptionHeader header_at(std::span<const std::byte> input) {
   wire::OptionHeader header;
@@ -29,12 +29,12 @@ void Handshake::greet(std::vector<std::byte>& output) {
 }
 
 Handshake::Step Handshake::advance(const HandshakeSite& site, std::span<const std::byte> input,
-                                   std::vector<std::byte>& output) {
+                                   std::vector<std::byte>& output, const DescriptionAnswer* answer) {
   switch (state_) {
     case State::client_flags:
       return take_client_flags(input);
     case State::options:
-      return take_option(site, input, output);
+      return take_option(site, input, output, answer);
     case State::skipping:
       return skip(input, output);
   }
@@ -55,7 +55,7 @@ Handshake::Step Handshake::take_client_flags(std::span<const std::byte> input) {
 }
 
 Handshake::Step Handshake::take_option(const HandshakeSite& site, std::span<const std::byte> input,
-                                       std::vector<std::byte>& output) {
+                                       std::vector<std::byte>& output, const DescriptionAnswer* answer) {
   if (input.size() < sizeof(wire::OptionHeader)) return incomplete_step();
   const wire::OptionHeader header = header_at(input);
   if (header.magic != wire::option_magic) return closing_step(sizeof header);
@@ -66,17 +66,20 @@ Handshake::Step Handshake::take_option(const HandshakeSite& site, std::span<cons
 
   const size_t size = sizeof header + header.length;
   if (input.size() < size) return incomplete_step();
-  OptionOutcome outcome = answer(site, header.option, input.subspan(sizeof header, header.length), output);
-  if (outcome.next == Next::transfer) return {.outcome = std::move(outcome), .consumed = 0};
+  const std::span<const std::byte> data = input.subspan(sizeof header, header.length);
+  OptionOutcome outcome = run_handler(site, header.option, data, output, answer);
+  CAIRN_ASSERT(answer == nullptr || (outcome.next != Next::describe && outcome.next != Next::enter));
+  if (outcome.next == Next::transfer || outcome.next == Next::describe || outcome.next == Next::enter)
+    return {.outcome = std::move(outcome), .consumed = 0};
   ++negotiated_.options_seen;
   return {.outcome = std::move(outcome), .consumed = size};
 }
 
-OptionOutcome Handshake::answer(const HandshakeSite& site, uint32_t option, std::span<const std::byte> data,
-                                std::vector<std::byte>& output) {
+OptionOutcome Handshake::run_handler(const HandshakeSite& site, uint32_t option, std::span<const std::byte> data,
+                                     std::vector<std::byte>& output, const DescriptionAnswer* answer) {
   OptionReply reply(output, option);
   if (site.closing && option != wire::option_abort) {
-    if (option == wire::option_export_name) return {Next::close, nullptr};
+    if (option == wire::option_export_name) return {Next::close, nullptr, {}};
     reply.error(wire::reply_error_shutdown, "the server is shutting down");
     return {};
   }
@@ -85,7 +88,7 @@ OptionOutcome Handshake::answer(const HandshakeSite& site, uint32_t option, std:
     reply.error(wire::reply_error_unsupported, "the server does not know this option");
     return {};
   }
-  OptionRequest request{site, negotiated_, reply, data};
+  OptionRequest request{site, negotiated_, reply, data, answer};
   return handler(request);
 }
 

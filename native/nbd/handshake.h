@@ -27,8 +27,9 @@ class Handshake {
     bool incomplete = false;  // nothing happens before there is more input
   };
   /// Takes one step over what has been received and not been consumed yet, and appends its answer. Called again until a
-  /// step is incomplete or its outcome is not `haggle`.
-  Step advance(const HandshakeSite& site, std::span<const std::byte> input, std::vector<std::byte>& output);
+  /// step is incomplete or its outcome is not `haggle`; after `describe` and `enter` with the answer to its question.
+  Step advance(const HandshakeSite& site, std::span<const std::byte> input, std::vector<std::byte>& output,
+               const DescriptionAnswer* answer = nullptr);
   /// After the outcome `transfer`, when the other side cannot be reached: answers the option that is still unconsumed.
   Step decline_transfer(std::span<const std::byte> input, std::vector<std::byte>& output);
 
@@ -36,11 +37,12 @@ class Handshake {
   enum class State : uint8_t { client_flags, options, skipping };
 
   Step take_client_flags(std::span<const std::byte> input);
-  Step take_option(const HandshakeSite& site, std::span<const std::byte> input, std::vector<std::byte>& output);
+  Step take_option(const HandshakeSite& site, std::span<const std::byte> input, std::vector<std::byte>& output,
+                   const DescriptionAnswer* answer);
   Step begin_skipping(const wire::OptionHeader& header);
   Step skip(std::span<const std::byte> input, std::vector<std::byte>& output);
-  OptionOutcome answer(const HandshakeSite& site, uint32_t option, std::span<const std::byte> data,
-                       std::vector<std::byte>& output);
+  OptionOutcome run_handler(const HandshakeSite& site, uint32_t option, std::span<const std::byte> data,
+                            std::vector<std::byte>& output, const DescriptionAnswer* answer);
 
   Negotiated negotiated_;
   State state_ = State::client_flags;

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace cairn::nbd {
 
@@ -10,12 +11,20 @@ struct Negotiated {
   bool fixed_newstyle = false;
   bool no_zeroes = false;
   bool structured_replies = false;
-  bool base_allocation = false;
+  bool extended_headers = false;  // includes structured replies
+  bool tls = false;               // what is said since is said inside TLS
+  /// Selected metadata contexts by name; the first has the id 1, the next 2 and so on.
+  std::vector<std::string> contexts;
   /// The export name that the metadata contexts were selected for; they hold for no other.
   std::string meta_export;
   /// What the empty name stands for; empty while the connection is where it was accepted.
   std::string default_export;
   uint32_t options_seen = 0;
+
+  /// Before an export is entered by this name: contexts that were selected for another do not hold.
+  void enter(const std::string& name) {
+    if (meta_export != name) contexts.clear();
+  }
 
   friend bool operator==(const Negotiated&, const Negotiated&) = default;
 };

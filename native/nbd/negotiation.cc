@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 
 #include "nbd/branch.h"
+#include "nbd/describe.h"
 #include "nbd/handover_socket.h"
 #include "nbd/limits.h"
 #include "nbd/session.h"
@@ -10,6 +11,12 @@
 namespace cairn::nbd {
 
 using Next = OptionOutcome::Next;
+
+namespace {
+
+OptionOutcome closed_outcome() { return {Next::close, nullptr, {}}; }
+
+}  // namespace
 
 void Negotiation::start(Branch& branch, ConnectionTransfer connection) {
   auto* negotiation = new Negotiation(branch, std::move(connection));
@@ -39,7 +46,10 @@ Detached Negotiation::run() {
   if (branch_.closing()) close();
   for (;;) {
     OptionOutcome outcome = co_await haggle();
-    if (outcome.next == Next::transmit) co_await transmit(std::move(outcome.chosen));
+    if (outcome.next == Next::transmit) {
+      if (co_await send_output()) start_session();
+      break;
+    }
     if (outcome.next != Next::transfer) break;
     if (outcome.chosen->reactor() != nullptr) {
       move_to_reactor(*outcome.chosen);
@@ -54,16 +64,29 @@ Detached Negotiation::run() {
 }
 
 Task<OptionOutcome> Negotiation::haggle() {
+  std::optional<DescriptionAnswer> answer;
   for (;;) {
     const HandshakeSite site = branch_.handshake_site(!from_other_process_);
-    Handshake::Step step = handshake_.advance(site, unconsumed(), output_);
+    Handshake::Step step = handshake_.advance(site, unconsumed(), output_, answer ? &*answer : nullptr);
+    answer.reset();
     consumed_ += step.consumed;
     if (step.outcome.next == Next::transmit) co_return std::move(step.outcome);
+    entered_.reset();  // an option that asked for it was not granted after all
+    if (step.outcome.next == Next::describe || step.outcome.next == Next::enter) {
+      answer = co_await ask(step.outcome);
+      continue;
+    }
     if (step.outcome.next == Next::haggle && !step.incomplete) continue;
-    if (!co_await send_output()) co_return OptionOutcome{Next::close, nullptr};
+    if (!co_await send_output()) co_return closed_outcome();
     if (step.outcome.next != Next::haggle) co_return std::move(step.outcome);
-    if (!co_await receive_more()) co_return OptionOutcome{Next::close, nullptr};
+    if (!co_await receive_more()) co_return closed_outcome();
   }
+}
+
+Task<DescriptionAnswer> Negotiation::ask(const OptionOutcome& outcome) {
+  if (outcome.next == Next::describe) return describe(branch_, outcome.chosen, outcome.question);
+  // The device stays from here on, while the answer is on its way.
+  return ExportUse::enter(outcome.chosen, outcome.question, entered_);
 }
 
 Task<bool> Negotiation::receive_more() {
@@ -89,16 +112,15 @@ Task<bool> Negotiation::send_output() {
   co_return all;
 }
 
-Task<> Negotiation::transmit(std::shared_ptr<Export> chosen) {
-  // Held from the moment of the answer, so that the device stays while the answer is on its way.
-  ExportUse use(std::move(chosen));
-  if (!co_await send_output()) co_return;
+void Negotiation::start_session() {
+  CAIRN_ASSERT(entered_.has_value());
   deadline_.stop();
   Session::start(branch_, {.socket = std::move(socket_),
                            .negotiated = handshake_.negotiated(),
-                           .use = std::move(use),
+                           .use = std::move(*entered_),
                            .presence = std::move(presence_),
                            .received = unconsumed()});
+  entered_.reset();
 }
 
 Negotiated Negotiation::negotiated_for(const Export& chosen) const {

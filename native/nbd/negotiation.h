@@ -28,7 +28,8 @@ class Negotiation final : public ListLink {
   Task<OptionOutcome> haggle();
   Task<bool> receive_more();
   Task<bool> send_output();
-  Task<> transmit(std::shared_ptr<Export> chosen);
+  Task<DescriptionAnswer> ask(const OptionOutcome& outcome);
+  void start_session();
   void move_to_reactor(const Export& chosen);
   Task<bool> move_to_process(const Export& chosen);
   Negotiated negotiated_for(const Export& chosen) const;
@@ -40,6 +41,7 @@ class Negotiation final : public ListLink {
   File socket_;
   Handshake handshake_;
   Timer deadline_;
+  std::optional<ExportUse> entered_;
   bool newly_accepted_;
   bool from_other_process_;
   std::vector<std::byte> input_;

@@ -2,72 +2,107 @@
 
 #include <cstring>
 
-#include "nbd/commands/command.h"
 #include "nbd/errors.h"
-#include "nbd/options/meta_context.h"
+#include "nbd/limits.h"
 
 namespace cairn::nbd {
 namespace {
 
-template <typename Head>
-void set_head(Request& request, const Head& head) {
-  static_assert(sizeof(Head) <= sizeof request.head);
-  std::memcpy(request.head.data(), &head, sizeof head);
-  request.head_length = sizeof head;
+template <typename Structure>
+size_t put(std::byte* at, const Structure& structure) {
+  std::memcpy(at, &structure, sizeof structure);
+  return sizeof structure;
+}
+
+struct ChunkHeader {
+  wire::ReplyType type;
+  size_t length;  // of what follows it
+  bool last;
+};
+
+/// In the form that was negotiated; its size.
+size_t put_chunk_header(std::byte* at, const RequestRules& rules, const RequestFields& fields,
+                        const ChunkHeader& header) {
+  const uint16_t flags = header.last ? wire::reply_flag_done : 0;
+  if (!rules.extended_headers) {
+    wire::StructuredReply chunk;
+    chunk.flags = flags;
+    chunk.type = header.type;
+    chunk.cookie = fields.cookie;
+    chunk.length = static_cast<uint32_t>(header.length);
+    return put(at, chunk);
+  }
+  wire::ExtendedReply chunk;
+  chunk.flags = flags;
+  chunk.type = header.type;
+  chunk.cookie = fields.cookie;
+  chunk.offset = fields.offset;
+  chunk.length = header.length;
+  return put(at, chunk);
 }
 
 void write_simple(Request& request, wire::ErrorNumber error) {
   wire::SimpleReply reply;
   reply.error = error;
-  reply.cookie = request.cookie;
-  set_head(request, reply);
+  reply.cookie = request.fields.cookie;
+  request.head_length = put(request.head.data(), reply);
 }
 
-/// Every reply of this server has one chunk.
-wire::StructuredReply only_chunk(const Request& request, wire::ReplyType type, size_t length) {
-  wire::StructuredReply chunk;
-  chunk.flags = wire::reply_flag_done;
-  chunk.type = type;
-  chunk.cookie = request.cookie;
-  chunk.length = static_cast<uint32_t>(length);
-  return chunk;
-}
-
-void write_error_chunk(Request& request, wire::ErrorNumber error, std::string_view message) {
-  wire::ErrorReply reply;
-  reply.header = only_chunk(request, wire::reply_type_error, sizeof reply - sizeof reply.header + message.size());
-  reply.error = error;
-  reply.message_length = static_cast<uint16_t>(message.size());
-  set_head(request, reply);
+void write_error_chunk(Request& request, const RequestRules& rules, wire::ErrorNumber error, std::string_view message) {
+  wire::ErrorReason reason;
+  reason.error = error;
+  reason.message_length = static_cast<uint16_t>(message.size());
+  std::byte* head = request.head.data();
+  const size_t start =
+      put_chunk_header(head, rules, request.fields, {wire::reply_type_error, sizeof reason + message.size(), true});
+  request.head_length = start + put(head + start, reason);
   request.payload = std::as_bytes(std::span(message));
 }
 
-void write_data_chunk(Request& request) {
-  wire::OffsetDataReply reply;
-  reply.header = only_chunk(request, wire::reply_type_offset_data, sizeof reply.offset + request.payload.size());
-  reply.offset = request.offset;
-  set_head(request, reply);
-}
-
-void write_block_status_chunk(Request& request) {
-  wire::BlockStatusReply reply;
-  reply.header = only_chunk(request, wire::reply_type_block_status, sizeof reply.context + request.payload.size());
-  reply.context = base_allocation_id;
-  set_head(request, reply);
+void write_data_chunk(Request& request, const RequestRules& rules) {
+  const wire::u64 offset = request.fields.offset;
+  std::byte* head = request.head.data();
+  const size_t start = put_chunk_header(head, rules, request.fields,
+                                        {wire::reply_type_offset_data, sizeof offset + request.payload.size(), true});
+  request.head_length = start + put(head + start, offset);
 }
 
 }  // namespace
 
-void write_reply(Request& request, bool structured_replies, Status status, std::string_view message) {
+void write_reply(Request& request, const RequestRules& rules, Status status, std::string_view message) {
   if (!status.ok()) {
+    request.drop_chunks();
     request.payload = {};
     const wire::ErrorNumber error = error_number(status.error());
-    return structured_replies ? write_error_chunk(request, error, message) : write_simple(request, error);
+    return rules.structured_replies ? write_error_chunk(request, rules, error, message) : write_simple(request, error);
   }
-  // A success without payload is a simple reply in either case: shorter, and the protocol allows it.
-  if (!structured_replies || request.payload.empty()) return write_simple(request, wire::error_none);
-  if (request.command == &block_status_command) return write_block_status_chunk(request);
-  write_data_chunk(request);
+  if (!request.chunks.empty()) return;
+  if (rules.structured_replies && !request.payload.empty()) return write_data_chunk(request, rules);
+  // A success without payload is a simple reply also with structured ones: shorter, and the protocol allows it. With
+  // extended headers it does not.
+  if (!rules.extended_headers) return write_simple(request, wire::error_none);
+  request.head_length = put_chunk_header(request.head.data(), rules, request.fields, {wire::reply_type_none, 0, true});
+}
+
+ChunkWriter::ChunkWriter(Request& request, const RequestRules& rules) : request_(request), rules_(rules) {
+  request_.drop_chunks();
+  // What the chunks point to must not move.
+  request_.chunk_heads.reserve(reply_chunks_max * reply_chunk_head_max);
+}
+
+void ChunkWriter::add(wire::ReplyType type, std::span<const std::byte> start, std::span<const std::byte> rest,
+                      bool last) {
+  std::vector<std::byte>& heads = request_.chunk_heads;
+  const size_t at = heads.size();
+  CAIRN_ASSERT(at + reply_chunk_head_max <= heads.capacity() && start.size() <= sizeof(wire::OffsetHole));
+  heads.resize(at + reply_chunk_head_max);
+  size_t length = put_chunk_header(&heads[at], rules_, request_.fields, {type, start.size() + rest.size(), last});
+  std::memcpy(&heads[at + length], start.data(), start.size());
+  length += start.size();
+  heads.resize(at + length);
+  request_.chunks.push_back({&heads[at], length});
+  if (!rest.empty()) request_.chunks.push_back({const_cast<std::byte*>(rest.data()), rest.size()});
+  request_.chunks_length += length + rest.size();
 }
 
 }  // namespace cairn::nbd

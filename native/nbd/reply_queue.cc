@@ -42,11 +42,16 @@ size_t ReplyQueue::gather() {
   size_t length = 0;
   while (Request* request = queued_.front()) {
     const bool first = leaving_.empty();
-    const bool fits = message_.msg_iovlen + 2 <= pieces_.size() && length + request->reply_length() <= send_bytes_max;
+    const bool fits = message_.msg_iovlen + request->reply_pieces() <= pieces_.size() &&
+                      length + request->reply_length() <= send_bytes_max;
     if (!first && !fits) break;
     leaving_.push_back(queued_.pop_front());
-    add_piece(request->head.data(), request->head_length);
-    if (!request->payload.empty()) add_piece(request->payload.data(), request->payload.size());
+    if (request->chunks.empty()) [[likely]] {
+      add_piece(request->head.data(), request->head_length);
+      if (!request->payload.empty()) add_piece(request->payload.data(), request->payload.size());
+    } else {
+      for (const iovec& chunk : request->chunks) add_piece(chunk.iov_base, chunk.iov_len);
+    }
     length += request->reply_length();
   }
   return length;

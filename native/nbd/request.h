@@ -1,36 +1,61 @@
 #pragma once
 
+#include <sys/uio.h>
+
 #include <array>
 #include <cstdint>
 #include <memory>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "aio/buffer_pool.h"
 #include "base/intrusive_list.h"
+#include "block/block_device.h"
 #include "nbd/wire.h"
 
 namespace cairn::nbd {
 
 struct CommandRow;
 
-/// One request from its header to its reply. Requests are reused: a steady load allocates none.
-struct Request : ListLink {
-  const CommandRow* command = nullptr;
+/// A request's header, whichever of its two forms it came in.
+struct RequestFields {
   uint16_t flags = 0;
+  uint16_t type = 0;
   uint64_t cookie = 0;
   uint64_t offset = 0;
-  uint32_t length = 0;
+  uint64_t length = 0;  // of its effect, or of the payload that follows
+
+  bool has(wire::CommandFlag flag) const { return (flags & flag) != 0; }
+};
+
+/// One request from its header to its reply. Requests are reused, with the memory of their vectors: a steady load
+/// allocates nothing.
+struct Request : ListLink {
+  const CommandRow* command = nullptr;
+  RequestFields fields;
 
   IoBuffer buffer;         // payload, in either direction
   size_t buffer_held = 0;  // bytes of it, for the connection's account
 
-  std::array<std::byte, sizeof(wire::OffsetDataReply)> head;  // the reply: this ...
+  // The reply is a head and a payload, or, where there are any, chunks.
+  std::array<std::byte, sizeof(wire::ExtendedReply) + sizeof(wire::u64)> head;
   size_t head_length = 0;
-  std::span<const std::byte> payload;  // ... and then this
+  std::span<const std::byte> payload;
+  std::vector<std::byte> chunk_heads;
+  std::vector<iovec> chunks;
+  size_t chunks_length = 0;
 
-  bool has(wire::CommandFlag flag) const { return (flags & flag) != 0; }
-  size_t reply_length() const { return head_length + payload.size(); }
+  std::vector<Extent> extents;  // what the device says while the reply is made
+
+  bool has(wire::CommandFlag flag) const { return fields.has(flag); }
+  size_t reply_length() const { return chunks.empty() ? head_length + payload.size() : chunks_length; }
+  size_t reply_pieces() const { return chunks.empty() ? 2 : chunks.size(); }
+  void drop_chunks() {
+    chunk_heads.clear();
+    chunks.clear();
+    chunks_length = 0;
+  }
 };
 
 /// Requests of one reactor that are not in use.

@@ -23,9 +23,6 @@ Result<Unit> check(const ServerCore& core, const ExportOptions& options) {
   }
   const auto& remote = std::get<RemoteTarget>(options.target);
   if (remote.handover_path.empty()) return invalid("no hand-over path");
-  const bool block_size =
-      remote.block_size >= 512 && remote.block_size <= 65536 && (remote.block_size & (remote.block_size - 1)) == 0;
-  if (!block_size || remote.size % remote.block_size != 0) return invalid("size and block size do not fit");
   return Unit{};
 }
 

@@ -14,10 +14,11 @@
 #include "aio/reactor.h"
 #include "base/status.h"
 #include "block/block_device.h"
+#include "block/snapshot_set.h"
 
 namespace cairn::nbd {
 
-/// A device of this process. It lives, and keeps its geometry, until remove_export() has completed.
+/// A device of this process. It lives until remove_export() has completed; it may grow meanwhile.
 struct LocalTarget {
   Reactor* reactor = nullptr;  // the one the device belongs to, one of the server's
   BlockDevice* device = nullptr;
@@ -26,8 +27,6 @@ struct LocalTarget {
 /// A device of another process on this host, which serves an export of the same name and listens for hand-overs.
 struct RemoteTarget {
   std::string handover_path;
-  uint64_t size = 0;        // bytes
-  uint32_t block_size = 0;  // logical: 512 or 4096
 };
 
 struct ExportOptions {
@@ -35,6 +34,8 @@ struct ExportOptions {
   std::string description;  // for people, may be empty; at most 4096 bytes
   bool read_only = false;
   std::variant<LocalTarget, RemoteTarget> target;
+  /// Of the device, and on its reactor; lives as long. Clients reach them as NAME@SNAPSHOT. Null: none.
+  SnapshotSet* snapshots = nullptr;
 };
 
 /// Where a TCP listener listens: the numeric address and the port the system chose when 0 was asked for.

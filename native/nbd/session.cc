@@ -13,13 +13,23 @@
 namespace cairn::nbd {
 namespace {
 
-RequestRules rules_of(const Negotiated& negotiated, const Export& exported) {
+RequestRules rules_of(const Negotiated& negotiated, const ExportUse& use) {
   RequestRules rules;
-  rules.geometry = exported.geometry();
+  rules.geometry = use->geometry_of(use.device());
   rules.structured_replies = negotiated.structured_replies;
-  rules.base_allocation = negotiated.base_allocation;
-  rules.length_max = exported.maximum_block_size();
+  rules.extended_headers = negotiated.extended_headers;
+  if (!negotiated.contexts.empty())
+    rules.contexts = resolve_contexts(negotiated.contexts, use->ancestors(use.snapshot()));
+  rules.length_max = use->payload_max();
   return rules;
+}
+
+template <typename Header>
+bool read_header(const std::byte* at, uint32_t magic, RequestFields& fields) {
+  Header header;
+  std::memcpy(&header, at, sizeof header);
+  fields = {header.flags, header.type, header.cookie, header.offset, header.length};
+  return header.magic == magic;
 }
 
 }  // namespace
@@ -36,9 +46,10 @@ Session::Session(Branch& branch, Connection connection)
       reactor_(branch.reactor()),
       presence_(std::move(connection.presence)),
       use_(std::move(connection.use)),
-      device_(*use_->device()),
+      device_(use_.device()),
       socket_(std::move(connection.socket)),
-      rules_(rules_of(connection.negotiated, *use_)),
+      rules_(rules_of(connection.negotiated, use_)),
+      header_size_(rules_.extended_headers ? sizeof(wire::ExtendedRequestHeader) : sizeof(wire::RequestHeader)),
       input_(branch.receive_buffers()),
       replies_(reactor_, socket_, *this),
       in_flight_(reactor_.ready()),
@@ -94,27 +105,27 @@ void Session::check_progress() {
 
 Task<> Session::read_requests() {
   while (!terminated_) {
-    while (input_.unread().size() < sizeof(wire::RequestHeader))
+    while (input_.unread().size() < header_size_)
       if (!co_await receive_more()) co_return;
-    const wire::RequestHeader header = take_header();
-    if (header.type == wire::command_disconnect && header.magic == wire::request_magic) co_return;
-    if (header.magic != wire::request_magic) co_return terminate();
+    RequestFields fields;
+    if (!take_header(fields)) co_return terminate();
+    if (fields.type == wire::command_disconnect) co_return;
 
-    const CommandRow* command = find_command(header.type);
-    const Refusal refusal = check_request(rules_, command, header);
-    const size_t buffer_length = refusal.error == 0 ? command->buffer_length(header) : 0;
+    const CommandRow* command = find_command(fields.type);
+    const Refusal refusal = judge(command, fields);
+    const uint64_t payload = payload_length(rules_, fields);
+    const size_t buffer_length = refusal.error == 0 ? command->buffer_length(rules_, fields) : 0;
     while (!has_room(buffer_length)) co_await room_.wait();
-    Request* request = begin(command, header);
-    const bool with_payload = header.type == wire::command_write;
+    Request* request = begin(command, fields);
     if (refusal.error != 0) {
-      if (!co_await refuse(request, refusal, with_payload)) co_return;
+      if (!co_await refuse(request, refusal, payload)) co_return;
       continue;
     }
     if (buffer_length > 0) {
       bytes_in_flight_ += request->buffer_held = buffer_length;
       request->buffer = co_await reactor_.buffers().acquire(buffer_length);
     }
-    if (with_payload && !take_received_payload(*request) && !co_await receive_payload(*request)) {
+    if (payload > 0 && !take_received_payload(*request) && !co_await receive_payload(*request)) {
       replied(request);
       co_return;
     }
@@ -122,9 +133,18 @@ Task<> Session::read_requests() {
   }
 }
 
+Refusal Session::judge(const CommandRow* command, const RequestFields& fields) {
+  const Refusal refusal = check_request(rules_, command, fields);
+  if (refusal.error == 0) return refusal;
+  const uint64_t size = device_.geometry().size;
+  if (size == rules_.geometry.size) return refusal;
+  rules_.geometry.size = size;
+  return check_request(rules_, command, fields);
+}
+
 Task<bool> Session::receive_more() {
   std::span<std::byte> room = input_.prepare(in_flight_.count() == 0);
-  if (expect_large_) room = room.first(std::min(room.size(), sizeof(wire::RequestHeader)));
+  if (expect_large_) room = room.first(std::min(room.size(), header_size_));
   expect_large_ = false;
   const int received = co_await reactor_.receive(socket_, room);
   if (received <= 0 || terminated_) co_return false;
@@ -132,11 +152,13 @@ Task<bool> Session::receive_more() {
   co_return true;
 }
 
-wire::RequestHeader Session::take_header() {
-  wire::RequestHeader header;
-  std::memcpy(&header, input_.unread().data(), sizeof header);
-  input_.consume(sizeof header);
-  return header;
+bool Session::take_header(RequestFields& fields) {
+  const std::byte* at = input_.unread().data();
+  const bool valid = rules_.extended_headers
+                         ? read_header<wire::ExtendedRequestHeader>(at, wire::extended_request_magic, fields)
+                         : read_header<wire::RequestHeader>(at, wire::request_magic, fields);
+  input_.consume(header_size_);
+  return valid;
 }
 
 bool Session::has_room(size_t buffer_length) const {
@@ -144,31 +166,30 @@ bool Session::has_room(size_t buffer_length) const {
   return in_flight_.count() < requests_in_flight_max && bytes_in_flight_ + buffer_length <= bytes_in_flight_max_;
 }
 
-Request* Session::begin(const CommandRow* command, const wire::RequestHeader& header) {
+Request* Session::begin(const CommandRow* command, const RequestFields& fields) {
   Request* request = branch_.requests().take();
   request->command = command;
-  request->flags = header.flags;
-  request->cookie = header.cookie;
-  request->offset = header.offset;
-  request->length = header.length;
+  request->fields = fields;
   request->buffer_held = 0;
   request->payload = {};
+  request->drop_chunks();
   in_flight_.add();
   return request;
 }
 
 bool Session::take_received_payload(Request& request) {
   const std::span<const std::byte> unread = input_.unread();
-  if (unread.size() < request.length) return false;
-  std::memcpy(request.buffer.data(), unread.data(), request.length);
-  input_.consume(request.length);
+  if (unread.size() < request.fields.length) return false;
+  std::memcpy(request.buffer.data(), unread.data(), request.fields.length);
+  input_.consume(request.fields.length);
   return true;
 }
 
 Task<bool> Session::receive_payload(Request& request) {
   const auto nearly_here = [this, &request] {
     const size_t capacity = input_.capacity();
-    return request.length <= capacity && request.length - input_.unread().size() <= capacity / direct_receive_divisor;
+    return request.fields.length <= capacity &&
+           request.fields.length - input_.unread().size() <= capacity / direct_receive_divisor;
   };
   while (nearly_here()) {
     if (!co_await receive_more()) co_return false;
@@ -178,8 +199,8 @@ Task<bool> Session::receive_payload(Request& request) {
   std::memcpy(request.buffer.data(), unread.data(), unread.size());
   const size_t received = unread.size();
   input_.consume(received);
-  expect_large_ = request.length >= large_payload_min;
-  co_return co_await receive_directly(request.buffer.first(request.length).subspan(received));
+  expect_large_ = request.fields.length >= large_payload_min;
+  co_return co_await receive_directly(request.buffer.first(request.fields.length).subspan(received));
 }
 
 Task<bool> Session::receive_directly(std::span<std::byte> into) {
@@ -191,9 +212,9 @@ Task<bool> Session::receive_directly(std::span<std::byte> into) {
   co_return true;
 }
 
-Task<bool> Session::skip(size_t length) {
+Task<bool> Session::skip(uint64_t length) {
   for (;;) {
-    const size_t skipped = std::min(length, input_.unread().size());
+    const size_t skipped = std::min<uint64_t>(length, input_.unread().size());
     input_.consume(skipped);
     length -= skipped;
     if (length == 0) co_return true;
@@ -201,16 +222,14 @@ Task<bool> Session::skip(size_t length) {
   }
 }
 
-Task<bool> Session::refuse(Request* request, const Refusal& refusal, bool with_payload) {
-  if (with_payload) {
-    const bool skipped = request->length <= skipped_payload_max && co_await skip(request->length);
-    if (!skipped) {
-      terminate();
-      replied(request);
-      co_return false;
-    }
+Task<bool> Session::refuse(Request* request, const Refusal& refusal, uint64_t payload) {
+  const bool skipped = payload <= skipped_payload_max && (payload == 0 || co_await skip(payload));
+  if (!skipped) {
+    terminate();
+    replied(request);
+    co_return false;
   }
-  write_reply(*request, rules_.structured_replies, Status::from_errno(refusal.error), refusal.message);
+  write_reply(*request, rules_, Status::from_errno(refusal.error), refusal.message);
   replies_.push(request);
   co_return true;
 }
@@ -218,8 +237,8 @@ Task<bool> Session::refuse(Request* request, const Refusal& refusal, bool with_p
 // ---- Requests out ---------------------------------------------------------------------------------------------------
 
 Detached Session::serve(Request* request) {
-  const Status status = co_await request->command->run(device_, *request);
-  write_reply(*request, rules_.structured_replies, status, {});
+  const Status status = co_await request->command->run(device_, rules_, *request);
+  write_reply(*request, rules_, status, {});
   replies_.push(request);
 }
 

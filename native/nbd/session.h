@@ -47,15 +47,18 @@ class Session final : public ListLink, ReplyQueue::Owner {
   Detached run();
   Task<> read_requests();
   Task<bool> receive_more();
-  wire::RequestHeader take_header();
+  /// The header in the receive buffer; false when its magic is wrong.
+  bool take_header(RequestFields& fields);
+  /// Judges a request; one that seems to lie beyond the end also by the size that the device has grown to.
+  Refusal judge(const CommandRow* command, const RequestFields& fields);
   bool has_room(size_t buffer_length) const;
-  Request* begin(const CommandRow* command, const wire::RequestHeader& header);
+  Request* begin(const CommandRow* command, const RequestFields& fields);
   /// Copies a payload that is in the receive buffer as a whole.
   bool take_received_payload(Request& request);
   Task<bool> receive_payload(Request& request);
   Task<bool> receive_directly(std::span<std::byte> into);
-  Task<bool> skip(size_t length);
-  Task<bool> refuse(Request* request, const Refusal& refusal, bool with_payload);
+  Task<bool> skip(uint64_t length);
+  Task<bool> refuse(Request* request, const Refusal& refusal, uint64_t payload);
   Detached serve(Request* request);
   void say_goodbye();
 
@@ -69,6 +72,7 @@ class Session final : public ListLink, ReplyQueue::Owner {
   BlockDevice& device_;
   File socket_;
   RequestRules rules_;
+  const size_t header_size_;
   ReceiveBuffer input_;
   ReplyQueue replies_;
   InFlight in_flight_;

@@ -14,6 +14,7 @@ namespace cairn::nbd::wire {
 template <typename T>
 class BigEndian {
  public:
+  using Value = T;
   BigEndian() = default;
   BigEndian(T value) { *this = value; }
   BigEndian& operator=(T value) {
@@ -61,6 +62,7 @@ enum Option : uint32_t {
   option_structured_reply = 8,
   option_list_meta_context = 9,
   option_set_meta_context = 10,
+  option_extended_headers = 11,
 };
 
 enum OptionReply : uint32_t {
@@ -77,6 +79,7 @@ enum OptionReply : uint32_t {
   reply_error_shutdown = 0x80000007,
   reply_error_block_size_required = 0x80000008,
   reply_error_too_big = 0x80000009,
+  reply_error_extended_headers_required = 0x8000000a,
 };
 
 enum Info : uint16_t { info_export = 0, info_name = 1, info_description = 2, info_block_size = 3 };
@@ -129,8 +132,10 @@ static_assert(sizeof(InfoBlockSize) == 14);
 // ---- Transmission ---------------------------------------------------------------------------------------------------
 
 inline constexpr uint32_t request_magic = 0x25609513;
+inline constexpr uint32_t extended_request_magic = 0x21e41c71;
 inline constexpr uint32_t simple_reply_magic = 0x67446698;
 inline constexpr uint32_t structured_reply_magic = 0x668e33ef;
+inline constexpr uint32_t extended_reply_magic = 0x6e8a278c;
 
 enum TransmissionFlag : uint16_t {
   flag_has_flags = 1 << 0,
@@ -142,6 +147,9 @@ enum TransmissionFlag : uint16_t {
   flag_send_write_zeroes = 1 << 6,
   flag_send_df = 1 << 7,
   flag_can_multi_conn = 1 << 8,
+  flag_send_cache = 1 << 10,
+  flag_send_fast_zero = 1 << 11,
+  flag_block_status_payload = 1 << 12,
 };
 
 enum Command : uint16_t {
@@ -161,6 +169,7 @@ enum CommandFlag : uint16_t {
   command_flag_df = 1 << 2,
   command_flag_req_one = 1 << 3,
   command_flag_fast_zero = 1 << 4,
+  command_flag_payload_length = 1 << 5,  // extended headers: the length is that of a payload
 };
 
 struct RequestHeader {
@@ -172,6 +181,23 @@ struct RequestHeader {
   u32 length;
 };
 static_assert(sizeof(RequestHeader) == 28);
+
+/// Every request after NBD_OPT_EXTENDED_HEADERS.
+struct ExtendedRequestHeader {
+  u32 magic = extended_request_magic;
+  u16 flags;
+  u16 type;
+  u64 cookie;
+  u64 offset;
+  u64 length;
+};
+static_assert(sizeof(ExtendedRequestHeader) == 32);
+
+/// The payload of NBD_CMD_BLOCK_STATUS, followed by the contexts' ids.
+struct BlockStatusPayload {
+  u64 length;
+};
+static_assert(sizeof(BlockStatusPayload) == 8);
 
 struct SimpleReply {
   u32 magic = simple_reply_magic;
@@ -186,6 +212,7 @@ enum ReplyType : uint16_t {
   reply_type_offset_data = 1,
   reply_type_offset_hole = 2,
   reply_type_block_status = 5,
+  reply_type_block_status_extended = 6,
   reply_type_error = 0x8001,
   reply_type_error_offset = 0x8002,
 };
@@ -199,24 +226,30 @@ struct StructuredReply {
 };
 static_assert(sizeof(StructuredReply) == 20);
 
-struct OffsetDataReply {
-  StructuredReply header;
-  u64 offset;
+/// Every chunk after NBD_OPT_EXTENDED_HEADERS.
+struct ExtendedReply {
+  u32 magic = extended_reply_magic;
+  u16 flags;
+  u16 type;
+  u64 cookie;
+  u64 offset;  // the request's
+  u64 length;
 };
-static_assert(sizeof(OffsetDataReply) == 28);
+static_assert(sizeof(ExtendedReply) == 32);
 
-struct ErrorReply {
-  StructuredReply header;
+// What follows a chunk's header.
+
+struct OffsetHole {
+  u64 offset;
+  u32 length;
+};
+static_assert(sizeof(OffsetHole) == 12);
+
+struct ErrorReason {
   u32 error;
   u16 message_length;
 };
-static_assert(sizeof(ErrorReply) == 26);
-
-struct BlockStatusReply {
-  StructuredReply header;
-  u32 context;
-};
-static_assert(sizeof(BlockStatusReply) == 24);
+static_assert(sizeof(ErrorReason) == 6);
 
 struct BlockDescriptor {
   u32 length;
@@ -224,7 +257,23 @@ struct BlockDescriptor {
 };
 static_assert(sizeof(BlockDescriptor) == 8);
 
+/// Of NBD_REPLY_TYPE_BLOCK_STATUS_EXT.
+struct ExtendedStatus {
+  u32 context;
+  u32 count;
+};
+static_assert(sizeof(ExtendedStatus) == 8);
+
+struct ExtendedDescriptor {
+  u64 length;
+  u64 flags;
+};
+static_assert(sizeof(ExtendedDescriptor) == 16);
+
+/// Of base:allocation.
 enum BlockState : uint32_t { state_hole = 1 << 0, state_zero = 1 << 1 };
+/// Of cairn:changed-since.
+enum ChangeState : uint32_t { state_changed = 1 << 0 };
 
 enum ErrorNumber : uint32_t {
   error_none = 0,
@@ -238,20 +287,31 @@ enum ErrorNumber : uint32_t {
   error_shutdown = 108,
 };
 
-// ---- Hand-over between processes of one host (not part of NBD)
-// -------------------------------------------------------
+// ---- Between processes of one host (not part of NBD) ----------------------------------------------------------------
+
+/// How every message begins.
+struct MessageStart {
+  u32 magic;
+  u16 version;
+};
+static_assert(sizeof(MessageStart) == 6);
 
 inline constexpr uint32_t handover_magic = 0x43414e42;  // "CANB"
-inline constexpr uint16_t handover_version = 1;
+/// The first version knows structured replies and base:allocation; the second has contexts by name and more flags.
+inline constexpr uint16_t handover_version_first = 1;
+inline constexpr uint16_t handover_version = 2;
 
 enum HandoverFlag : uint16_t {
   handover_client_fixed_newstyle = 1 << 0,
   handover_client_no_zeroes = 1 << 1,
   handover_structured_replies = 1 << 2,
-  handover_base_allocation = 1 << 3,
+  handover_base_allocation = 1 << 3,  // in the first version alone
+  handover_extended_headers = 1 << 4,
+  handover_tls = 1 << 5,
 };
 
-/// Followed by the default export's name, the name that the metadata contexts are for, and the unconsumed bytes.
+/// Followed, from version 2 on, by a 32-bit count of contexts; then by the default export's name, the name that the
+/// metadata contexts are for, the contexts' names after their 32-bit lengths, and the unconsumed bytes.
 struct HandoverHeader {
   u32 magic = handover_magic;
   u16 version = handover_version;
@@ -262,5 +322,41 @@ struct HandoverHeader {
   u32 unconsumed_length;
 };
 static_assert(sizeof(HandoverHeader) == 24);
+
+inline constexpr uint32_t question_magic = 0x43414e51;  // "CANQ"
+inline constexpr uint32_t answer_magic = 0x43414e41;    // "CANA"
+inline constexpr uint16_t description_version = 1;
+
+/// Followed by the export's name, the snapshot's, and the queries after their 32-bit lengths.
+struct QuestionHeader {
+  u32 magic = question_magic;
+  u16 version = description_version;
+  u16 contexts;  // DescriptionQuestion::Contexts
+  u32 export_length;
+  u32 snapshot_length;
+  u32 query_count;
+};
+static_assert(sizeof(QuestionHeader) == 20);
+
+enum AnswerFlag : uint16_t {
+  answer_read_only = 1 << 0,
+  answer_can_trim = 1 << 1,
+  answer_can_write_zeroes = 1 << 2,
+};
+
+/// Followed by the description and the contexts' names after their 32-bit lengths.
+struct AnswerHeader {
+  u32 magic = answer_magic;
+  u16 version = description_version;
+  u16 outcome;  // DescriptionAnswer::Outcome
+  u16 flags;
+  u64 size;
+  u32 block_minimum;
+  u32 block_preferred;
+  u32 payload_maximum;
+  u32 description_length;
+  u32 context_count;
+};
+static_assert(sizeof(AnswerHeader) == 38);
 
 }  // namespace cairn::nbd::wire

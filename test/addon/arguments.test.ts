@@ -49,12 +49,6 @@ const wrong: [keyof NativeDataPlane, unknown[], string][] = [
   ['addExport', [{ ...remote, volume: '' }], "volume must be a volume's name"],
   ['addExport', [{ ...remote, handover: null }], 'handover must be an object'],
   ['addExport', [{ ...remote, handover: { ...handover, path: undefined } }], 'handover.path must be given'],
-  [
-    'addExport',
-    [{ ...remote, handover: { ...handover, sizeBytes: '1' } }],
-    'handover.sizeBytes must be a whole number',
-  ],
-  ['addExport', [{ ...remote, handover: { ...handover, blockSize: 2 ** 32 + 512 } }], 'handover.blockSize must be'],
   ['removeExport', ['volume'], 'force must be true or false'],
   ['removeExport', [1, true], 'name must be a string'],
   ['listenTcp', [1, 0], 'host must be a string'],

@@ -72,7 +72,8 @@ struct World {
 void check_magics(std::span<const std::byte> output) {
   if (output.size() < sizeof(uint32_t)) return;
   const uint32_t magic = load_be32(output.data());
-  CAIRN_ASSERT(magic == wire::simple_reply_magic || magic == wire::structured_reply_magic);
+  CAIRN_ASSERT(magic == wire::simple_reply_magic || magic == wire::structured_reply_magic ||
+               magic == wire::extended_reply_magic);
 }
 
 void converse(World& world, std::span<const std::byte> input, const Negotiated& negotiated) {
@@ -103,7 +104,9 @@ void converse(World& world, std::span<const std::byte> input, const Negotiated& 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static auto* world = new World;  // its reactor belongs to this thread, which outlives static destruction
   if (size == 0) return 0;
-  const Negotiated negotiated{.structured_replies = (data[0] & 1) != 0, .base_allocation = (data[0] & 2) != 0};
+  Negotiated negotiated{.structured_replies = (data[0] & 5) != 0, .extended_headers = (data[0] & 4) != 0};
+  if ((data[0] & 2) != 0) negotiated.contexts = {"base:allocation"};
+  if ((data[0] & 8) != 0) negotiated.contexts.emplace_back("cairn:changed-since:nothing");
   converse(*world, std::as_bytes(std::span(data, size)).subspan(1), negotiated);
   return 0;
 }

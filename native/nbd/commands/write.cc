@@ -3,14 +3,14 @@
 namespace cairn::nbd {
 namespace {
 
-Refusal check(const RequestRules& rules, const wire::RequestHeader& header) {
+Refusal check(const RequestRules& rules, const RequestFields& fields) {
   if (const Refusal refusal = check_writable(rules); refusal.error != 0) return refusal;
-  if (const Refusal refusal = check_payload_length(rules, header); refusal.error != 0) return refusal;
-  return check_range(rules, header, ENOSPC);
+  if (const Refusal refusal = check_payload_length(rules, fields); refusal.error != 0) return refusal;
+  return check_range(rules, fields, ENOSPC);
 }
 
-Task<Status> run(BlockDevice& device, Request& request) {
-  return device.write(request.offset, request.buffer.first(request.length), durability_of(request));
+Task<Status> run(BlockDevice& device, const RequestRules&, Request& request) {
+  return device.write(request.fields.offset, request.buffer.first(request.fields.length), durability_of(request));
 }
 
 }  // namespace
@@ -18,7 +18,7 @@ Task<Status> run(BlockDevice& device, Request& request) {
 const CommandRow write_command{
     .type = wire::command_write,
     .flags_allowed = 0,
-    .payload = PayloadDirection::from_client,
+    .client_payload = ClientPayload::required,
     .check = check,
     .buffer_length = buffer_of_length,
     .run = run,

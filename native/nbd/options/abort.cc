@@ -5,7 +5,7 @@ namespace cairn::nbd {
 
 OptionOutcome answer_abort(OptionRequest& request) {
   request.reply.ack();
-  return {OptionOutcome::Next::close, nullptr};
+  return {OptionOutcome::Next::close, nullptr, {}};
 }
 
 }  // namespace cairn::nbd

@@ -7,22 +7,24 @@ namespace cairn::nbd {
 
 OptionOutcome answer_export_name(OptionRequest& request) {
   using Next = OptionOutcome::Next;
-  if (request.data.size() > name_length_max) return {Next::close, nullptr};
+  // "A client that has negotiated extended headers MUST use NBD_OPT_GO."
+  if (request.data.size() > name_length_max || request.negotiated.extended_headers) return {Next::close, nullptr, {}};
   const std::string name(reinterpret_cast<const char*>(request.data.data()), request.data.size());
-  std::shared_ptr<Export> chosen = find_export(request, name);
-  if (chosen == nullptr) return {Next::close, nullptr};
-  const Whereabouts where = locate(request.site, *chosen);
-  if (where == Whereabouts::elsewhere) return {Next::transfer, chosen};
-  if (where == Whereabouts::unreachable || chosen->removed()) return {Next::close, nullptr};
-  if (chosen->connections() >= connections_per_export_max) return {Next::close, nullptr};
+  const ExportName chosen = find_export(request, name);
+  if (chosen.exported == nullptr) return {Next::close, nullptr, {}};
+  const Whereabouts where = locate(request.site, *chosen.exported);
+  if (where == Whereabouts::elsewhere) return {Next::transfer, chosen.exported, {}};
+  if (where == Whereabouts::unreachable) return {Next::close, nullptr, {}};
+  if (request.answer == nullptr) return ask(Next::enter, chosen);
+  if (!request.answer->found()) return {Next::close, nullptr, {}};
 
-  if (request.negotiated.meta_export != name) request.negotiated.base_allocation = false;
+  request.negotiated.enter(name);
   wire::ExportNameReply reply;
-  reply.size = chosen->geometry().size;
-  reply.flags = chosen->transmission_flags(request.negotiated.structured_replies);
+  reply.size = request.answer->description.geometry.size;
+  reply.flags = transmission_flags(request.answer->description, request.negotiated);
   request.reply.raw(wire::bytes_of(reply));
   if (!request.negotiated.no_zeroes) request.reply.zeroes(wire::export_name_zeroes);
-  return {Next::transmit, chosen};
+  return {Next::transmit, chosen.exported, {}};
 }
 
 }  // namespace cairn::nbd

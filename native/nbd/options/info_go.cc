@@ -15,14 +15,14 @@ struct InfoRequest {
 };
 
 std::optional<InfoRequest> parse(std::span<const std::byte> data) {
-  OptionData rest(data);
+  MessageReader rest(data);
   InfoRequest parsed;
-  std::optional<std::string> name = rest.take_string();
-  const std::optional<uint16_t> count = rest.take_u16();
+  std::optional<std::string> name = rest.take_counted();
+  const std::optional<wire::u16> count = rest.take<wire::u16>();
   if (!name || !count) return std::nullopt;
   parsed.name = std::move(*name);
   for (uint16_t i = 0; i < *count; ++i) {
-    const std::optional<uint16_t> info = rest.take_u16();
+    const std::optional<wire::u16> info = rest.take<wire::u16>();
     if (!info) return std::nullopt;
     parsed.wanted.push_back(*info);
   }
@@ -31,40 +31,43 @@ std::optional<InfoRequest> parse(std::span<const std::byte> data) {
 }
 
 /// The export, or null after the error has been written.
-std::shared_ptr<Export> find_or_refuse(OptionRequest& request, const std::optional<InfoRequest>& parsed) {
+ExportName find_or_refuse(OptionRequest& request, const std::optional<InfoRequest>& parsed) {
   if (!parsed) {
     request.reply.error(wire::reply_error_invalid, "the option's data is malformed");
-    return nullptr;
+    return {};
   }
   if (parsed->name.size() > name_length_max) {
     request.reply.error(wire::reply_error_too_big, "an export name has at most 4096 bytes");
-    return nullptr;
+    return {};
   }
-  std::shared_ptr<Export> found = find_export(request, parsed->name);
-  if (found == nullptr || locate(request.site, *found) == Whereabouts::unreachable) {
+  ExportName found = find_export(request, parsed->name);
+  if (found.exported == nullptr || locate(request.site, *found.exported) == Whereabouts::unreachable) {
     request.reply.error(wire::reply_error_unknown,
                         parsed->name.empty() ? "there is no default export" : "there is no such export");
-    return nullptr;
+    return {};
   }
   return found;
 }
 
-void describe(OptionRequest& request, const InfoRequest& wanted, const Export& exported) {
-  const Geometry& geometry = exported.geometry();
+void tell_block_sizes(OptionReply& reply, const ExportDescription& description) {
+  const Geometry& geometry = description.geometry;
+  wire::InfoBlockSize sizes;
+  sizes.minimum = geometry.logical_block_size;
+  sizes.preferred = std::max(geometry.preferred_block_size, geometry.logical_block_size);
+  sizes.maximum = description.payload_max;
+  reply.info(wire::bytes_of(sizes));
+}
+
+void describe(OptionRequest& request, const InfoRequest& wanted, const ExportName& name) {
+  const ExportDescription& description = request.answer->description;
   wire::InfoExport info;
-  info.size = geometry.size;
-  info.flags = exported.transmission_flags(request.negotiated.structured_replies);
+  info.size = description.geometry.size;
+  info.flags = transmission_flags(description, request.negotiated);
   request.reply.info(wire::bytes_of(info));
-  if (wanted.wants(wire::info_name)) request.reply.info_string(wire::info_name, exported.name());
-  if (wanted.wants(wire::info_description) && !exported.description().empty())
-    request.reply.info_string(wire::info_description, exported.description());
-  if (wanted.wants(wire::info_block_size)) {
-    wire::InfoBlockSize sizes;
-    sizes.minimum = geometry.logical_block_size;
-    sizes.preferred = std::max(geometry.preferred_block_size, geometry.logical_block_size);
-    sizes.maximum = exported.maximum_block_size();
-    request.reply.info(wire::bytes_of(sizes));
-  }
+  if (wanted.wants(wire::info_name)) request.reply.info_string(wire::info_name, name.canonical());
+  if (wanted.wants(wire::info_description) && !description.description.empty())
+    request.reply.info_string(wire::info_description, description.description);
+  if (wanted.wants(wire::info_block_size)) tell_block_sizes(request.reply, description);
   request.reply.ack();
 }
 
@@ -72,29 +75,31 @@ void describe(OptionRequest& request, const InfoRequest& wanted, const Export& e
 
 OptionOutcome answer_info(OptionRequest& request) {
   const std::optional<InfoRequest> parsed = parse(request.data);
-  const std::shared_ptr<Export> found = find_or_refuse(request, parsed);
-  if (found != nullptr) describe(request, *parsed, *found);
+  const ExportName found = find_or_refuse(request, parsed);
+  if (found.exported == nullptr) return {};
+  if (request.answer == nullptr) return ask(OptionOutcome::Next::describe, found);
+  if (request.answer->found()) {
+    describe(request, *parsed, found);
+  } else {
+    refuse(request.reply, *request.answer);
+  }
   return {};
 }
 
 OptionOutcome answer_go(OptionRequest& request) {
   using Next = OptionOutcome::Next;
   const std::optional<InfoRequest> parsed = parse(request.data);
-  std::shared_ptr<Export> found = find_or_refuse(request, parsed);
-  if (found == nullptr) return {};
-  if (locate(request.site, *found) == Whereabouts::elsewhere) return {Next::transfer, found};
-  if (found->removed()) {
-    request.reply.error(wire::reply_error_unknown, "the export has just been removed");
+  const ExportName found = find_or_refuse(request, parsed);
+  if (found.exported == nullptr) return {};
+  if (locate(request.site, *found.exported) == Whereabouts::elsewhere) return {Next::transfer, found.exported, {}};
+  if (request.answer == nullptr) return ask(Next::enter, found);
+  if (!request.answer->found()) {
+    refuse(request.reply, *request.answer);
     return {};
   }
-  if (found->connections() >= connections_per_export_max) {
-    request.reply.error(wire::reply_error_policy, "the export has as many connections as it may have");
-    return {};
-  }
-  // Contexts that were selected for one name do not hold for another.
-  if (request.negotiated.meta_export != parsed->name) request.negotiated.base_allocation = false;
-  describe(request, *parsed, *found);
-  return {Next::transmit, found};
+  request.negotiated.enter(parsed->name);
+  describe(request, *parsed, found);
+  return {Next::transmit, found.exported, {}};
 }
 
 }  // namespace cairn::nbd

@@ -1,7 +1,6 @@
 #include "nbd/options/option.h"
 
 #include <algorithm>
-#include <cstring>
 
 namespace cairn::nbd {
 namespace {
@@ -21,6 +20,7 @@ constexpr Row table[] = {
     {wire::option_structured_reply, answer_structured_reply},
     {wire::option_list_meta_context, answer_list_meta_context},
     {wire::option_set_meta_context, answer_set_meta_context},
+    {wire::option_extended_headers, answer_extended_headers},
 };
 
 }  // namespace
@@ -30,10 +30,8 @@ OptionHandler find_option_handler(uint32_t option) {
   return row == std::end(table) ? nullptr : row->answer;
 }
 
-std::shared_ptr<Export> find_export(const OptionRequest& request, const std::string& name) {
-  if (!name.empty()) return request.site.exports.find(name);
-  const std::string& chosen_before = request.negotiated.default_export;
-  return chosen_before.empty() ? request.site.exports.find_default() : request.site.exports.find(chosen_before);
+ExportName find_export(const OptionRequest& request, const std::string& name) {
+  return request.site.exports.resolve(name, request.negotiated.default_export);
 }
 
 Whereabouts locate(const HandshakeSite& site, const Export& exported) {
@@ -42,24 +40,20 @@ Whereabouts locate(const HandshakeSite& site, const Export& exported) {
   return leaves_process && !site.may_leave_process ? Whereabouts::unreachable : Whereabouts::elsewhere;
 }
 
-template <typename Field>
-std::optional<Field> OptionData::take() {
-  Field field;
-  if (rest_.size() < sizeof field) return std::nullopt;
-  std::memcpy(&field, rest_.data(), sizeof field);
-  rest_ = rest_.subspan(sizeof field);
-  return field;
+OptionOutcome ask(OptionOutcome::Next next, const ExportName& name, DescriptionQuestion::Contexts contexts,
+                  std::vector<std::string> queries) {
+  return {next, name.exported, {name.exported->name(), name.snapshot, contexts, std::move(queries)}};
 }
 
-std::optional<uint16_t> OptionData::take_u16() { return take<wire::u16>(); }
-std::optional<uint32_t> OptionData::take_u32() { return take<wire::u32>(); }
-
-std::optional<std::string> OptionData::take_string() {
-  const std::optional<uint32_t> length = take_u32();
-  if (!length || *length > rest_.size()) return std::nullopt;
-  std::string text(reinterpret_cast<const char*>(rest_.data()), *length);
-  rest_ = rest_.subspan(*length);
-  return text;
+void refuse(OptionReply& reply, const DescriptionAnswer& answer) {
+  switch (answer.outcome) {
+    case DescriptionAnswer::Outcome::full:
+      return reply.error(wire::reply_error_policy, "the export has as many connections as it may have");
+    case DescriptionAnswer::Outcome::unreachable:
+      return reply.error(wire::reply_error_unknown, "the process that serves this export cannot be reached");
+    default:
+      return reply.error(wire::reply_error_unknown, "there is no such export or snapshot");
+  }
 }
 
 }  // namespace cairn::nbd

@@ -6,7 +6,9 @@
 #include <span>
 #include <string>
 
+#include "nbd/description.h"
 #include "nbd/export.h"
+#include "nbd/message_bytes.h"
 #include "nbd/negotiated.h"
 #include "nbd/option_reply.h"
 #include "nbd/wire.h"
@@ -29,11 +31,14 @@ struct OptionOutcome {
   enum class Next : uint8_t {
     haggle,    // more options
     close,     // after what has been written is sent
-    transmit,  // to the transmission phase with `chosen`, whose answer has been written
+    describe,  // the option is answered when `chosen` has been asked `question`; nothing has been written
+    enter,     // as describe, and from now on the export is held for this connection
+    transmit,  // to the transmission phase with `chosen`, which is entered and whose answer has been written
     transfer,  // the option is answered where `chosen` is served; nothing has been written
   };
   Next next = Next::haggle;
   std::shared_ptr<Export> chosen;
+  DescriptionQuestion question;
 };
 
 struct OptionRequest {
@@ -41,6 +46,8 @@ struct OptionRequest {
   Negotiated& negotiated;
   OptionReply& reply;
   std::span<const std::byte> data;
+  /// To the question that this option asked before; null when it has not asked.
+  const DescriptionAnswer* answer = nullptr;
 };
 
 using OptionHandler = OptionOutcome (*)(OptionRequest& request);
@@ -54,31 +61,23 @@ OptionOutcome answer_go(OptionRequest& request);
 OptionOutcome answer_structured_reply(OptionRequest& request);
 OptionOutcome answer_list_meta_context(OptionRequest& request);
 OptionOutcome answer_set_meta_context(OptionRequest& request);
+OptionOutcome answer_extended_headers(OptionRequest& request);
 
 /// Null for an option that this server does not know.
 OptionHandler find_option_handler(uint32_t option);
 
-/// Null when the site has no such export. The empty name is the default export's.
-std::shared_ptr<Export> find_export(const OptionRequest& request, const std::string& name);
+/// What a client means by a name; `exported` is null when the site has no such export. The empty name is the default
+/// export's. Whether the snapshot exists is not known here.
+ExportName find_export(const OptionRequest& request, const std::string& name);
 
 enum class Whereabouts : uint8_t { here, elsewhere, unreachable };
 /// Whether the export is served at the site, where the connection can go, or neither.
 Whereabouts locate(const HandshakeSite& site, const Export& exported);
 
-/// Reads an option's data from its start. Each call yields nothing when the data ends before.
-class OptionData {
- public:
-  explicit OptionData(std::span<const std::byte> data) : rest_(data) {}
-  std::optional<uint16_t> take_u16();
-  std::optional<uint32_t> take_u32();
-  /// A string after its 32-bit length.
-  std::optional<std::string> take_string();
-  bool at_end() const { return rest_.empty(); }
-
- private:
-  template <typename Field>
-  std::optional<Field> take();
-  std::span<const std::byte> rest_;
-};
+/// The outcome that asks about an export.
+OptionOutcome ask(OptionOutcome::Next next, const ExportName& name, DescriptionQuestion::Contexts contexts = {},
+                  std::vector<std::string> queries = {});
+/// Writes the error that an answer without a description stands for.
+void refuse(OptionReply& reply, const DescriptionAnswer& answer);
 
 }  // namespace cairn::nbd

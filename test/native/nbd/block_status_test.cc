@@ -20,7 +20,8 @@ class ExtentDevice final : public BlockDevice {
   Task<Status> flush() override { co_return Status(); }
   Task<Status> trim(uint64_t, uint64_t, Durability) override { co_return Status(); }
   Task<Status> write_zeroes(uint64_t, uint64_t, ZeroMode, Durability) override { co_return Status(); }
-  Task<Status> block_status(uint64_t, uint64_t, StatusQuery, size_t extents_max, std::vector<Extent>& extents) override {
+  Task<Status> block_status(uint64_t, uint64_t, StatusQuery, size_t extents_max,
+                            std::vector<Extent>& extents) override {
     for (const Extent& extent : extents_)
       if (extents.size() < extents_max) extents.push_back(extent);
     co_return Status();

@@ -19,15 +19,14 @@ using namespace nbd;
 class NbdHandover : public testing::Test {
  protected:
   NbdHandover() {
-    back_.add_memory("disk", {.size = 4 * mebibyte, .reactor = 1});
+    back_.add_memory("disk", {.size = 4 * mebibyte, .reactor = 1, .description = "of the holder"});
     EXPECT_TRUE(back_.server().listen_handover(path()).ok());
     EXPECT_TRUE(add_remote("disk").ok());
   }
   std::string path() { return back_.directory() + "/handover"; }
   Result<Unit> add_remote(const std::string& name, std::string path_of_back = {}) {
     if (path_of_back.empty()) path_of_back = path();
-    return front_.server().add_export(
-        {.name = name, .description = "far away", .target = RemoteTarget{path_of_back, 4 * mebibyte, 512}});
+    return front_.server().add_export({.name = name, .description = "far away", .target = RemoteTarget{path_of_back}});
   }
 
   RunningServer back_{2};
@@ -81,12 +80,18 @@ TEST_F(NbdHandover, TheDefaultExportIsWhatItIsInFront) {
   EXPECT_EQ(back_.server().connections("disk"), 1U);
 }
 
-TEST_F(NbdHandover, ListAndInfoAreAnsweredInFront) {
-  ASSERT_TRUE(back_.close().ok());
+TEST_F(NbdHandover, ListIsAnsweredInFrontAndInfoWhereTheVolumeIs) {
   NbdClient client = front_.connect();
   client.greet();
+  const auto info =
+      client.option(wire::option_info, info_data("disk", {wire::info_description, wire::info_block_size}));
+  ASSERT_EQ(info.size(), 4U);
+  EXPECT_EQ(info[0].data.substr(2, 8), be64(4 * mebibyte));
+  EXPECT_EQ(info[1].data.substr(2), "of the holder");
+  EXPECT_EQ(info[2].data.substr(2, 8), be32(512) + be32(4096));
+  ASSERT_TRUE(back_.close().ok());
   EXPECT_EQ(client.option(wire::option_list).at(0).data, counted("disk") + "far away");
-  EXPECT_EQ(client.option(wire::option_info, info_data("disk")).back().type, wire::reply_ack);
+  EXPECT_EQ(client.option(wire::option_info, info_data("disk")).back().type, wire::reply_error_unknown);
 }
 
 TEST_F(NbdHandover, AnUnreachableProcessIsAnErrorAndTheConnectionLivesOn) {
@@ -121,7 +126,7 @@ TEST_F(NbdHandover, AConnectionDoesNotGoBackAndForth) {
   const std::string front_path = front_.directory() + "/handover";
   ASSERT_TRUE(front_.server().listen_handover(front_path).ok());
   ASSERT_TRUE(add_remote("loop").ok());
-  ASSERT_TRUE(back_.server().add_export({.name = "loop", .target = RemoteTarget{front_path, 4096, 512}}).ok());
+  ASSERT_TRUE(back_.server().add_export({.name = "loop", .target = RemoteTarget{front_path}}).ok());
   NbdClient client = front_.connect();
   client.greet();
   EXPECT_EQ(client.go("loop").at(0).type, wire::reply_error_unknown);
@@ -197,13 +202,14 @@ TEST_F(NbdHandover, AClosingServerClosesWhatIsHandedOver) {
 
 TEST(NbdConnectionTransfer, EveryFieldSurvivesTheMessage) {
   for (unsigned bits = 0; bits < 16; ++bits) {
-    const Negotiated negotiated{.fixed_newstyle = (bits & 1) != 0,
-                                .no_zeroes = (bits & 2) != 0,
-                                .structured_replies = (bits & 4) != 0,
-                                .base_allocation = (bits & 8) != 0,
-                                .meta_export = std::string(bits * 273, 'm'),
-                                .default_export = std::string(bits, 'd'),
-                                .options_seen = bits * 1000};
+    const Negotiated negotiated{
+        .fixed_newstyle = (bits & 1) != 0,
+        .no_zeroes = (bits & 2) != 0,
+        .structured_replies = (bits & 4) != 0,
+        .contexts = (bits & 8) != 0 ? std::vector<std::string>{"base:allocation"} : std::vector<std::string>{},
+        .meta_export = std::string(bits * 273, 'm'),
+        .default_export = std::string(bits, 'd'),
+        .options_seen = bits * 1000};
     const std::string unconsumed(bits * 2000, 'u');
     const auto decoded = decode_transfer(encode_transfer(negotiated, std::as_bytes(std::span(unconsumed))));
     ASSERT_TRUE(decoded.has_value());

@@ -88,7 +88,7 @@ class RandomClient {
     ASSERT_NE(found, pending_.end());
     const RequestBytes& request = found->second.request;
     if (structured) {
-      client_.receive(sizeof(wire::OffsetDataReply) - head.size());
+      client_.receive(sizeof(wire::StructuredReply) + sizeof(wire::u64) - head.size());
     } else {
       ASSERT_EQ(load_be32(head.data() + 4), 0U);
     }

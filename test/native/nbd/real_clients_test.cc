@@ -130,8 +130,7 @@ TEST_F(NbdRealClients, ClientsMoveToAnotherProcess) {
   NEEDS("nbdcopy");
   RunningServer front;
   ASSERT_TRUE(running_.server().listen_handover(file("handover")).ok());
-  ASSERT_TRUE(
-      front.server().add_export({.name = "disk", .target = RemoteTarget{file("handover"), 64 * mebibyte, 512}}).ok());
+  ASSERT_TRUE(front.server().add_export({.name = "disk", .target = RemoteTarget{file("handover")}}).ok());
   EXPECT_SUCCESS("dd if=/dev/urandom of=" + file("in") + " bs=1M count=64 status=none");
   const std::string through = "'nbd+unix:///disk?socket=" + front.socket_path() + "'";
   EXPECT_SUCCESS("nbdcopy --connections=4 " + file("in") + " " + through);

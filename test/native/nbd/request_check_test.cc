@@ -32,18 +32,13 @@ TEST(NbdErrors, EveryErrnoHasANumberOfTheProtocol) {
   for (int number = 1; number < 140; ++number) EXPECT_NE(error_number(number), wire::error_none);
 }
 
-wire::RequestHeader header(uint16_t type, uint64_t offset, uint32_t length, uint16_t flags = 0) {
-  wire::RequestHeader built;
-  built.type = type;
-  built.flags = flags;
-  built.offset = offset;
-  built.length = length;
-  return built;
+RequestFields header(uint16_t type, uint64_t offset, uint64_t length, uint16_t flags = 0) {
+  return {.flags = flags, .type = type, .cookie = 0, .offset = offset, .length = length};
 }
 
 RequestRules rules() { return {.geometry = {.size = 1 * mebibyte, .logical_block_size = 4096}, .length_max = 65536}; }
 
-int refusal(const RequestRules& judged_by, const wire::RequestHeader& request) {
+int refusal(const RequestRules& judged_by, const RequestFields& request) {
   return check_request(judged_by, find_command(request.type), request).error;
 }
 
@@ -81,7 +76,7 @@ TEST(NbdRequestCheck, WhatPassesIsWithinTheDevice) {
     const auto type = static_cast<uint16_t>(random() % 9);
     const uint64_t offset = random() % 3 == 0 ? random() : random() % 300 * 4096;
     const auto length = static_cast<uint32_t>(random() % 3 == 0 ? random() : random() % 300 * 4096);
-    const wire::RequestHeader request = header(type, offset, length, static_cast<uint16_t>(random() % 16));
+    const RequestFields request = header(type, offset, length, static_cast<uint16_t>(random() % 16));
     if (refusal(judged_by, request) != 0 || type == wire::command_flush) continue;
     EXPECT_TRUE(length > 0 && offset % 4096 == 0 && length % 4096 == 0 && offset + length <= 1 * mebibyte);
   }

@@ -23,13 +23,13 @@ class NbdHandshake : public testing::Test {
   NbdHandshake() {
     add("disk", nbd::LocalTarget{&here_.reactor(), &small_}, "a small disk", false);
     add("big", nbd::LocalTarget{&here_.reactor(), &large_}, "", true);
-    add("far", nbd::RemoteTarget{"/nowhere", 2 * mebibyte, 512}, "", false);
+    add("far", nbd::RemoteTarget{"/nowhere"}, "", false);
   }
 
   void add(const std::string& name, std::variant<nbd::LocalTarget, nbd::RemoteTarget> target,
-           const std::string& description, bool read_only) {
-    exports_.add(std::make_shared<nbd::Export>(
-        nbd::ExportOptions{.name = name, .description = description, .read_only = read_only, .target = target}));
+           const std::string& description, bool read_only, SnapshotSet* snapshots = nullptr) {
+    exports_.add(std::make_shared<nbd::Export>(nbd::ExportOptions{
+        .name = name, .description = description, .read_only = read_only, .target = target, .snapshots = snapshots}));
   }
 
   struct Outcome {
@@ -44,9 +44,16 @@ class NbdHandshake : public testing::Test {
   Outcome feed(nbd::Handshake& handshake, std::string_view input) {
     Outcome outcome;
     std::vector<std::byte> output;
+    std::optional<nbd::DescriptionAnswer> answer;
     while (outcome.next == Next::haggle && !outcome.incomplete) {
       const auto rest = std::as_bytes(std::span(input)).subspan(outcome.consumed);
-      nbd::Handshake::Step step = handshake.advance(site_, rest, output);
+      nbd::Handshake::Step step = handshake.advance(site_, rest, output, answer ? &*answer : nullptr);
+      answer.reset();
+      if (step.outcome.next == Next::describe || step.outcome.next == Next::enter) {
+        EXPECT_EQ(step.consumed, 0U);
+        answer = answer_to(step.outcome);
+        continue;
+      }
       EXPECT_LE(step.consumed, rest.size());
       outcome.consumed += step.consumed;
       outcome.next = step.outcome.next;
@@ -55,6 +62,14 @@ class NbdHandshake : public testing::Test {
     }
     outcome.output.assign(reinterpret_cast<const char*>(output.data()), output.size());
     return outcome;
+  }
+
+  /// What the export says; another process says nothing.
+  nbd::DescriptionAnswer answer_to(const nbd::OptionOutcome& outcome) {
+    if (outcome.chosen->reactor() == nullptr) return {nbd::DescriptionAnswer::Outcome::unreachable, {}};
+    if (outcome.next == Next::describe) return here_.wait(outcome.chosen->describe(outcome.question));
+    std::optional<nbd::ExportUse> use;
+    return here_.wait(nbd::ExportUse::enter(outcome.chosen, outcome.question, use));
   }
 
   static std::string client_flags(uint32_t flags = nbd::wire::client_fixed_newstyle | nbd::wire::client_no_zeroes) {

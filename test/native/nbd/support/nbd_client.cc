@@ -54,8 +54,12 @@ std::string meta_data(std::string_view name, const std::vector<std::string>& que
 }
 
 std::string RequestBytes::encode() const {
-  return be32(magic) + be16(flags) + be16(type) + be64(cookie) + be64(offset) + be32(length);
+  const bool extended = magic == wire::extended_request_magic;
+  return be32(magic) + be16(flags) + be16(type) + be64(cookie) + be64(offset) +
+         (extended ? be64(length) : be32(static_cast<uint32_t>(length)));
 }
+
+uint32_t Chunk::error() const { return is_error() ? uint32_t{parse<wire::u32>(payload)} : 0; }
 
 NbdClient::NbdClient(UniqueFd fd) : fd_(std::move(fd)) {
   ::setsockopt(fd_.get(), SOL_SOCKET, SO_RCVTIMEO, &receive_deadline, sizeof receive_deadline);
@@ -167,6 +171,37 @@ Reply NbdClient::receive_reply(size_t read_length) {
   }
   reply.payload = std::move(payload);
   return reply;
+}
+
+std::vector<Chunk> NbdClient::receive_chunks() {
+  std::vector<Chunk> chunks;
+  do {
+    const std::string start = receive(sizeof(wire::StructuredReply));
+    if (start.size() < sizeof(wire::StructuredReply)) return chunks;
+    Chunk chunk;
+    size_t length = 0;
+    if (load_be32(start.data()) == wire::extended_reply_magic) {
+      const auto header =
+          parse<wire::ExtendedReply>(start + receive(sizeof(wire::ExtendedReply) - sizeof(wire::StructuredReply)));
+      chunk = {header.flags, header.type, header.cookie, header.offset, {}};
+      length = header.length;
+    } else {
+      const auto header = parse<wire::StructuredReply>(start);
+      EXPECT_EQ(header.magic, wire::structured_reply_magic);
+      chunk = {header.flags, header.type, header.cookie, 0, {}};
+      length = header.length;
+    }
+    chunk.payload = receive(length);
+    chunks.push_back(std::move(chunk));
+  } while (!chunks.back().last());
+  return chunks;
+}
+
+std::vector<Chunk> NbdClient::request_chunks(const RequestBytes& request, std::string_view payload) {
+  send_request(request, payload);
+  std::vector<Chunk> chunks = receive_chunks();
+  for (const Chunk& chunk : chunks) EXPECT_EQ(chunk.cookie, request.cookie);
+  return chunks;
 }
 
 Reply NbdClient::request(const RequestBytes& request, std::string_view payload) {

@@ -40,9 +40,23 @@ struct RequestBytes {
   uint16_t flags = 0;
   uint64_t cookie = 1;
   uint64_t offset = 0;
-  uint32_t length = 0;
-  uint32_t magic = nbd::wire::request_magic;
+  uint64_t length = 0;
+  uint32_t magic = nbd::wire::request_magic;  // the extended one: a 32-byte header
   std::string encode() const;
+};
+
+/// One chunk of a structured or an extended reply.
+struct Chunk {
+  uint16_t flags = 0;
+  uint16_t type = 0;
+  uint64_t cookie = 0;
+  uint64_t offset = 0;  // of an extended one
+  std::string payload;
+
+  bool is_error() const { return (type & 0x8000) != 0; }
+  bool last() const { return (flags & nbd::wire::reply_flag_done) != 0; }
+  /// Of an error chunk.
+  uint32_t error() const;
 };
 
 /// An option's bytes, header included.
@@ -82,6 +96,10 @@ class NbdClient {
   /// `read_length`: of the data, when it answers a read that succeeds with a simple reply.
   Reply receive_reply(size_t read_length = 0);
   Reply request(const RequestBytes& request, std::string_view payload = {});
+
+  /// The chunks of the next reply, which is structured or extended, up to its last one.
+  std::vector<Chunk> receive_chunks();
+  std::vector<Chunk> request_chunks(const RequestBytes& request, std::string_view payload = {});
 
   // Shorthands; each waits for its reply, and yields its error number.
   uint32_t write(uint64_t offset, std::string_view data, uint16_t flags = 0);

@@ -39,7 +39,8 @@ MemoryDevice& RunningServer::add_memory(const std::string& name, const Memory& m
       server_->add_export({.name = name,
                            .description = memory.description,
                            .read_only = memory.read_only,
-                           .target = nbd::LocalTarget{&reactor(memory.reactor), checked_.back().get()}});
+                           .target = nbd::LocalTarget{&reactor(memory.reactor), checked_.back().get()},
+                           .snapshots = memory.snapshots});
   EXPECT_TRUE(added.ok()) << added.error().message;
   return *memories_.back();
 }

@@ -35,6 +35,7 @@ class RunningServer {
     size_t reactor = 0;
     bool read_only = false;
     std::string description;
+    SnapshotSet* snapshots = nullptr;  // lives longer than this server
   };
   MemoryDevice& add_memory(const std::string& name, const Memory& memory);
   MemoryDevice& add_memory(const std::string& name) { return add_memory(name, Memory{}); }
