@@ -85,7 +85,7 @@ describe('deleteSnapshot', () => {
       volume: 'volume',
       message: id,
     });
-    expect(await layerIds(plane, 'volume')).toEqual(['head-1']);
+    expect(await layerIds(plane, 'volume')).toEqual([expect.stringMatching(/^head-\d+$/)]);
     expect(await read(plane, 'volume', 0, data.length)).toEqual(data);
   });
 
@@ -113,7 +113,7 @@ describe('deleteSnapshot', () => {
 
     const { address } = await openServed(plane, { name: 'volume', directory });
     if (reportedBefore === 0) await plane.event('merge-finished', 'volume');
-    expect(await layerIds(plane, 'volume')).toEqual(['head-1']);
+    expect(await layerIds(plane, 'volume')).toEqual([expect.stringMatching(/^head-\d+$/)]);
     const client = await NbdConnection.open(address, 'volume');
     for (let at = 0; at < data.length; at += mebibyte)
       expect((await client.read(at, mebibyte)).equals(data.subarray(at, at + mebibyte))).toBe(true);
