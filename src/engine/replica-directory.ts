@@ -6,7 +6,7 @@ import { CairnError } from '../errors.js';
 /** Of st_blocks (stat(2)). */
 const blockBytes = 512;
 /** Giving a fragmented file back takes the file system seconds a GiB; between two pieces it does other work. */
-const pieceBytes = 2 ** 30;
+const pieceBytesDefault = 2 ** 30;
 /** Of a sparse file of many TiB, no more calls than these. */
 const piecesMax = 4096;
 
@@ -34,17 +34,21 @@ export async function allocatedBytes(directory: string): Promise<number | null> 
  * first, so that a crash leaves the whole replica or none that could be opened; a repeated call removes the remains.
  * `report` hears how much of the space is given back, from 0 to 1.
  */
-export async function removeReplica(directory: string, report: (progress: number) => void = () => {}): Promise<void> {
+export async function removeReplica(
+  directory: string,
+  report: (progress: number) => void = () => {},
+  pieceBytes = pieceBytesDefault,
+): Promise<void> {
   assertReplicaPath(directory);
   const doomed = `${directory}.deleted`;
   await ignoring(['ENOENT'], rename(directory, doomed));
-  await ignoring(['ENOENT'], giveSpaceBack(doomed, report));
+  await ignoring(['ENOENT'], giveSpaceBack(doomed, report, pieceBytes));
   await rm(doomed, { recursive: true, force: true });
   await ignoring(['ENOENT', 'ENOTEMPTY', 'EEXIST'], rmdir(dirname(directory)));
 }
 
 /** Cuts large files down piece by piece. Those that are shared are a clone's data now, and only lose this name of theirs. */
-async function giveSpaceBack(directory: string, report: (progress: number) => void): Promise<void> {
+async function giveSpaceBack(directory: string, report: (progress: number) => void, pieceBytes: number): Promise<void> {
   const large = (await filesOf(directory)).filter((file) => !file.isShared && file.allocatedBytes > pieceBytes);
   const total = large.reduce((sum, file) => sum + file.allocatedBytes, 0);
   let given = 0;

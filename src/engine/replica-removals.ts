@@ -20,7 +20,10 @@ export class ReplicaRemovals {
   private readonly removals = new Map<string, Removal>();
 
   constructor(
-    private readonly removeFiles: typeof removeReplica = removeReplica,
+    private readonly removeFiles: (
+      directory: string,
+      report: (progress: number) => void,
+    ) => Promise<void> = removeReplica,
     private readonly waitMs = waitMsDefault,
   ) {}
 

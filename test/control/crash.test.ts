@@ -77,12 +77,15 @@ async function atEveryStep(
   prepare: (control: ControlPlane) => Promise<unknown>,
   operation: (control: ControlPlane) => Promise<unknown>,
   check: (control: ControlPlane, hasAnswered: boolean) => Promise<void>,
+  /** Before the next service starts. */
+  meanwhile: () => Promise<void> = async () => {},
 ): Promise<void> {
   for (let steps = 0; steps < stepsMax; steps++) {
     await empty();
     await prepare(controlOver());
     const fuse = new Fuse(steps);
     const end = await Promise.race([operation(controlOver(fuse)).then(() => 'answered' as const), fuse.blown]);
+    await meanwhile();
     const control = controlOver();
     await control.reconciler.start();
     await control.deletions.idle();
@@ -110,7 +113,8 @@ async function checkInvariants({ views, parts }: ControlPlane): Promise<void> {
   const attached = volumes.filter(({ frontend }) => frontend !== null).map(({ name }) => name);
   expect([...dataPlane.open.keys()].sort()).toEqual(attached.sort());
   const snapshots = (await Promise.all(volumes.map(({ id }) => parts.records.snapshotsOf(id).list(() => {})))).flat();
-  const layers = [...dataPlane.replicas.values()].flatMap((replica) => replica.layers.map(({ id }) => id));
+  const own = [...dataPlane.replicas.values()].flatMap((replica) => replica.layers.filter(({ shared }) => !shared));
+  const layers = own.map(({ id }) => id);
   expect(snapshots.map(({ record }) => record.state).filter((state) => state !== 'ready')).toEqual([]);
   expect(layers.filter((id) => !id.startsWith('head-')).sort()).toEqual(
     snapshots.map(({ record }) => record.id).sort(),
@@ -206,6 +210,72 @@ describe('a service that dies at any step of', { timeout: 60_000 }, () => {
       (control) => control.snapshots.delete('db', 'one'),
       async (control, hasAnswered) => {
         if (hasAnswered) expect(await snapshotNames(control)).toEqual([]);
+      },
+    );
+  });
+
+  it('cloning a snapshot leaves a whole clone or none', async () => {
+    await atEveryStep(
+      withSnapshot,
+      (control) => control.volumes.create({ name: 'copy', source: { volume: 'db', snapshot: 'one' }, size: '2GiB' }),
+      async (control, hasAnswered) => {
+        const left = await names(control);
+        if (hasAnswered) expect(left).toEqual(['copy', 'db']);
+        if (!left.includes('copy')) return;
+        const { record } = await control.volumes.existing('copy');
+        const replica = [...dataPlane.replicas.values()].find(({ volumeId }) => volumeId === record.id);
+        expect([record.sizeBytes, replica?.sizeBytes]).toEqual([2 ** 31, 2 ** 31]);
+      },
+    );
+  });
+
+  it('cloning a snapshot that is deleted before the next service starts leaves no clone', async () => {
+    await atEveryStep(
+      withSnapshot,
+      async (control) => {
+        await control.volumes.create({ name: 'copy', source: { volume: 'db', snapshot: 'one' } });
+      },
+      async () => {},
+      async () => {
+        for (const replica of dataPlane.replicas.values())
+          if (replica.layers.every(({ shared }) => !shared)) replica.layers.splice(0, replica.layers.length - 1);
+        const { record } = await controlOver().volumes.existing('db');
+        await controlOver().parts.records.snapshotsOf(record.id).removeAll();
+      },
+    );
+  });
+
+  it.each([true, false])(
+    'growing a volume leaves it as large as its record says (attached: %s)',
+    async (isAttached) => {
+      await atEveryStep(
+        isAttached ? attached : withSnapshot,
+        (control) => control.changes.resize('db', { size: '2GiB' }),
+        async (control, hasAnswered) => {
+          const { record } = await control.volumes.existing('db');
+          if (hasAnswered) expect(record.sizeBytes).toBe(2 ** 31);
+          await control.volumes.attach('db', {});
+          await control.reconciler.start();
+          control.reconciler.stop();
+          const [replica] = dataPlane.replicas.values();
+          expect(replica?.sizeBytes).toBe(record.sizeBytes);
+        },
+      );
+    },
+  );
+
+  it('flattening a clone leaves one that is flattened, being flattened, or as it was', async () => {
+    await atEveryStep(
+      async (control) => {
+        await withSnapshot(control);
+        await control.volumes.create({ name: 'copy', source: { volume: 'db', snapshot: 'one' } });
+      },
+      (control) => control.changes.flatten('copy'),
+      async (control, hasAnswered) => {
+        const { record } = await control.volumes.existing('copy');
+        const replica = [...dataPlane.replicas.values()].find(({ volumeId }) => volumeId === record.id);
+        expect(record.source?.state === 'flattening').toBe(replica?.flatten !== null);
+        if (hasAnswered) expect(replica?.flatten).not.toBeNull();
       },
     );
   });

@@ -147,6 +147,7 @@ export class FakeNodeEngine implements NodeEngine {
   async attach(spec: VolumeSpec, frontend: Frontend): Promise<Attachment> {
     await this.asked('attach', spec.name);
     const replica = this.replicaOf(spec);
+    if (!this.dataPlane.open.has(spec.name)) replica.sizeBytes = Math.max(replica.sizeBytes, spec.sizeBytes);
     const open = this.dataPlane.open.get(spec.name) ?? { spec, replica, frontend, clients: 0, failure: null };
     if (open.frontend === 'nbd' && frontend === 'none' && open.clients > 0) throw inUse(spec.name);
     this.dataPlane.open.set(spec.name, { ...open, frontend });
