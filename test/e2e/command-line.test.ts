@@ -1,28 +1,12 @@
 /** The `cairn` command against a running service: what it prints, and how it ends. */
-import { execFile } from 'node:child_process';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
 import { NbdConnection } from '../support/nbd-connection.js';
+import { cli as run } from '../support/real-cli.js';
 import { sharedCairn, volumeName } from '../support/real-fixture.js';
 
-const program = join(dirname(dirname(dirname(fileURLToPath(import.meta.url)))), 'dist/cli/main.js');
 const cairn = sharedCairn();
 
-interface Outcome {
-  exitCode: number;
-  stdout: string;
-  stderr: string;
-}
-
-function cli(...args: string[]): Promise<Outcome> {
-  const env = { ...process.env, CAIRN_SERVER: cairn().rest.url };
-  return new Promise((resolve) => {
-    execFile(process.execPath, [program, ...args], { env }, (error, stdout, stderr) => {
-      resolve({ exitCode: error === null ? 0 : Number(error.code), stdout, stderr });
-    });
-  });
-}
+const cli = (...args: string[]) => run(cairn(), ...args);
 
 async function json(...args: string[]): Promise<unknown> {
   const { exitCode, stdout, stderr } = await cli('-o', 'json', ...args);

@@ -108,6 +108,16 @@ export class RealCairn {
     return this.attach(name);
   }
 
+  /** A new volume with the content of a snapshot, attached. */
+  async serveClone(name: string, volume: string, snapshot: string, request: Partial<NewVolume> = {}): Promise<Volume> {
+    await this.rest.call('POST', '/v1/volumes', { name, source: { volume, snapshot }, ...request });
+    return this.attach(name);
+  }
+
+  resize(name: string, size: number | string): Promise<Volume> {
+    return this.rest.call('POST', `/v1/volumes/${name}/resize`, { size });
+  }
+
   volume(name: string): Promise<Volume> {
     return this.rest.call('GET', `/v1/volumes/${name}`);
   }
