@@ -78,8 +78,7 @@ export function fromWireVolume(volume: Volume): Omit<VolumeInfo, 'recovered'> {
 export function toWireExport(exported: NewExport): MessageInitShape<typeof ExportSchema> {
   const { name, description, readOnly, volume, handover } = exported;
   if (handover === null) return { name, description, readOnly, volume: volume ?? '' };
-  const { path, sizeBytes, blockSize } = handover;
-  return { name, description, readOnly, handoverPath: path, sizeBytes: BigInt(sizeBytes), blockSize };
+  return { name, description, readOnly, handoverPath: handover.path };
 }
 
 /** Checks that the export names exactly one holder: a volume of the process, or another process. */
@@ -91,8 +90,7 @@ export function fromWireExport(wire: Export): NewExport {
     });
   }
   if (wire.volume !== '') return { name, description, readOnly, volume: wire.volume, handover: null };
-  const handover = { path: wire.handoverPath, sizeBytes: Number(wire.sizeBytes), blockSize: wire.blockSize };
-  return { name, description, readOnly, volume: null, handover };
+  return { name, description, readOnly, volume: null, handover: { path: wire.handoverPath } };
 }
 
 function toWireLayer(layer: LayerInfo) {

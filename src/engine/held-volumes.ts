@@ -17,8 +17,6 @@ export interface HeldVolume {
   process: string;
   purpose: Purpose;
   frontend: Frontend;
-  sizeBytes: number;
-  blockSize: number;
 }
 
 export class HeldVolumes {
@@ -49,7 +47,7 @@ export class HeldVolumes {
     for (const volume of volumes) {
       const exported = exports.find((each) => each.volume === volume.name);
       const spec = specOf(volume, exported?.description ?? '');
-      this.remember(spec, process, 'attached', volume).frontend = exported ? 'nbd' : 'none';
+      this.remember(spec, process, 'attached').frontend = exported ? 'nbd' : 'none';
     }
   }
 
@@ -59,7 +57,7 @@ export class HeldVolumes {
     const volume = await openIn(calls, spec);
     await this.grow(calls, spec, volume);
     const frontend = this.records.get(spec.name)?.frontend ?? 'none';
-    return Object.assign(this.remember(spec, process, purpose, volume), { frontend });
+    return Object.assign(this.remember(spec, process, purpose), { frontend });
   }
 
   async serve(held: HeldVolume): Promise<void> {
@@ -137,10 +135,8 @@ export class HeldVolumes {
     }
   }
 
-  private remember(spec: VolumeSpec, process: string, purpose: Purpose, volume: Volume): HeldVolume {
-    const { blockSize } = volume;
-    const sizeBytes = Number(volume.sizeBytes);
-    const held: HeldVolume = { spec, process, purpose, frontend: 'none', sizeBytes, blockSize };
+  private remember(spec: VolumeSpec, process: string, purpose: Purpose): HeldVolume {
+    const held: HeldVolume = { spec, process, purpose, frontend: 'none' };
     this.records.set(spec.name, held);
     return held;
   }
@@ -159,8 +155,8 @@ async function exportIn(calls: DataPlaneCalls, { name, description }: VolumeSpec
   });
 }
 
-function handedOver({ spec, process, sizeBytes, blockSize }: HeldVolume): HandedOverExport {
-  return { name: spec.name, description: spec.description, holder: process, sizeBytes, blockSize };
+function handedOver({ spec, process }: HeldVolume): HandedOverExport {
+  return { name: spec.name, description: spec.description, holder: process };
 }
 
 function specOf({ name, volumeId, directory, cacheMode, sizeBytes }: Volume, description: string): VolumeSpec {

@@ -134,7 +134,7 @@ export interface NewExport {
   /** A volume of this process, or `null` and `handover` set. */
   volume: string | null;
   /** The process that holds the volume, when it is another one. */
-  handover: { path: string; sizeBytes: number; blockSize: number } | null;
+  handover: { path: string } | null;
 }
 
 export interface NativeEvent {

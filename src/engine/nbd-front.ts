@@ -20,8 +20,6 @@ export interface HandedOverExport {
   name: string;
   description: string;
   holder: string;
-  sizeBytes: number;
-  blockSize: number;
 }
 
 /** How long a dead process's address may stay in use before that counts as somebody else's. */
@@ -47,15 +45,14 @@ export class NbdFront {
     await this.listen(calls, state.listeners);
   }
 
-  async add(calls: DataPlaneCalls, { holder, ...exported }: HandedOverExport): Promise<void> {
-    const { name, description, sizeBytes, blockSize } = exported;
-    const handover = { path: this.directory.handoverSocket(holder), sizeBytes, blockSize };
+  async add(calls: DataPlaneCalls, { name, description, holder }: HandedOverExport): Promise<void> {
+    const handover = { path: this.directory.handoverSocket(holder) };
     const wire = toWireExport({ name, description, readOnly: false, volume: null, handover });
     try {
       await calls.addExport({ export: wire });
     } catch (error) {
       if (!hasCode(error, 'export-exists')) throw error;
-      await removeIfThere(calls, name, true); // from the volume's last attachment, perhaps of another size
+      await removeIfThere(calls, name, true); // from the volume's last attachment
       await calls.addExport({ export: wire });
     }
   }

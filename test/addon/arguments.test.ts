@@ -13,7 +13,7 @@ type Loose = Record<keyof NativeDataPlane, (...values: unknown[]) => unknown>;
 
 const replica = { directory: '/nowhere', volumeId: '', replicaId: '', sizeBytes: 4096, blockSize: 512 };
 const volume = { name: 'volume', directory: '/nowhere', cacheMode: 'none' };
-const handover = { path: '/nowhere', sizeBytes: 4096, blockSize: 512 };
+const handover = { path: '/nowhere' };
 const remote = exportOf('volume', { volume: null, handover });
 
 /** Method, arguments, and what the message begins with. */
@@ -38,7 +38,12 @@ const wrong: [keyof NativeDataPlane, unknown[], string][] = [
   ['openVolume', [{ ...volume, cacheMode: 'unsafe' }], 'cacheMode must be none, writeback or writethrough'],
   ['closeVolume', [], 'name must be a string'],
   ['volumeInfo', [{}], 'name must be a string'],
+  ['resizeVolume', ['volume'], 'sizeBytes must be a whole number'],
+  ['resizeVolume', ['volume', -1], 'sizeBytes must be a whole number'],
+  ['resizeVolume', ['volume', 2 ** 53], 'sizeBytes must be a whole number'],
+  ['resizeVolume', [1, 4096], 'volume must be a string'],
   ['createSnapshot', ['volume'], 'snapshotId must be a string'],
+  ['createSnapshot', ['volume', 'id'], 'name must be a string'],
   ['deleteSnapshot', [null, ''], 'volume must be a string'],
   ['revertSnapshot', ['volume', 1], 'snapshotId must be a string'],
   ['addExport', [], 'exported must be an object'],

@@ -27,7 +27,7 @@ describe('addExport', () => {
     await expect(native.addExport(exportOf('volume'))).rejects.toMatchObject({ code: 'VOLUME_NOT_OPEN' });
   });
 
-  const handover = { path: '/run/cairn/handover.sock', sizeBytes: mebibyte, blockSize: 4096 };
+  const handover = { path: '/run/cairn/handover.sock' };
   const remote = { volume: null, handover };
   it.each<[string, Partial<NewExport>]>([
     ['no name', { name: '' }],

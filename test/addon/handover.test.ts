@@ -35,7 +35,7 @@ async function pair(): Promise<Pair> {
 }
 
 function exportRemotely(front: TestPlane, path: string): Promise<void> {
-  const handover = { path, sizeBytes: mebibyte, blockSize: 4096 };
+  const handover = { path };
   return front.native.addExport(exportOf('volume', { volume: null, handover }));
 }
 
