@@ -29,6 +29,12 @@ const char* event_kind(store::StoreEvent::Kind kind) {
       return "volume-failed";
     case store::StoreEvent::Kind::no_space:
       return "no-space";
+    case store::StoreEvent::Kind::flatten_finished:
+      return "flatten-finished";
+    case store::StoreEvent::Kind::scrub_finished:
+      return "scrub-finished";
+    case store::StoreEvent::Kind::repaired:
+      return "repaired";
   }
   return "";
 }

@@ -143,7 +143,7 @@ void Reactor::run(const std::function<bool()>& done) {
       ready_.run();
       run_deferred();
     } while (!ready_.empty());
-    if (in_flight_ == 0 && timers_.empty() && done()) return;
+    if (in_flight_ == 0 && timers_.size() == background_timers_ && done()) return;
     submit_and_wait();
     reap();
   }
@@ -264,13 +264,17 @@ void Reactor::Sleep::await_suspend(std::coroutine_handle<> waiting) {
   reactor_.add_timer(when_, this);
 }
 
-void Reactor::add_timer(Clock::time_point when, Expiry* expiry) {
-  timers_.push_back({when, expiry});
+void Reactor::add_timer(Clock::time_point when, Expiry* expiry, bool background) {
+  timers_.push_back({when, expiry, background});
+  if (background) ++background_timers_;
   std::push_heap(timers_.begin(), timers_.end(), later);
 }
 
 void Reactor::remove_timer(Expiry* expiry) {
-  std::erase_if(timers_, [expiry](const TimerEntry& entry) { return entry.expiry == expiry; });
+  std::erase_if(timers_, [this, expiry](const TimerEntry& entry) {
+    if (entry.expiry == expiry && entry.background) --background_timers_;
+    return entry.expiry == expiry;
+  });
   std::make_heap(timers_.begin(), timers_.end(), later);
 }
 
@@ -278,15 +282,16 @@ void Reactor::run_timers() {
   while (!timers_.empty() && timers_.front().when <= Clock::now()) {
     std::pop_heap(timers_.begin(), timers_.end(), later);
     Expiry* expiry = timers_.back().expiry;
+    if (timers_.back().background) --background_timers_;
     timers_.pop_back();
     expiry->expire();
   }
 }
 
-void Timer::start(Reactor::Clock::duration delay) {
+void Timer::start(Reactor::Clock::duration delay, bool background) {
   stop();
   running_ = true;
-  reactor_.add_timer(Reactor::Clock::now() + delay, this);
+  reactor_.add_timer(Reactor::Clock::now() + delay, this, background);
 }
 
 void Timer::stop() {

@@ -164,6 +164,7 @@ class Reactor {
   struct TimerEntry {
     Clock::time_point when;
     Expiry* expiry;
+    bool background;
   };
   struct Wake;
 
@@ -180,7 +181,7 @@ class Reactor {
   void reap();
   void run_deferred();
   static bool later(const TimerEntry& a, const TimerEntry& b);
-  void add_timer(Clock::time_point when, Expiry* expiry);
+  void add_timer(Clock::time_point when, Expiry* expiry, bool background = false);
   void remove_timer(Expiry* expiry);
   void run_timers();
   void run_posted();
@@ -197,6 +198,7 @@ class Reactor {
   IntrusiveList<Deferred> deferred_;
   std::vector<int> free_slots_;
   std::vector<TimerEntry> timers_;  // a heap, earliest first
+  size_t background_timers_ = 0;    // among them
 
   UniqueFd wake_fd_;
   uint64_t wake_count_ = 0;
@@ -297,8 +299,8 @@ class Timer final : Expiry {
   Timer(const Timer&) = delete;
   Timer& operator=(const Timer&) = delete;
 
-  /// From now on; a timer that runs starts again.
-  void start(Reactor::Clock::duration delay);
+  /// From now on; a timer that runs starts again. One in the background does not keep Reactor::run from ending.
+  void start(Reactor::Clock::duration delay, bool background = false);
   void stop();
   bool running() const { return running_; }
 

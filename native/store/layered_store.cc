@@ -68,7 +68,8 @@ LayeredStore::LayeredStore(Reactor& reactor, BlockingThread& blocking, OpenedRep
       mutations_(reactor.ready()),
       structure_(reactor.ready()),
       sync_progress_(reactor.ready()),
-      maintenance_(reactor.ready()) {
+      maintenance_(reactor.ready()),
+      look_again_timer_(reactor, [this] { maintain(); }) {
   slots_.emplace_back();
   for (LayerFiles& files : replica.chain) install(std::move(files));
   find_head();

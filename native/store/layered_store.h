@@ -26,6 +26,8 @@
 
 namespace cairn::store {
 
+class PrivateCopy;
+
 struct StoreCounters {
   uint64_t reads = 0;
   uint64_t read_bytes = 0;
@@ -49,8 +51,16 @@ struct LayerStatus {
   uint32_t number = 0;
 };
 
+/// Where a clone goes, and who it is.
+struct CloneTarget {
+  std::string snapshot_id;
+  std::string directory;
+  std::string volume_id;
+  std::string replica_id;
+};
+
 struct StoreEvent {
-  enum class Kind : uint8_t { merge_finished, failed, no_space };
+  enum class Kind : uint8_t { merge_finished, failed, no_space, flatten_finished, scrub_finished, repaired };
   Kind kind;
   std::string message;
 };
@@ -79,6 +89,13 @@ class LayeredStore final : public BlockDevice {
   Task<Result<Unit>> revert(std::string id);
   /// Makes the volume larger while it is used; durable when it returns. INVALID_ARGUMENT for less than it has.
   Task<Result<Unit>> resize(uint64_t size_bytes);
+  /// A new replica over links to the snapshot's files, in the same file system: CLONE_OTHER_FILE_SYSTEM otherwise.
+  Task<Result<Unit>> clone(CloneTarget target);
+  /// Files that other replicas have too are copied in the background until this one has its own. Durably decided when
+  /// it returns.
+  Task<Result<Unit>> flatten();
+  bool flattening() const { return metadata_.flattening; }
+  double flatten_progress() const { return flatten_progress_; }
   /// Flushes and marks the replica clean; only destruction may follow. Nothing may be in flight. When it fails, for
   /// want of space, the store stays as usable as it was, unless it is closed `anyway`: then the ring still says what
   /// the maps do not.
@@ -173,9 +190,11 @@ class LayeredStore final : public BlockDevice {
   struct Drain;
   /// How a piece of background work ended: `changed`, the tree is another one now, look again; `waits`, it cannot go on
   /// before something else changes.
-  enum class Outcome : uint8_t { done, changed, waits };
+  enum class Outcome : uint8_t { done, changed, waits, nothing };
   Detached maintain();
-  Task<Result<Outcome>> maintain_once();
+  Task<Result<Outcome>> next_work();
+  Task<Result<Outcome>> nothing_to_do();
+  Task<Result<Outcome>> remove_next();
   const LayerMetadata* next_removable() const;
   bool may_change(const OpenLayer& layer) const;
   Task<Result<Outcome>> remove_layer(uint32_t number);
@@ -204,6 +223,12 @@ class LayeredStore final : public BlockDevice {
   Task<Status> copy(OpenLayer& from, OpenLayer& to, BlockRange piece, std::span<std::byte> memory);
   Task<Status> punch(OpenLayer& layer, BlockRange range);
   OpenLayer* find_open(uint32_t number) const;
+
+  // store_clone.cc: files of several replicas
+  Task<Result<Outcome>> flatten_next();
+  Task<Result<Outcome>> end_flatten();
+  Task<Result<Outcome>> make_private(uint32_t number);
+  Task<Result<Outcome>> use_private(uint32_t number, std::vector<PrivateCopy>& copies);
 
   // store_overlay.cc: the newest snapshot's removal under a small head
   Task<Result<Unit>> swap_head(uint32_t parent);
@@ -257,6 +282,10 @@ class LayeredStore final : public BlockDevice {
   std::set<uint32_t> waiting_;  // removed layers that cannot be merged now
   uint64_t operations_when_paced_ = 0;
   size_t maintenance_waiters_ = 0;
+  Timer look_again_timer_;
+  std::set<uint32_t> flattened_;  // layers that need not be copied (again)
+  size_t flattening_left_ = 0;
+  double flatten_progress_ = 0;
   uint64_t chain_generation_ = 0;  // another one: open layers have been replaced
   uint32_t merging_ = 0;           // the layer, while merge_progress_ > 0
   double merge_progress_ = 0;

@@ -57,8 +57,12 @@ Result<Unit> make_directory(const std::string& directory) {
 
 /// What an attempt that was cut short left; volume.json, which makes it a replica, is written last.
 Result<Unit> clear_leftovers(const std::string& directory) {
-  for (const std::string& path : {superblock_path(directory), ring_path(directory), metadata_path(directory) + ".new",
-                                  layer_data_path(directory, 0), layer_map_path(directory, 0)}) {
+  std::vector<std::string> left{superblock_path(directory), ring_path(directory), metadata_path(directory) + ".new"};
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(directory, error))
+    if (entry.path().filename().string().starts_with("layer-")) left.push_back(entry.path().string());
+  if (error) return system_error("list", directory, error.value());
+  for (const std::string& path : left) {
     Result<Unit> removed = remove_file(path);
     if (!removed.ok()) return removed;
   }
@@ -95,16 +99,22 @@ Result<Unit> create_ring(const std::string& directory) {
   return sync_file(file.value().get(), path);
 }
 
-VolumeMetadata first_metadata(const NewReplica& replica) {
+VolumeMetadata first_metadata(const NewReplica& replica, const LinkedLayers& linked) {
   VolumeMetadata metadata;
   metadata.volume_id = replica.volume_id;
   metadata.replica_id = replica.replica_id;
   metadata.size_bytes = replica.size_bytes;
   metadata.block_size = replica.block_size;
-  metadata.head = 0;
-  metadata.next_layer = 1;
-  metadata.layers.push_back(
-      LayerMetadata{.number = 0, .snapshot_id = {}, .parent = {}, .removed = false, .created_ms = now_ms()});
+  metadata.head = linked.next_layer;
+  metadata.next_layer = metadata.head + 1;
+  metadata.layers = linked.chain;
+  // The snapshots are the other replica's; here the layers are only what is below the head.
+  for (LayerMetadata& layer : metadata.layers) layer.removed = true;
+  LayerMetadata head;
+  head.number = metadata.head;
+  head.created_ms = now_ms();
+  if (!linked.chain.empty()) head.parent = linked.chain.back().number;
+  metadata.layers.push_back(head);
   return metadata;
 }
 
@@ -146,8 +156,13 @@ Result<Unit> open_identity(OpenedReplica& replica, const OpenOptions& options) {
 Result<Unit> remove_orphans(const OpenedReplica& replica) {
   std::set<std::string> known;
   for (const LayerMetadata& layer : replica.metadata.layers) {
-    known.insert(layer_data_path(replica.directory, layer.number));
-    known.insert(layer_map_path(replica.directory, layer.number));
+    for (const std::string suffix : layer_file_suffixes) {
+      // What is written has no checksums yet; those of a layer that was frozen once are of another content.
+      const bool written = layer.number == replica.metadata.head || layer.number == replica.metadata.overlay;
+      if (suffix == ".sum" && written) continue;
+      known.insert(layer_path(replica.directory, layer.number, suffix));
+      if (replica.metadata.flattening) known.insert(layer_path(replica.directory, layer.number, suffix + ".private"));
+    }
   }
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(replica.directory, error)) {
@@ -216,7 +231,7 @@ Result<Unit> recover(OpenedReplica& replica, const Uuid& boot_id) {
 
 }  // namespace
 
-Result<Unit> create_replica(const NewReplica& replica) {
+Result<Unit> create_replica(const NewReplica& replica, const LinkedLayers& linked) {
   Result<Unit> done = check_new(replica);
   if (done.ok()) done = make_directory(replica.directory);
   if (done.ok() && ::access(metadata_path(replica.directory).c_str(), F_OK) == 0)
@@ -224,9 +239,12 @@ Result<Unit> create_replica(const NewReplica& replica) {
   if (done.ok()) done = clear_leftovers(replica.directory);
   if (done.ok()) done = create_superblock(replica);
   if (done.ok()) done = create_ring(replica.directory);
+  std::vector<uint32_t> links;
+  for (const LayerMetadata& layer : linked.chain) links.push_back(layer.number);
+  if (done.ok()) done = link_layers(linked.directory, replica.directory, links);
   if (!done.ok()) return done;
-  const VolumeMetadata metadata = first_metadata(replica);
-  Result<LayerFiles> layer = create_layer(replica.directory, 0, metadata);
+  const VolumeMetadata metadata = first_metadata(replica, linked);
+  Result<LayerFiles> layer = create_layer(replica.directory, metadata.head, metadata);
   if (!layer.ok()) return layer.error();
   done = stage_metadata(replica.directory, metadata);
   if (done.ok()) done = publish_metadata(replica.directory);
@@ -304,9 +322,9 @@ Result<std::unique_ptr<ReadIndex>> build_index(const std::string& directory, con
 
 uint64_t allocated_bytes(const std::string& directory, uint32_t layer) {
   uint64_t bytes = 0;
-  for (const std::string& path : {layer_data_path(directory, layer), layer_map_path(directory, layer)}) {
+  for (const char* suffix : layer_file_suffixes) {
     struct stat status {};
-    if (::stat(path.c_str(), &status) == 0) bytes += static_cast<uint64_t>(status.st_blocks) * 512;
+    if (::stat(layer_path(directory, layer, suffix).c_str(), &status) == 0) bytes += static_cast<uint64_t>(status.st_blocks) * 512;
   }
   return bytes;
 }

@@ -25,9 +25,16 @@ struct NewReplica {
   uint32_t block_size = 0;
 };
 
+/// Frozen layers of another replica in the same file system, for a new one to begin with.
+struct LinkedLayers {
+  std::string directory;
+  std::vector<LayerMetadata> chain;  // base first
+  uint32_t next_layer = 0;
+};
+
 /// Makes the directory and the files. What an attempt that was cut short left there is replaced; a whole replica is
 /// REPLICA_EXISTS.
-Result<Unit> create_replica(const NewReplica& replica);
+Result<Unit> create_replica(const NewReplica& replica, const LinkedLayers& linked = {});
 
 struct LayerFiles {
   uint32_t number = 0;

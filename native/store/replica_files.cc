@@ -5,12 +5,57 @@
 
 namespace cairn::store {
 
+namespace {
+
+Error link_error(const std::string& from, const std::string& to, int error) {
+  if (error == EXDEV)
+    return {"CLONE_OTHER_FILE_SYSTEM",
+            to + " is in another file system than " + from + ": choose a pool on the same one, or copy the volume"};
+  if (error == EPERM || error == EOPNOTSUPP)
+    return {"CLONE_OTHER_FILE_SYSTEM",
+            "the file system of " + to + " has no hard links: choose a pool on one that has, or copy the volume"};
+  if (error == EMLINK)
+    return {"INVALID_ARGUMENT", from + " has the most links it can have: flatten or delete some of its clones first"};
+  return system_error("link", to, error);
+}
+
+}  // namespace
+
+std::string layer_path(const std::string& directory, uint32_t layer, const std::string& suffix) {
+  return directory + "/layer-" + std::to_string(layer) + suffix;
+}
+
 std::string layer_data_path(const std::string& directory, uint32_t layer) {
-  return directory + "/layer-" + std::to_string(layer) + ".data";
+  return layer_path(directory, layer, ".data");
 }
 
 std::string layer_map_path(const std::string& directory, uint32_t layer) {
-  return directory + "/layer-" + std::to_string(layer) + ".map";
+  return layer_path(directory, layer, ".map");
+}
+
+void remove_layer_files(const std::string& directory, uint32_t layer) {
+  for (const char* suffix : layer_file_suffixes) (void)remove_file(layer_path(directory, layer, suffix)).ok();
+}
+
+bool layer_shared(const std::string& directory, uint32_t layer) {
+  for (const char* suffix : layer_file_suffixes) {
+    struct stat status {};
+    if (::stat(layer_path(directory, layer, suffix).c_str(), &status) == 0 && status.st_nlink > 1) return true;
+  }
+  return false;
+}
+
+Result<Unit> link_layers(const std::string& from, const std::string& to, const std::vector<uint32_t>& layers) {
+  for (const uint32_t layer : layers) {
+    for (const char* suffix : layer_file_suffixes) {
+      const std::string source = layer_path(from, layer, suffix);
+      if (::link(source.c_str(), layer_path(to, layer, suffix).c_str()) == 0) continue;
+      const bool always_there = suffix == layer_file_suffixes[0] || suffix == layer_file_suffixes[1];
+      if (errno == ENOENT && !always_there) continue;
+      return link_error(source, to, errno);
+    }
+  }
+  return Unit{};
 }
 
 Result<UniqueFd> open_file(const std::string& path, int flags) {

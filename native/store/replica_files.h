@@ -1,8 +1,10 @@
 // Blocking file operations on a replica's directory, for threads that may block. Errors name the file.
 #pragma once
 
+#include <array>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "base/status.h"
 #include "base/unique_fd.h"
@@ -11,6 +13,17 @@ namespace cairn::store {
 
 std::string layer_data_path(const std::string& directory, uint32_t layer);
 std::string layer_map_path(const std::string& directory, uint32_t layer);
+
+/// Every kind of file that a layer may have; the first two it always has.
+inline constexpr std::array layer_file_suffixes = {".data", ".map", ".sum", ".stamps"};
+std::string layer_path(const std::string& directory, uint32_t layer, const std::string& suffix);
+/// What can be removed of them, is; the rest is an orphan that the next open removes.
+void remove_layer_files(const std::string& directory, uint32_t layer);
+/// Whether another replica has one of the layer's files too: such files are never written.
+bool layer_shared(const std::string& directory, uint32_t layer);
+/// Links the files of layers of `from` into `to`, a directory of the same file system. CLONE_OTHER_FILE_SYSTEM where
+/// that cannot be.
+Result<Unit> link_layers(const std::string& from, const std::string& to, const std::vector<uint32_t>& layers);
 
 Result<UniqueFd> open_file(const std::string& path, int flags);
 /// Of a whole replica, so REPLICA_CORRUPT when there is no such file, or when it is shorter than `size_min`: what was

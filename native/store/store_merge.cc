@@ -22,6 +22,7 @@ constexpr uint32_t sectors_per_read = 256;
 constexpr std::chrono::milliseconds retry_delay{2000};
 constexpr std::chrono::milliseconds pause_max{2000};
 constexpr std::chrono::milliseconds pause_step{20};
+constexpr std::chrono::seconds look_again_delay{60};
 
 uint64_t data_blocks(int fd) {
   struct stat status {};
@@ -42,8 +43,12 @@ Detached LayeredStore::maintain() {
   const InFlightScope running(maintenance_);
   while (!stopping_ && failure_.empty()) {
     if (std::exchange(look_again_, false)) waiting_.clear();
-    if (overlay_ == nullptr && next_removable() == nullptr) break;
-    const Result<Outcome> outcome = co_await maintain_once();
+    Task<Result<Outcome>> work = next_work();
+    const Result<Outcome> outcome = co_await std::move(work);
+    if (outcome.ok() && outcome.value() == Outcome::nothing) {
+      if (look_again_) continue;
+      break;
+    }
     if (outcome.ok()) continue;
     if (outcome.error().code == "ENOSPC") {
       report_no_space();
@@ -54,7 +59,17 @@ Detached LayeredStore::maintain() {
     break;
   }
   maintaining_ = false;
+  // Nobody says when another replica lets go of files that both have.
+  if (!stopping_ && failure_.empty() && !waiting_.empty()) look_again_timer_.start(look_again_delay, true);
 }
+
+Task<Result<LayeredStore::Outcome>> LayeredStore::next_work() {
+  if (overlay_ != nullptr || next_removable() != nullptr) return remove_next();
+  if (metadata_.flattening) return flatten_next();
+  return nothing_to_do();
+}
+
+Task<Result<LayeredStore::Outcome>> LayeredStore::nothing_to_do() { co_return Outcome::nothing; }
 
 Task<> LayeredStore::wait_maintenance() {
   ++maintenance_waiters_;
@@ -63,7 +78,7 @@ Task<> LayeredStore::wait_maintenance() {
 }
 
 /// One removed snapshot, to its end or until something comes in between.
-Task<Result<LayeredStore::Outcome>> LayeredStore::maintain_once() {
+Task<Result<LayeredStore::Outcome>> LayeredStore::remove_next() {
   const bool of_overlay = overlay_ != nullptr;
   const uint32_t number = of_overlay ? overlay_->number : next_removable()->number;
   const std::string id = metadata_.layer(number)->snapshot_id;
@@ -217,6 +232,7 @@ Task<Result<Unit>> LayeredStore::replace_by_parent(uint32_t number) {
   parent.snapshot_name = child.snapshot_name;
   parent.removed = child.removed;
   parent.created_ms = child.created_ms;
+  parent.size_bytes = child.size_bytes;
   for (const uint32_t grandchild : metadata_.children(number)) next.layer(grandchild)->parent = parent.number;
   co_return co_await forget_layer(std::move(next), number);
 }

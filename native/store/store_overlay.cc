@@ -22,6 +22,7 @@ Task<Result<Unit>> LayeredStore::swap_head(uint32_t parent) {
   std::swap(above.snapshot_id, below.snapshot_id);
   std::swap(above.snapshot_name, below.snapshot_name);
   std::swap(above.created_ms, below.created_ms);
+  std::swap(above.size_bytes, below.size_bytes);
   std::swap(above.removed, below.removed);
   const Result<Unit> staged = co_await Offload(blocking_, reactor_, [&] { return stage_metadata(directory_, next); });
   if (!staged.ok()) co_return staged;

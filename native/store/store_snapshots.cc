@@ -40,6 +40,7 @@ void freeze_head(VolumeMetadata& metadata, const std::string& id, const std::str
   frozen.snapshot_id = id;
   frozen.snapshot_name = name;
   frozen.created_ms = now_ms();
+  frozen.size_bytes = metadata.size_bytes;
   frozen.removed = false;
   add_head(metadata, top);
 }
@@ -63,12 +64,6 @@ Result<LayerFiles> prepare_head(const std::string& directory, const VolumeMetada
   if (staged.ok()) staged = sync_directory(directory);
   if (!staged.ok()) return staged.error();
   return open_layer(directory, next.head, next.block_count(), direct);
-}
-
-void remove_layer_files(const std::string& directory, uint32_t number) {
-  // What cannot be removed now is an orphan, and removed at the next open.
-  (void)remove_file(layer_data_path(directory, number)).ok();
-  (void)remove_file(layer_map_path(directory, number)).ok();
 }
 
 Error snapshot_missing(const std::string& id) { return {"SNAPSHOT_MISSING", "there is no snapshot " + id}; }
@@ -278,6 +273,7 @@ Task<Result<Unit>> LayeredStore::restart_on(VolumeMetadata next) {
 
 Task<Result<Unit>> LayeredStore::close(bool anyway) {
   stopping_ = true;
+  look_again_timer_.stop();
   co_await maintenance_.wait_idle();
   const AsyncMutex::Guard guard = co_await structure_.lock();
   co_await quiesce();

@@ -27,7 +27,8 @@ std::string checksum_of(const json& document) {
 json layer_to_json(const LayerMetadata& layer) {
   return {{"number", layer.number},      {"snapshot", layer.snapshot_id},
           {"name", layer.snapshot_name}, {"parent", layer.parent ? json(*layer.parent) : json(nullptr)},
-          {"removed", layer.removed},    {"createdMs", layer.created_ms}};
+          {"removed", layer.removed},    {"createdMs", layer.created_ms},
+          {"sizeBytes", layer.size_bytes}};
 }
 
 LayerMetadata layer_from_json(const json& document) {
@@ -39,6 +40,7 @@ LayerMetadata layer_from_json(const json& document) {
   if (!document.at("parent").is_null()) layer.parent = document.at("parent").get<uint32_t>();
   layer.removed = document.at("removed").get<bool>();
   layer.created_ms = document.at("createdMs").get<uint64_t>();
+  layer.size_bytes = document.value("sizeBytes", uint64_t{0});
   return layer;
 }
 
@@ -95,15 +97,19 @@ const LayerMetadata* VolumeMetadata::snapshot_named(const std::string& name) con
   return nullptr;
 }
 
-std::vector<const LayerMetadata*> VolumeMetadata::chain() const {
-  std::vector<const LayerMetadata*> layers_of_head;
-  std::optional<uint32_t> next = head;
-  while (next) {
-    layers_of_head.push_back(layer(*next));
-    next = layers_of_head.back()->parent;
+std::vector<const LayerMetadata*> VolumeMetadata::chain() const { return chain_of(head); }
+
+std::vector<const LayerMetadata*> VolumeMetadata::chain_of(uint32_t number) const {
+  // Parents stand before their children: one pass from behind finds them all.
+  std::vector<const LayerMetadata*> found;
+  std::optional<uint32_t> next = number;
+  for (auto at = layers.rbegin(); at != layers.rend() && next; ++at) {
+    if (at->number != *next) continue;
+    found.push_back(&*at);
+    next = at->parent;
   }
-  std::reverse(layers_of_head.begin(), layers_of_head.end());
-  return layers_of_head;
+  std::reverse(found.begin(), found.end());
+  return found;
 }
 
 std::vector<const LayerMetadata*> VolumeMetadata::open_chain() const {
@@ -132,6 +138,7 @@ std::string format_metadata(const VolumeMetadata& metadata) {
                    {"head", metadata.head},
                    {"nextLayer", metadata.next_layer},
                    {"overlay", metadata.overlay ? json(*metadata.overlay) : json(nullptr)},
+                   {"flattening", metadata.flattening},
                    {"layers", std::move(layers)}};
   document["checksum"] = checksum_of(document);
   return document.dump(2) + "\n";
@@ -152,6 +159,7 @@ Result<VolumeMetadata> parse_metadata(const std::string& text, const std::string
     metadata.block_size = document.at("blockSize").get<uint32_t>();
     metadata.head = document.at("head").get<uint32_t>();
     metadata.next_layer = document.at("nextLayer").get<uint32_t>();
+    metadata.flattening = document.value("flattening", false);
     const json overlay = document.value("overlay", json(nullptr));
     if (!overlay.is_null()) metadata.overlay = overlay.get<uint32_t>();
     for (const json& layer : document.at("layers")) metadata.layers.push_back(layer_from_json(layer));

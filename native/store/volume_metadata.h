@@ -17,6 +17,7 @@ struct LayerMetadata {
   std::optional<uint32_t> parent;  // none: the base
   bool removed = false;            // deleted, to be merged into its child
   uint64_t created_ms = 0;         // Unix time of the cut
+  uint64_t size_bytes = 0;         // the volume's at the cut; 0: as it is now
 };
 
 struct VolumeMetadata {
@@ -28,6 +29,7 @@ struct VolumeMetadata {
   uint32_t next_layer = 0;  // the number of the next layer made
   /// A former head that lies over the present one until all it has has been moved down (see store_overlay.cc).
   std::optional<uint32_t> overlay;
+  bool flattening = false;  // layer files that other replicas have too are to be copied
   std::vector<LayerMetadata> layers;
 
   uint64_t block_count() const { return (size_bytes + store_block_size - 1) / store_block_size; }
@@ -38,6 +40,8 @@ struct VolumeMetadata {
   const LayerMetadata* snapshot_named(const std::string& name) const;
   /// From the base to the head.
   std::vector<const LayerMetadata*> chain() const;
+  /// From the base to this layer.
+  std::vector<const LayerMetadata*> chain_of(uint32_t number) const;
   /// What the volume's content is read from: the chain, and the overlay over it.
   std::vector<const LayerMetadata*> open_chain() const;
   std::vector<uint32_t> children(uint32_t number) const;

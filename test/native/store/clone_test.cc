@@ -1,0 +1,225 @@
+// Clones of snapshots: linked, deeper, outliving their parents, flattened.
+#include <fcntl.h>
+
+#include "store/replica_files.h"
+#include "test/native/store/store_fixture.h"
+#include "test/native/store/support/opened_store.h"
+
+namespace cairn::test {
+namespace {
+
+constexpr uint64_t volume_size = 32 * mebibyte;
+
+Bytes read_of(OpenedStore& store, uint64_t offset, size_t length) {
+  AlignedMemory memory(length);
+  EXPECT_TRUE(succeeded(store.wait(store->read(offset, memory.span()))));
+  return {memory.span().begin(), memory.span().end()};
+}
+
+Status write_to(OpenedStore& store, uint64_t offset, const Bytes& bytes) {
+  AlignedMemory memory(bytes.size());
+  std::copy(bytes.begin(), bytes.end(), memory.span().begin());
+  return store.wait(store->write(offset, memory.span(), Durability::buffered));
+}
+
+class StoreClone : public ::testing::Test {
+ protected:
+  StoreClone() {
+    // Two snapshots, of which the second sees through the first; then what no snapshot has.
+    EXPECT_TRUE(succeeded(fixture.write(0, pattern(1, 12288))));
+    first = new_id();
+    EXPECT_TRUE(succeeded(fixture.snapshot(first)));
+    EXPECT_TRUE(succeeded(fixture.write(4096, pattern(2, 4096))));
+    EXPECT_TRUE(succeeded(fixture.write(16 * mebibyte, pattern(3, mebibyte))));
+    second = new_id();
+    EXPECT_TRUE(succeeded(fixture.snapshot(second)));
+    EXPECT_TRUE(succeeded(fixture.write(0, pattern(4, 4096))));
+  }
+  std::string clone_path(int number = 0) const { return fixture.path() + "-clone-" + std::to_string(number); }
+  Result<Unit> clone(const std::string& snapshot, int number = 0) {
+    return fixture.wait(fixture.store().clone({snapshot, clone_path(number), new_id(), new_id()}));
+  }
+  static Bytes second_content() {
+    Bytes all = pattern(1, 12288);
+    const Bytes changed = pattern(2, 4096);
+    std::copy(changed.begin(), changed.end(), all.begin() + 4096);
+    return all;
+  }
+  static void expect_second(OpenedStore& store) {
+    EXPECT_EQ(read_of(store, 0, 12288), second_content());
+    EXPECT_EQ(read_of(store, 16 * mebibyte, mebibyte), pattern(3, mebibyte));
+    EXPECT_EQ(read_of(store, 20 * mebibyte, 4096), zeros(4096));
+  }
+  size_t shared_layers(OpenedStore& store) {
+    size_t count = 0;
+    for (const store::LayerMetadata& layer : store->metadata().layers)
+      if (store::layer_shared(store->directory(), layer.number)) ++count;
+    return count;
+  }
+
+  StoreFixture fixture{volume_size, 4096};
+  std::string first, second;
+  store::Uuid boot = store::random_uuid();
+};
+
+TEST_F(StoreClone, HasTheSnapshotsContentAndGoesItsOwnWay) {
+  ASSERT_TRUE(succeeded(clone(second)));
+  OpenedStore copy(clone_path(), boot);
+  ASSERT_EQ(copy.error(), "");
+  expect_second(copy);
+  EXPECT_TRUE(copy->metadata().snapshot_named("of " + second) == nullptr);
+  ASSERT_TRUE(succeeded(write_to(copy, 8192, pattern(9, 4096))));
+  EXPECT_EQ(fixture.read(8192, 4096), [] {
+    const Bytes all = pattern(1, 12288);
+    return Bytes(all.begin() + 8192, all.end());
+  }());
+  ASSERT_TRUE(succeeded(fixture.write(16 * mebibyte, pattern(8, 4096))));
+  EXPECT_EQ(read_of(copy, 16 * mebibyte, mebibyte), pattern(3, mebibyte));
+  EXPECT_EQ(read_of(copy, 8192, 4096), pattern(9, 4096));
+  ASSERT_TRUE(succeeded(copy.wait(copy->close())));
+}
+
+TEST_F(StoreClone, TakesNoSpaceOfItsOwn) {
+  ASSERT_TRUE(succeeded(fixture.write(0, pattern(5, 8 * mebibyte))));
+  const std::string third = new_id();
+  ASSERT_TRUE(succeeded(fixture.snapshot(third)));
+  ASSERT_TRUE(succeeded(clone(third)));
+  OpenedStore copy(clone_path(), boot);
+  EXPECT_LT(store::allocated_bytes(clone_path(), copy->metadata().head), 64 * kibibyte);
+  EXPECT_EQ(shared_layers(copy), 3U);
+  ASSERT_TRUE(succeeded(copy.wait(copy->close())));
+}
+
+TEST_F(StoreClone, LayersThatTwoHaveAreNotMergedBeforeOneLetsGo) {
+  ASSERT_TRUE(succeeded(clone(second)));
+  ASSERT_TRUE(succeeded(fixture.remove(first)));
+  ASSERT_TRUE(succeeded(fixture.remove(second)));
+  fixture.settle();
+  EXPECT_EQ(fixture.snapshots().size(), 2U);
+  {
+    OpenedStore copy(clone_path(), boot);
+    copy->resume_maintenance();
+    copy.wait(copy->wait_maintenance());
+    EXPECT_EQ(copy->metadata().layers.size(), 3U);
+    expect_second(copy);
+    ASSERT_TRUE(succeeded(copy.wait(copy->close())));
+  }
+  std::filesystem::remove_all(clone_path());
+  fixture.store().resume_maintenance();
+  fixture.settle();
+  EXPECT_TRUE(fixture.snapshots().empty());
+  EXPECT_EQ(fixture.read(0, 4096), pattern(4, 4096));
+  EXPECT_EQ(fixture.read(4096, 4096), pattern(2, 4096));
+}
+
+TEST_F(StoreClone, OutlivesItsParentAndCollapsesThen) {
+  ASSERT_TRUE(succeeded(clone(second)));
+  fixture.close();
+  std::filesystem::remove_all(fixture.path());
+  OpenedStore copy(clone_path(), boot);
+  ASSERT_EQ(copy.error(), "");
+  expect_second(copy);
+  copy->resume_maintenance();
+  copy.wait(copy->wait_maintenance());
+  EXPECT_EQ(copy->metadata().layers.size(), 1U);
+  expect_second(copy);
+  EXPECT_EQ(copy.failure(), "");
+  ASSERT_TRUE(succeeded(copy.wait(copy->close())));
+}
+
+TEST_F(StoreClone, ACloneOfACloneAndALargerOne) {
+  ASSERT_TRUE(succeeded(clone(first)));
+  OpenedStore copy(clone_path(), boot);
+  ASSERT_TRUE(succeeded(copy.wait(copy->resize(2 * volume_size))));
+  ASSERT_TRUE(succeeded(write_to(copy, volume_size, pattern(6, 8192))));
+  const std::string inner = new_id();
+  ASSERT_TRUE(succeeded(copy.wait(copy->create_snapshot(inner, "inner"))));
+  ASSERT_TRUE(succeeded(copy.wait(copy->clone({inner, clone_path(1), new_id(), new_id()}))));
+  OpenedStore deeper(clone_path(1), boot);
+  ASSERT_EQ(deeper.error(), "");
+  EXPECT_EQ(deeper->geometry().size, 2 * volume_size);
+  EXPECT_EQ(read_of(deeper, 0, 12288), pattern(1, 12288));
+  EXPECT_EQ(read_of(deeper, volume_size, 8192), pattern(6, 8192));
+  ASSERT_TRUE(succeeded(deeper.wait(deeper->close())));
+  ASSERT_TRUE(succeeded(copy.wait(copy->close())));
+}
+
+TEST_F(StoreClone, HasTheSizeOfTheSnapshot) {
+  ASSERT_TRUE(succeeded(fixture.wait(fixture.store().resize(2 * volume_size))));
+  ASSERT_TRUE(succeeded(clone(second)));
+  OpenedStore copy(clone_path(), boot);
+  EXPECT_EQ(copy->geometry().size, volume_size);
+  ASSERT_TRUE(succeeded(copy.wait(copy->close())));
+}
+
+TEST_F(StoreClone, WhatACloneThatWasCutShortLeftIsReplaced) {
+  ASSERT_TRUE(succeeded(clone(second)));
+  std::filesystem::remove(clone_path() + "/volume.json");
+  ASSERT_TRUE(succeeded(clone(first)));
+  OpenedStore copy(clone_path(), boot);
+  ASSERT_EQ(copy.error(), "");
+  EXPECT_EQ(read_of(copy, 0, 12288), pattern(1, 12288));
+  ASSERT_TRUE(succeeded(copy.wait(copy->close())));
+}
+
+TEST_F(StoreClone, IsRefusedWhereItCannotBe) {
+  EXPECT_EQ(code_of(clone(new_id())), "SNAPSHOT_MISSING");
+  ASSERT_TRUE(succeeded(clone(second)));
+  EXPECT_EQ(code_of(clone(second)), "REPLICA_EXISTS");
+  std::string elsewhere = "/dev/shm/cairn-clone-XXXXXX";
+  ASSERT_NE(::mkdtemp(elsewhere.data()), nullptr);
+  const Result<Unit> other =
+      fixture.wait(fixture.store().clone({second, elsewhere + "/replica", new_id(), new_id()}));
+  EXPECT_EQ(code_of(other), "CLONE_OTHER_FILE_SYSTEM");
+  std::filesystem::remove_all(elsewhere);
+}
+
+// ---- Flatten --------------------------------------------------------------------------------------------------------
+
+TEST_F(StoreClone, FlattenedItSharesNothingAndCollapses) {
+  ASSERT_TRUE(succeeded(clone(second)));
+  OpenedStore copy(clone_path(), boot);
+  ASSERT_TRUE(succeeded(copy.wait(copy->flatten())));
+  EXPECT_TRUE(copy->flattening());
+  copy.wait(copy->wait_maintenance());
+  EXPECT_FALSE(copy->flattening());
+  EXPECT_EQ(copy->flatten_progress(), 1);
+  EXPECT_EQ(shared_layers(copy), 0U);
+  EXPECT_EQ(copy->metadata().layers.size(), 1U);
+  expect_second(copy);
+  // The parent is whole, and free to merge.
+  EXPECT_EQ(fixture.read(4096, 4096), pattern(2, 4096));
+  ASSERT_TRUE(succeeded(fixture.remove(first)));
+  fixture.settle();
+  EXPECT_EQ(fixture.snapshots(), std::vector{second});
+  ASSERT_TRUE(succeeded(copy.wait(copy->close())));
+}
+
+TEST_F(StoreClone, FlatteningGoesOnAfterItWasCutShort) {
+  ASSERT_TRUE(succeeded(clone(second)));
+  const std::string private_copy = store::layer_data_path(clone_path(), 1) + ".private";
+  {
+    OpenedStore copy(clone_path(), boot);
+    ASSERT_TRUE(succeeded(copy.wait(copy->flatten())));
+    ASSERT_TRUE(succeeded(copy.wait(copy->close())));
+  }
+  // Half of a copy, and something of a layer that is not there.
+  std::filesystem::copy_file(store::layer_data_path(clone_path(), 1), private_copy,
+                             std::filesystem::copy_options::overwrite_existing);
+  std::filesystem::resize_file(private_copy, volume_size / 2);
+  std::filesystem::copy_file(private_copy, clone_path() + "/layer-77.data.private");
+  OpenedStore copy(clone_path(), boot);
+  ASSERT_EQ(copy.error(), "");
+  EXPECT_TRUE(copy->flattening());
+  copy->resume_maintenance();
+  copy.wait(copy->wait_maintenance());
+  EXPECT_FALSE(copy->flattening());
+  EXPECT_EQ(shared_layers(copy), 0U);
+  expect_second(copy);
+  EXPECT_FALSE(std::filesystem::exists(clone_path() + "/layer-77.data.private"));
+  EXPECT_FALSE(std::filesystem::exists(private_copy));
+  ASSERT_TRUE(succeeded(copy.wait(copy->close())));
+}
+
+}  // namespace
+}  // namespace cairn::test
