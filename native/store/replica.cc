@@ -324,7 +324,8 @@ uint64_t allocated_bytes(const std::string& directory, uint32_t layer) {
   uint64_t bytes = 0;
   for (const char* suffix : layer_file_suffixes) {
     struct stat status {};
-    if (::stat(layer_path(directory, layer, suffix).c_str(), &status) == 0) bytes += static_cast<uint64_t>(status.st_blocks) * 512;
+    if (::stat(layer_path(directory, layer, suffix).c_str(), &status) == 0)
+      bytes += static_cast<uint64_t>(status.st_blocks) * 512;
   }
   return bytes;
 }

@@ -59,9 +59,8 @@ Task<Result<LayeredStore::Outcome>> LayeredStore::flatten_next() {
   flattening_left_ = shared.size();
   const Result<Outcome> copied = co_await make_private(shared.front());
   if (!copied.ok())
-    co_return Error{copied.error().code, "copying the files of layer " + std::to_string(shared.front()) +
-                                             " stopped: " + copied.error().message +
-                                             "; it goes on when the volume is attached again"};
+    co_return Error{copied.error().code, "copying the files of layer " + std::to_string(shared.front()) + " stopped: " +
+                                             copied.error().message + "; it goes on when the volume is attached again"};
   flattened_.insert(shared.front());
   look_again_ = true;  // merges that waited for this layer
   co_return copied;

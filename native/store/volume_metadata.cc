@@ -25,9 +25,9 @@ std::string checksum_of(const json& document) {
 }
 
 json layer_to_json(const LayerMetadata& layer) {
-  return {{"number", layer.number},      {"snapshot", layer.snapshot_id},
-          {"name", layer.snapshot_name}, {"parent", layer.parent ? json(*layer.parent) : json(nullptr)},
-          {"removed", layer.removed},    {"createdMs", layer.created_ms},
+  return {{"number", layer.number},       {"snapshot", layer.snapshot_id},
+          {"name", layer.snapshot_name},  {"parent", layer.parent ? json(*layer.parent) : json(nullptr)},
+          {"removed", layer.removed},     {"createdMs", layer.created_ms},
           {"sizeBytes", layer.size_bytes}};
 }
 

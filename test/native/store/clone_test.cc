@@ -168,8 +168,7 @@ TEST_F(StoreClone, IsRefusedWhereItCannotBe) {
   EXPECT_EQ(code_of(clone(second)), "REPLICA_EXISTS");
   std::string elsewhere = "/dev/shm/cairn-clone-XXXXXX";
   ASSERT_NE(::mkdtemp(elsewhere.data()), nullptr);
-  const Result<Unit> other =
-      fixture.wait(fixture.store().clone({second, elsewhere + "/replica", new_id(), new_id()}));
+  const Result<Unit> other = fixture.wait(fixture.store().clone({second, elsewhere + "/replica", new_id(), new_id()}));
   EXPECT_EQ(code_of(other), "CLONE_OTHER_FILE_SYSTEM");
   std::filesystem::remove_all(elsewhere);
 }

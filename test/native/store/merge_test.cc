@@ -181,10 +181,10 @@ TEST_F(StoreOverlay, IsFoundAgainAndReadFirst) {
 
 TEST_F(StoreOverlay, WhatIsWrittenOverItSurvivesAKill) {
   make_overlay();
-  write(50 * mebibyte, 3, 8192);              // the overlay's
-  write(50 * mebibyte + 8704, 4, 512 * 3);    // a part of its block
+  write(50 * mebibyte, 3, 8192);            // the overlay's
+  write(50 * mebibyte + 8704, 4, 512 * 3);  // a part of its block
   trim(52 * mebibyte, 65536);
-  write(51 * mebibyte, 5, 8192);              // the head's
+  write(51 * mebibyte, 5, 8192);  // the head's
   fixture.abandon();
   fixture.open_without_maintenance();
   expect_content();
@@ -243,9 +243,8 @@ TEST_F(StoreOverlay, ARevertThrowsBothAway) {
   expect_content();
   finish();
   const auto all = std::filesystem::directory_iterator(fixture.path());
-  EXPECT_EQ(std::count_if(begin(all), end(all), [](const auto& entry) {
-              return entry.path().extension() == ".data";
-            }), 2);
+  EXPECT_EQ(std::count_if(begin(all), end(all), [](const auto& entry) { return entry.path().extension() == ".data"; }),
+            2);
   expect_content_after_reopening();
 }
 
