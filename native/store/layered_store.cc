@@ -73,9 +73,13 @@ LayeredStore::LayeredStore(Reactor& reactor, BlockingThread& blocking, OpenedRep
   slots_.emplace_back();
   for (LayerFiles& files : replica.chain) install(std::move(files));
   find_head();
+  pins_->released = [this] { maintain(); };
 }
 
-LayeredStore::~LayeredStore() { CAIRN_ASSERT(mutations_.count() == 0 && maintenance_.count() == 0 && !syncing_); }
+LayeredStore::~LayeredStore() {
+  CAIRN_ASSERT(mutations_.count() == 0 && maintenance_.count() == 0 && !syncing_);
+  pins_->released = nullptr;
+}
 
 Geometry LayeredStore::geometry() const {
   Geometry geometry;
@@ -361,24 +365,6 @@ Task<Status> LayeredStore::write_zero_pieces(uint64_t offset, uint64_t length) {
 Task<Status> LayeredStore::flush() {
   ++counters_.flushes;
   co_return finish(co_await sync_all());
-}
-
-Task<Status> LayeredStore::block_status(uint64_t offset, uint64_t length, StatusQuery query, size_t extents_max,
-                                        std::vector<Extent>& extents) {
-  const BlockRange range = blocks_touched(offset, length);
-  const uint64_t end_byte = offset + length;
-  for (uint64_t block = range.first; block < range.end && extents.size() < extents_max;) {
-    const SourceRun run = index_->run_at(block, range.end);
-    const uint64_t from = std::max(offset, byte_offset(run.first));
-    const uint64_t to = std::min(end_byte, byte_offset(run.first + run.count));
-    const bool zero = run.source.reads_zero();
-    if (!extents.empty() && extents.back().zero == zero)
-      extents.back().length += to - from;  // layers are not visible
-    else
-      extents.push_back({to - from, zero, zero});
-    block = run.first + run.count;
-  }
-  co_return Status();
 }
 
 }  // namespace cairn::store

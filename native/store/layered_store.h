@@ -8,6 +8,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -15,13 +16,14 @@
 
 #include "aio/offload.h"
 #include "aio/wait.h"
-#include "block/block_device.h"
+#include "block/snapshot_set.h"
 #include "store/block_map.h"
 #include "store/dirty_sectors.h"
 #include "store/map_space.h"
 #include "store/range_lock.h"
 #include "store/readers.h"
 #include "store/replica.h"
+#include "store/snapshot_device.h"
 #include "store/write_ring.h"
 
 namespace cairn::store {
@@ -65,7 +67,7 @@ struct StoreEvent {
   std::string message;
 };
 
-class LayeredStore final : public BlockDevice {
+class LayeredStore final : public BlockDevice, public SnapshotSet {
  public:
   using EventHandler = std::function<void(const StoreEvent&)>;
 
@@ -81,9 +83,13 @@ class LayeredStore final : public BlockDevice {
   Task<Status> block_status(uint64_t offset, uint64_t length, StatusQuery query, size_t extents_max,
                             std::vector<Extent>& extents) override;
 
+  std::vector<SnapshotName> snapshots() const override;
+  std::vector<SnapshotName> ancestors(const std::string& of) const override;
+  Task<Result<std::unique_ptr<BlockDevice>>> open_snapshot(std::string name) override;
+
   /// Freezes the head as a snapshot of exactly the writes acknowledged before; durable when it returns.
   Task<Result<Unit>> create_snapshot(std::string id, std::string name);
-  /// Durable when it returns; the merge into the child goes on in the background.
+  /// Durable when it returns; the merge goes on in the background. SNAPSHOT_IN_USE while a device of it is open.
   Task<Result<Unit>> delete_snapshot(std::string id);
   /// The volume's content becomes the snapshot's; what was written since is gone. No client may be connected.
   Task<Result<Unit>> revert(std::string id);
@@ -224,6 +230,12 @@ class LayeredStore final : public BlockDevice {
   Task<Status> punch(OpenLayer& layer, BlockRange range);
   OpenLayer* find_open(uint32_t number) const;
 
+  // store_snapshot_set.cc
+  uint32_t reference_of(const std::string& id) const;
+  std::vector<SnapshotName> names_of(std::vector<const LayerMetadata*> layers) const;
+  Result<Unit> open_chain(const std::vector<const LayerMetadata*>& layers, SnapshotChain& chain) const;
+  const std::vector<bool>* unchanged_since(uint32_t reference);
+
   // store_clone.cc: files of several replicas
   Task<Result<Outcome>> flatten_next();
   Task<Result<Outcome>> end_flatten();
@@ -286,6 +298,15 @@ class LayeredStore final : public BlockDevice {
   std::set<uint32_t> flattened_;  // layers that need not be copied (again)
   size_t flattening_left_ = 0;
   double flatten_progress_ = 0;
+  std::shared_ptr<SnapshotPins> pins_ = std::make_shared<SnapshotPins>();
+  mutable std::map<std::string, uint32_t> references_;  // of snapshots, by id
+  uint64_t tree_version_ = 0;                           // another one: other layers, or other slots for them
+  struct {
+    uint32_t reference = 0;
+    uint64_t tree_version = 0;
+    std::vector<bool> slots;
+  } unchanged_;  // what was asked for last
+
   uint64_t chain_generation_ = 0;  // another one: open layers have been replaced
   uint32_t merging_ = 0;           // the layer, while merge_progress_ > 0
   double merge_progress_ = 0;

@@ -105,9 +105,9 @@ const LayerMetadata* LayeredStore::next_removable() const {
   return nullptr;
 }
 
-/// Files that another replica has too are never written.
+/// Files that another replica has too are never written, nor what a device of a snapshot reads.
 bool LayeredStore::may_change(const OpenLayer& layer) const {
-  return !has_other_names(layer.data.fd()) && !has_other_names(layer.map.fd());
+  return !pins_->layers.contains(layer.number) && !has_other_names(layer.data.fd()) && !has_other_names(layer.map.fd());
 }
 
 Task<Result<LayeredStore::Outcome>> LayeredStore::remove_layer(uint32_t number) {
@@ -198,6 +198,7 @@ Task<Result<LayeredStore::Outcome>> LayeredStore::end_drain(Drain& drain) {
   const AsyncMutex::Guard guard = co_await structure_.lock();
   if (stopping_) co_return Error{"CLOSED", "the volume is closing"};
   if (drain.chain_generation != chain_generation_) co_return Outcome::changed;
+  if (pins_->layers.contains(drain.parent) || pins_->layers.contains(drain.child)) co_return Outcome::waits;
   Task<Result<Unit>> end = drain.backward ? replace_by_parent(drain.child) : drop_layer(drain.parent);
   const Result<Unit> ended = co_await std::move(end);
   if (!ended.ok()) co_return ended.error();

@@ -85,6 +85,7 @@ LayeredStore::OpenLayer* LayeredStore::install(LayerFiles files) {
 
 /// After open layers or the metadata have changed.
 void LayeredStore::find_head() {
+  ++tree_version_;
   head_ = find_open(metadata_.head);
   overlay_ = metadata_.overlay ? find_open(*metadata_.overlay) : nullptr;
   CAIRN_ASSERT(head_ != nullptr && (overlay_ != nullptr) == metadata_.overlay.has_value());
@@ -166,10 +167,12 @@ Task<Result<Unit>> LayeredStore::replace_metadata(VolumeMetadata next) {
     published = replaced.ok();
     return published ? sync_directory(directory_) : replaced;
   });
-  if (done.ok())
+  if (done.ok()) {
     metadata_ = std::move(next);
-  else if (published)
+    ++tree_version_;
+  } else if (published) {
     fail("syncing the directory", Status::from_errno(EIO));
+  }
   co_return done;
 }
 
@@ -177,6 +180,9 @@ Task<Result<Unit>> LayeredStore::delete_snapshot(std::string id) {
   const AsyncMutex::Guard guard = co_await structure_.lock();
   const LayerMetadata* layer = metadata_.snapshot(id);
   if (layer == nullptr || layer->removed) co_return snapshot_missing(id);
+  if (pins_->snapshots.contains(id))
+    co_return Error{"SNAPSHOT_IN_USE",
+                    "a client reads snapshot " + layer->snapshot_name + ": disconnect it, then delete the snapshot"};
   if (!failure_.empty()) co_return Error{"EIO", failure_};
   VolumeMetadata next = metadata_;
   next.layer(layer->number)->removed = true;
