@@ -9,7 +9,8 @@ type TlsConfig = Config['nbd']['tls'];
 
 /** Permissions that let others than the owner read or change a file. */
 const othersMask = 0o077;
-const pskLine = /^[^:\s#]+:([0-9a-fA-F]{2})+$/;
+/** Keys of 16 to 64 bytes. */
+const pskLine = /^[^:\s]+:([0-9a-fA-F]{2}){16,64}$/;
 
 /** Throws `invalid-config` naming the file and what is wrong with it. */
 export function checkTls(tls: TlsConfig, now = new Date()): void {
@@ -22,11 +23,11 @@ export function checkTls(tls: TlsConfig, now = new Date()): void {
   if (tls.verifyPeer && tls.certificates === '')
     throw wrong('nbd.tls.verifyPeer', 'nbd.tls.verifyPeer needs the certificate of a CA: set nbd.tls.certificates.');
   if (tls.certificates !== '') checkCertificates(tls.certificates, now);
+  if (tls.verifyPeer) checkCertificate(join(tls.certificates, 'ca-cert.pem'), now);
   if (tls.pskFile !== '') checkPskFile(tls.pskFile);
 }
 
 function checkCertificates(directory: string, now: Date): void {
-  checkCertificate(join(directory, 'ca-cert.pem'), now);
   const keyFile = join(directory, 'server-key.pem');
   const certificate = checkCertificate(join(directory, 'server-cert.pem'), now);
   const text = readSecret(keyFile, 'nbd.tls.certificates');
@@ -52,16 +53,13 @@ function checkCertificate(file: string, now: Date): X509Certificate {
 }
 
 function checkPskFile(file: string): void {
+  const advice = `Make one with psktool -u USER -p ${file}.`;
   const lines = readSecret(file, 'nbd.tls.pskFile').split('\n');
-  const keys = lines.map((line) => line.trim()).filter((line) => line !== '' && !line.startsWith('#'));
-  if (keys.length === 0)
-    throw wrong('nbd.tls.pskFile', `${file} holds no key. Make one with psktool -u USER -p ${file}.`);
-  const number = lines.findIndex((line) => line.trim() === keys.find((key) => !pskLine.test(key))) + 1;
-  if (number > 0)
-    throw wrong(
-      'nbd.tls.pskFile',
-      `${file}, line ${number} is not user:hexkey. Make one with psktool -u USER -p ${file}.`,
-    );
+  if (lines.every((line) => line.trim() === '')) throw wrong('nbd.tls.pskFile', `${file} holds no key. ${advice}`);
+  const number = lines.findIndex((line) => line.trim() !== '' && !pskLine.test(line.trim())) + 1;
+  if (number === 0) return;
+  const what = `${file}, line ${number} is not USER:KEY with a key of 16 to 64 bytes in hexadecimal.`;
+  throw wrong('nbd.tls.pskFile', `${what} ${advice}`);
 }
 
 function readSecret(file: string, field: string): string {

@@ -224,6 +224,9 @@ export class LocalNodeEngine implements NodeEngine {
 
   flatten(spec: VolumeSpec): Promise<boolean> {
     return this.withOpen(spec, async (calls) => {
+      const before = await calls.getVolume({ volume: spec.name });
+      if (before.volume?.flatten) return true;
+      if (!before.volume?.layers.some(({ shared }) => shared)) return false;
       const { volume } = await calls.flattenVolume({ volume: spec.name });
       return volume?.flatten !== undefined;
     });

@@ -56,7 +56,7 @@ export class WorkWatch {
 /** Whether something is done with the volume that an end of its process would interrupt. */
 export function isWorkedOn(volume: Volume | undefined): boolean {
   if (!volume) return false;
-  const isMerging = volume.layers.some(({ removed }) => removed);
+  const isMerging = volume.layers.some(({ removed, shared }) => removed && !shared); // shared ones wait for the clone
   return isMerging || volume.flatten !== undefined || volume.scrub?.state === 'running';
 }
 

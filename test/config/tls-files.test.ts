@@ -10,6 +10,7 @@ import { CertificateAuthority } from '../support/certificates.js';
 
 const hasOpenssl = spawnSync('openssl', ['version']).status === 0;
 const day = 86_400_000;
+const key = '0123456789abcdef'.repeat(2);
 
 let made: string;
 let directory: string;
@@ -26,6 +27,8 @@ afterAll(() => rmSync(made, { recursive: true }));
 
 const off = { mode: 'off', certificates: '', verifyPeer: false, pskFile: '' } as const;
 const withCertificates = () => ({ ...off, mode: 'on', certificates: directory }) as const;
+
+const verifying = () => ({ ...withCertificates(), verifyPeer: true });
 
 function refusal(settings: Parameters<typeof checkTls>[0], now?: Date): CairnError {
   try {
@@ -56,14 +59,20 @@ describe.skipIf(!hasOpenssl)('certificates', () => {
     expect(() => checkTls(withCertificates())).not.toThrow();
   });
 
-  it.each(['ca-cert.pem', 'server-cert.pem', 'server-key.pem'])('are refused without %s', (file) => {
+  it('of a CA are needed only to verify those of clients', () => {
+    rmSync(join(directory, 'ca-cert.pem'));
+    expect(() => checkTls(withCertificates())).not.toThrow();
+    expect(refusal(verifying()).detail).toMatch(/ca-cert\.pem is missing/);
+  });
+
+  it.each(['server-cert.pem', 'server-key.pem'])('are refused without %s', (file) => {
     rmSync(join(directory, file));
     expect(refusal(withCertificates()).detail).toMatch(new RegExp(`${file} is missing`));
   });
 
   it.each(['ca-cert.pem', 'server-cert.pem', 'server-key.pem'])('are refused when %s is something else', (file) => {
     writeFileSync(join(directory, file), 'hello\n');
-    expect(refusal(withCertificates()).detail).toMatch(new RegExp(`${file} is not a .* in PEM|key without a password`));
+    expect(refusal(verifying()).detail).toMatch(new RegExp(`${file} is not a .* in PEM|key without a password`));
   });
 
   it.each([0o644, 0o640, 0o604])('are refused when others may read the key (%o)', (mode) => {
@@ -96,25 +105,27 @@ describe('pre-shared keys', () => {
     chmodSync(file(), mode);
   }
 
-  it.each(['alice:0123456789abcdef\n', '# keys\n\nalice:01\nbob:AB\n'])('are taken: %j', (text) => {
+  it.each([`alice:${'0a'.repeat(16)}\n`, `\nalice:${'AB'.repeat(64)}\r\nbob:${key}`])('are taken: %j', (text) => {
     write(text);
     expect(() => checkTls(settings())).not.toThrow();
   });
 
   it.each([
     ['', /holds no key\. Make one with psktool/],
-    ['# alice:01\n', /holds no key/],
-    ['alice:01\nbob\n', /line 2 is not user:hexkey/],
-    ['alice:0\n', /line 1 is not/],
-    ['alice:xy\n', /line 1 is not/],
-    [':01\n', /line 1 is not/],
+    [`alice:${key}\nbob\n`, /line 2 is not USER:KEY/],
+    [`# alice\n`, /line 1 is not/],
+    [`alice:${key}0\n`, /line 1 is not/],
+    [`alice:${'0a'.repeat(15)}\n`, /line 1 is not/],
+    [`alice:${'0a'.repeat(65)}\n`, /line 1 is not/],
+    [`alice:${'xy'.repeat(16)}\n`, /line 1 is not/],
+    [`:${key}\n`, /line 1 is not/],
   ])('are refused: %j', (text, message) => {
     write(text);
     expect(refusal(settings()).detail).toMatch(message);
   });
 
   it('are refused when others may read them, or when they are missing', () => {
-    write('alice:01\n', 0o644);
+    write(`alice:${key}\n`, 0o644);
     expect(refusal(settings())).toMatchObject({
       field: 'nbd.tls.pskFile',
       detail: expect.stringMatching(/chmod 600/) as string,
