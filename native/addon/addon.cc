@@ -73,6 +73,8 @@ class DataPlaneObject : public Napi::ObjectWrap<DataPlaneObject> {
                         InstanceMethod<&DataPlaneObject::close_volume>("closeVolume"),
                         InstanceMethod<&DataPlaneObject::volume_info>("volumeInfo"),
                         InstanceMethod<&DataPlaneObject::resize_volume>("resizeVolume"),
+                        InstanceMethod<&DataPlaneObject::flatten_volume>("flattenVolume"),
+                        InstanceMethod<&DataPlaneObject::clone_snapshot>("cloneSnapshot"),
                         InstanceMethod<&DataPlaneObject::create_snapshot>("createSnapshot"),
                         InstanceMethod<&DataPlaneObject::delete_snapshot>("deleteSnapshot"),
                         InstanceMethod<&DataPlaneObject::revert_snapshot>("revertSnapshot"),
@@ -166,6 +168,15 @@ class DataPlaneObject : public Napi::ObjectWrap<DataPlaneObject> {
     const std::string name = argument_string(info, 0, "volume");
     const uint64_t size = argument_whole_number(info, 1, "sizeBytes");
     return promise<Unit>(info, [&](auto done) { plane_->resize_volume(name, size, done); });
+  }
+  Napi::Value flatten_volume(const Napi::CallbackInfo& info) {
+    const std::string name = argument_string(info, 0, "volume");
+    return promise<Unit>(info, [&](auto done) { plane_->flatten_volume(name, done); });
+  }
+  Napi::Value clone_snapshot(const Napi::CallbackInfo& info) {
+    const std::string volume = argument_string(info, 0, "volume");
+    store::CloneTarget target = read_clone_target(argument_fields(info, 1, "target"));
+    return promise<Unit>(info, [&](auto done) { plane_->clone_snapshot(volume, std::move(target), done); });
   }
   Napi::Value create_snapshot(const Napi::CallbackInfo& info) {
     const std::string volume = argument_string(info, 0, "volume");

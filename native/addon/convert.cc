@@ -62,7 +62,7 @@ Napi::Object layer_to_js(Napi::Env env, const LayerInfo& layer) {
   object["allocatedBytes"] = number(env, layer.allocated_bytes);
   object["createdMs"] = number(env, layer.status.created_ms);
   object["mergeProgress"] = Napi::Number::New(env, layer.status.merge_progress);
-  object["shared"] = Napi::Boolean::New(env, false);
+  object["shared"] = Napi::Boolean::New(env, layer.shared);
   object["checksummed"] = Napi::Boolean::New(env, false);
   return object;
 }
@@ -78,6 +78,13 @@ Napi::Object counters_to_js(Napi::Env env, const store::StoreCounters& counters)
   object["trimmedBytes"] = number(env, counters.trimmed_bytes);
   object["writeZeroes"] = number(env, counters.write_zeroes);
   object["errors"] = number(env, counters.errors);
+  return object;
+}
+
+Napi::Value flatten_to_js(Napi::Env env, const VolumeInfo& info) {
+  if (!info.flattening) return env.Null();
+  Napi::Object object = Napi::Object::New(env);
+  object["progress"] = Napi::Number::New(env, info.flatten_progress);
   return object;
 }
 
@@ -141,6 +148,13 @@ store::NewReplica read_new_replica(const Fields& replica) {
           .block_size = static_cast<uint32_t>(replica.whole_number("blockSize", UINT32_MAX))};
 }
 
+store::CloneTarget read_clone_target(const Fields& target) {
+  return {.snapshot_id = target.string("snapshotId"),
+          .directory = target.string("directory"),
+          .volume_id = target.string("volumeId"),
+          .replica_id = target.string("replicaId")};
+}
+
 store::CacheMode read_cache_mode(const Fields& volume) {
   const std::string name = volume.string("cacheMode");
   for (const auto mode : {store::CacheMode::none, store::CacheMode::writeback, store::CacheMode::writethrough})
@@ -179,7 +193,7 @@ Napi::Value to_js(Napi::Env env, const VolumeInfo& info) {
   object["counters"] = counters_to_js(env, info.counters);
   object["clients"] = number(env, info.clients);
   object["failure"] = string_or_null(env, info.failure);
-  object["flatten"] = env.Null();
+  object["flatten"] = flatten_to_js(env, info);
   object["scrub"] = no_scrub(env);
   object["recovered"] = Napi::Boolean::New(env, info.recovered);
   return object;

@@ -42,6 +42,7 @@ uint16_t argument_port(const Napi::CallbackInfo& info, size_t index, const char*
 
 DataPlaneOptions read_options(const Fields& options);
 store::NewReplica read_new_replica(const Fields& replica);
+store::CloneTarget read_clone_target(const Fields& target);
 store::CacheMode read_cache_mode(const Fields& volume);
 NewExport read_new_export(const Fields& exported);
 

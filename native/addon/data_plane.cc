@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "store/replica_files.h"
 #include "store/uuid.h"
 
 namespace cairn {
@@ -242,11 +243,15 @@ void DataPlane::gather_info(Volume& volume, Done<VolumeInfo> done) {
                                                         .counters = store.counters(),
                                                         .clients = clients,
                                                         .failure = store.failure(),
-                                                        .recovered = store.recovered()});
-    for (store::LayerStatus& status : store.layers()) info->layers.push_back({std::move(status), 0});
+                                                        .recovered = store.recovered(),
+                                                        .flattening = store.flattening(),
+                                                        .flatten_progress = store.flatten_progress()});
+    for (store::LayerStatus& status : store.layers()) info->layers.push_back({.status = std::move(status)});
     sizes_.run([this, &volume, info, done] {
-      for (LayerInfo& layer : info->layers)
+      for (LayerInfo& layer : info->layers) {
         layer.allocated_bytes = store::allocated_bytes(info->directory, layer.status.number);
+        layer.shared = store::layer_shared(info->directory, layer.status.number);
+      }
       control_([this, &volume, info, done] {
         done(std::move(*info));
         finish_operation(volume);
@@ -258,6 +263,17 @@ void DataPlane::gather_info(Volume& volume, Done<VolumeInfo> done) {
 void DataPlane::resize_volume(const std::string& name, uint64_t size_bytes, Done<Unit> done) {
   operate(
       name, [size_bytes](store::LayeredStore& store) { return store.resize(size_bytes); }, std::move(done));
+}
+
+void DataPlane::flatten_volume(const std::string& name, Done<Unit> done) {
+  operate(
+      name, [](store::LayeredStore& store) { return store.flatten(); }, std::move(done));
+}
+
+void DataPlane::clone_snapshot(const std::string& volume, store::CloneTarget target, Done<Unit> done) {
+  operate(
+      volume, [target = std::move(target)](store::LayeredStore& store) { return store.clone(target); },
+      std::move(done));
 }
 
 void DataPlane::create_snapshot(const std::string& volume, const std::string& id, const std::string& snapshot,

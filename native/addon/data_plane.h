@@ -31,6 +31,7 @@ struct DataPlaneOptions {
 struct LayerInfo {
   store::LayerStatus status;
   uint64_t allocated_bytes = 0;
+  bool shared = false;  // other replicas have its files too
 };
 
 struct VolumeInfo {
@@ -45,6 +46,8 @@ struct VolumeInfo {
   size_t clients = 0;
   std::string failure;
   bool recovered = false;
+  bool flattening = false;
+  double flatten_progress = 0;
 };
 
 struct DataPlaneEvent {
@@ -80,6 +83,8 @@ class DataPlane {
   void close_volume(const std::string& name, Done<Unit> done);
   void volume_info(const std::string& name, Done<VolumeInfo> done);
   void resize_volume(const std::string& name, uint64_t size_bytes, Done<Unit> done);
+  void flatten_volume(const std::string& name, Done<Unit> done);
+  void clone_snapshot(const std::string& volume, store::CloneTarget target, Done<Unit> done);
   void create_snapshot(const std::string& volume, const std::string& id, const std::string& snapshot, Done<Unit> done);
   void delete_snapshot(const std::string& volume, const std::string& id, Done<Unit> done);
   void revert_snapshot(const std::string& name, const std::string& id, Done<Unit> done);

@@ -190,7 +190,9 @@ function mergedAway(
   layers: readonly LayerInfo[],
 ): SnapshotRecord[] {
   const known = new Set(records.map(({ id }) => id));
-  const removed = layers.filter((layer) => layer.removed && !known.has(layer.id));
+  // A clone's layers from before it was made were never snapshots of its own.
+  const sinceMs = volume.source ? Date.parse(volume.created) : 0;
+  const removed = layers.filter((layer) => layer.removed && layer.createdMs >= sinceMs && !known.has(layer.id));
   return removed.map(({ id, name, createdMs }) => {
     const created = new Date(createdMs).toISOString();
     return { id, name: name ?? id, volumeId: volume.id, state: 'deleting', created };

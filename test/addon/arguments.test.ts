@@ -13,6 +13,7 @@ type Loose = Record<keyof NativeDataPlane, (...values: unknown[]) => unknown>;
 
 const replica = { directory: '/nowhere', volumeId: '', replicaId: '', sizeBytes: 4096, blockSize: 512 };
 const volume = { name: 'volume', directory: '/nowhere', cacheMode: 'none' };
+const cloneTarget = { snapshotId: 's', directory: '/nowhere', volumeId: 'v', replicaId: 'r' };
 const handover = { path: '/nowhere' };
 const remote = exportOf('volume', { volume: null, handover });
 
@@ -42,6 +43,12 @@ const wrong: [keyof NativeDataPlane, unknown[], string][] = [
   ['resizeVolume', ['volume', -1], 'sizeBytes must be a whole number'],
   ['resizeVolume', ['volume', 2 ** 53], 'sizeBytes must be a whole number'],
   ['resizeVolume', [1, 4096], 'volume must be a string'],
+  ['flattenVolume', [], 'volume must be a string'],
+  ['cloneSnapshot', ['volume'], 'target must be an object'],
+  ['cloneSnapshot', ['volume', { ...cloneTarget, snapshotId: undefined }], 'snapshotId must be given'],
+  ['cloneSnapshot', ['volume', { ...cloneTarget, directory: 1 }], 'directory must be a string'],
+  ['cloneSnapshot', ['volume', { ...cloneTarget, volumeId: null }], 'volumeId must be a string'],
+  ['cloneSnapshot', ['volume', { ...cloneTarget, replicaId: null }], 'replicaId must be a string'],
   ['createSnapshot', ['volume'], 'snapshotId must be a string'],
   ['createSnapshot', ['volume', 'id'], 'name must be a string'],
   ['deleteSnapshot', [null, ''], 'volume must be a string'],

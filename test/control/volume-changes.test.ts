@@ -91,6 +91,14 @@ describe('cloning', () => {
     await clone();
   });
 
+  it('gives the clone none of the snapshots of its parent', async () => {
+    const made = await clone();
+    const [inherited] = replicaOf(made)?.layers ?? [];
+    Object.assign(inherited ?? {}, { removed: true });
+    expect(made.snapshotCount).toBe(0);
+    expect((await service.client.listSnapshots(copy)).snapshots).toEqual([]);
+  });
+
   it('leaves a clone that outlives its parent', async () => {
     await clone();
     await service.client.deleteVolume(db);
