@@ -317,6 +317,7 @@ Result<Unit> DataPlane::add_export(const NewExport& exported) {
     if (volume.value()->reverting)
       return Error{"VOLUME_IN_USE", "volume " + exported.volume + " is being reverted: attach it when that is done"};
     options.target = nbd::LocalTarget{volume.value()->reactor, volume.value()->device.get()};
+    options.snapshots = volume.value()->store.get();
   }
   Result<Unit> added = server_->add_export(std::move(options));
   if (added.ok()) exports_.push_back({exported.name, exported.volume});
