@@ -14,16 +14,27 @@ namespace cairn::nbd {
 Branch::Branch(ServerCore& core, Reactor& reactor)
     : core_(core),
       reactor_(reactor),
-      stall_timer_(reactor, [this] { check_sessions(); }),
-      close_timer_(reactor, [this] { for_each_session([](Session* session) { session->terminate(); }); }) {}
+      stall_timer_(reactor, [this] { check_progress(); }),
+      close_timer_(reactor, [this] {
+        for_each_session([](Session* session) { session->terminate(); });
+        pumps_.for_each([](TlsPump* pump) { pump->terminate(); });
+      }) {}
 
 Branch::~Branch() = default;
 
 const TimeLimits& Branch::times() const { return core_.times(); }
 
-HandshakeSite Branch::handshake_site(bool may_leave_process) const {
-  return {core_.exports(), &reactor_, may_leave_process, closing_};
+HandshakeSite Branch::handshake_site(bool may_leave_process, const TlsPolicy* tls) const {
+  return {.exports = core_.exports(),
+          .reactor = &reactor_,
+          .may_leave_process = may_leave_process,
+          .closing = closing_,
+          .tls_available = tls != nullptr && tls->available(),
+          .tls_required = tls != nullptr && tls->required()};
 }
+
+void Branch::negotiation_started() { core_.negotiation_started(); }
+void Branch::negotiation_ended() { core_.negotiation_ended(); }
 
 // ---- Connections ----------------------------------------------------------------------------------------------------
 
@@ -52,19 +63,26 @@ Detached Branch::accept_from(Listener* listener) {
   delete listener;
 }
 
+bool Branch::has_room() const {
+  const Limits& limits = core_.limits();
+  return core_.connections() < limits.connections_max && core_.negotiations() < limits.negotiations_max;
+}
+
 void Branch::accepted(UniqueFd client, ListenerKind kind) {
-  if (closing_ || core_.connections() >= connections_max) return;
-  Presence presence(core_, Presence::Kind::connection);
+  if (closing_) return;
   if (kind == ListenerKind::handover) {
-    receive_handover(std::move(client), std::move(presence));
+    receive_handover(std::move(client), presence());
     return;
   }
+  if (!has_room()) return;
+  Presence presence(core_, Presence::Kind::connection);
   set_client_options(client.get(), kind);
   negotiate({.socket = std::move(client),
              .negotiated = {},
              .unconsumed = {},
              .newly_accepted = true,
              .from_other_process = false,
+             .tls = core_.tls(),
              .presence = std::move(presence)});
 }
 
@@ -77,7 +95,8 @@ Detached Branch::receive_handover(UniqueFd connection, Presence presence) {
   // One that cannot be received is closed by its sender's giving up on it, which a client sees as a disconnect.
   if (!received.ok()) co_return;
   if (auto* transfer = std::get_if<ConnectionTransfer>(&received.value())) {
-    transfer->presence = std::move(presence);
+    if (!has_room()) co_return;
+    transfer->presence = Presence(core_, Presence::Kind::connection);
     negotiate(std::move(*transfer));
     co_return;
   }
@@ -97,14 +116,20 @@ void Branch::move_to(Reactor& reactor, ConnectionTransfer connection) {
   reactor.post([&target, carried] { target.negotiate(std::move(*carried)); });
 }
 
-// ---- Sessions -------------------------------------------------------------------------------------------------------
-
-void Branch::session_started() {
-  if (session_count_++ == 0) stall_timer_.start(times().stall_check);
+void Branch::start_pump(TlsPump::Coupling coupling) {
+  Branch& target = core_.next_branch();
+  auto carried = std::make_shared<TlsPump::Coupling>(std::move(coupling));
+  target.reactor().post([&target, carried] { TlsPump::start(target, std::move(*carried)); });
 }
 
-void Branch::session_ended() {
-  if (--session_count_ == 0) stall_timer_.stop();
+// ---- Sessions -------------------------------------------------------------------------------------------------------
+
+void Branch::checked_started() {
+  if (checked_count_++ == 0) stall_timer_.start(times().stall_check);
+}
+
+void Branch::checked_ended() {
+  if (--checked_count_ == 0) stall_timer_.stop();
 }
 
 template <typename Visit>
@@ -113,9 +138,10 @@ void Branch::for_each_session(Visit visit) {
     if (exported->reactor() == &reactor_) exported->sessions().for_each(visit);
 }
 
-void Branch::check_sessions() {
+void Branch::check_progress() {
   for_each_session([](Session* session) { session->check_progress(); });
-  if (session_count_ > 0) stall_timer_.start(times().stall_check);
+  pumps_.for_each([](TlsPump* pump) { pump->check_progress(); });
+  if (checked_count_ > 0) stall_timer_.start(times().stall_check);
 }
 
 // ---- Ends -----------------------------------------------------------------------------------------------------------
@@ -147,6 +173,7 @@ void Branch::close() {
   listeners_.for_each([this](Listener* listener) { cancel_accept(listener); });
   negotiations_.for_each([](Negotiation* negotiation) { negotiation->close(); });
   for_each_session([](Session* session) { session->drain(); });
+  pumps_.for_each([](TlsPump* pump) { pump->close(); });
   close_timer_.start(times().close);
 }
 

@@ -13,6 +13,7 @@
 #include "nbd/options/option.h"
 #include "nbd/receive_buffer.h"
 #include "nbd/request.h"
+#include "nbd/tls_pump.h"
 
 namespace cairn::nbd {
 
@@ -28,13 +29,20 @@ class Branch {
   Reactor& reactor() { return reactor_; }
   const TimeLimits& times() const;
   bool closing() const { return closing_; }
-  HandshakeSite handshake_site(bool may_leave_process) const;
+  HandshakeSite handshake_site(bool may_leave_process, const TlsPolicy* tls) const;
+  /// One that is not counted as a connection.
+  Presence presence() const { return Presence(core_, Presence::Kind::other); }
   ReceiveBufferShelf& receive_buffers() { return receive_buffers_; }
   RequestPool& requests() { return requests_; }
   IntrusiveList<Negotiation>& negotiations() { return negotiations_; }
+  void negotiation_started();
+  void negotiation_ended();
+  IntrusiveList<TlsPump>& pumps() { return pumps_; }
 
   void listen(ListeningSocket socket, Presence presence);
   void negotiate(ConnectionTransfer connection) { Negotiation::start(*this, std::move(connection)); }
+  /// On whichever reactor is next: TLS is work that one of them could not do for all.
+  void start_pump(TlsPump::Coupling coupling);
   /// To the branch of another reactor of this server.
   void move_to(Reactor& reactor, ConnectionTransfer connection);
   /// Of an export of this reactor, or (on the first one) of a remote one.
@@ -44,8 +52,9 @@ class Branch {
   /// After everything has ended: what still runs on this reactor is taken back.
   void finish();
 
-  void session_started();
-  void session_ended();
+  /// Sessions and pumps: what is checked for progress.
+  void checked_started();
+  void checked_ended();
 
  private:
   struct Listener : ListLink {
@@ -57,11 +66,12 @@ class Branch {
 
   Detached accept_from(Listener* listener);
   void accepted(UniqueFd client, ListenerKind kind);
+  bool has_room() const;
   Detached receive_handover(UniqueFd connection, Presence presence);
   Detached cancel_accept(Listener* listener);
   template <typename Visit>
   void for_each_session(Visit visit);
-  void check_sessions();
+  void check_progress();
 
   ServerCore& core_;
   Reactor& reactor_;
@@ -70,7 +80,8 @@ class Branch {
   RequestPool requests_;
   IntrusiveList<Negotiation> negotiations_;
   IntrusiveList<Listener> listeners_;
-  size_t session_count_ = 0;
+  IntrusiveList<TlsPump> pumps_;
+  size_t checked_count_ = 0;
   Timer stall_timer_;
   Timer close_timer_;
 };

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <optional>
 #include <span>
 #include <vector>
@@ -8,6 +9,7 @@
 #include "base/unique_fd.h"
 #include "nbd/negotiated.h"
 #include "nbd/presence.h"
+#include "nbd/tls_policy.h"
 
 namespace cairn::nbd {
 
@@ -20,6 +22,8 @@ struct ConnectionTransfer {
   std::vector<std::byte> unconsumed;
   bool newly_accepted = false;  // the client has not been greeted
   bool from_other_process = false;
+  /// Since it was accepted by this process. Null: by the one that it comes from, which saw to TLS.
+  std::shared_ptr<const TlsPolicy> tls;
   Presence presence;
 };
 

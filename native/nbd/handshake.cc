@@ -83,6 +83,12 @@ OptionOutcome Handshake::run_handler(const HandshakeSite& site, uint32_t option,
     reply.error(wire::reply_error_shutdown, "the server is shutting down");
     return {};
   }
+  const bool always = option == wire::option_starttls || option == wire::option_abort;
+  if (site.tls_required && !negotiated_.tls && !always) {
+    if (option == wire::option_export_name) return {Next::close, nullptr, {}};
+    reply.error(wire::reply_error_tls_required, "start TLS first");
+    return {};
+  }
   const OptionHandler handler = find_option_handler(option);
   if (handler == nullptr) {
     reply.error(wire::reply_error_unsupported, "the server does not know this option");

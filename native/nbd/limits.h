@@ -1,5 +1,5 @@
-// Every limit of the NBD server but those on time (TimeLimits in server.h), and how they relate. docs/protocols/nbd.md
-// repeats them for people.
+// Every limit of the NBD server but those of Limits and TimeLimits in server.h, and how they relate.
+// docs/protocols/nbd.md repeats them for people.
 #pragma once
 
 #include <chrono>
@@ -31,7 +31,6 @@ inline constexpr size_t contexts_listed_bytes_max = 48 * kibibyte;
 
 // ---- Connections ----
 
-inline constexpr size_t connections_max = 4096;
 inline constexpr size_t connections_per_export_max = 256;
 inline constexpr int listen_backlog = 1024;
 /// After accept failed for want of descriptors or memory.
@@ -92,6 +91,25 @@ inline constexpr unsigned stalled_checks_max = 3;
 inline constexpr int goodbye_receives_max = 256;
 
 inline constexpr int unix_socket_buffer = 1 * mebibyte;
+
+// ---- TLS ----
+
+/// What a pump takes at once, in either direction, before it goes on to the other side. It holds no more than this and
+/// what OpenSSL needs for it.
+inline constexpr size_t tls_piece = 32 * kibibyte;
+inline constexpr size_t psk_file_max = 1 * mebibyte;
+inline constexpr size_t psk_identity_max = 128;
+inline constexpr size_t psk_key_min = 16;
+inline constexpr size_t psk_key_max = 64;
+
+// ---- TCP ----
+
+/// A peer that is gone is noticed after idle + count * interval.
+inline constexpr int keepalive_idle_seconds = 60;
+inline constexpr int keepalive_interval_seconds = 15;
+inline constexpr int keepalive_count = 4;
+/// And after this, when there is something that it does not acknowledge.
+inline constexpr unsigned unacknowledged_milliseconds = 120'000;
 
 static_assert(request_length_max <= io_buffer_max);
 static_assert(skipped_payload_max >= request_length_max);  // the protocol: 32 MiB is never a denial of service

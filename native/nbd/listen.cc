@@ -124,6 +124,10 @@ void set_client_options(int fd, ListenerKind kind) {
   if (kind == ListenerKind::tcp) {
     ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     ::setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    ::setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &keepalive_idle_seconds, sizeof(int));
+    ::setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &keepalive_interval_seconds, sizeof(int));
+    ::setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &keepalive_count, sizeof(int));
+    ::setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacknowledged_milliseconds, sizeof(unsigned));
   } else {
     ::setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &unix_socket_buffer, sizeof unix_socket_buffer);
     ::setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &unix_socket_buffer, sizeof unix_socket_buffer);

@@ -26,6 +26,14 @@ struct Negotiated {
     if (meta_export != name) contexts.clear();
   }
 
+  /// Somebody on the way could have changed what was said before in the clear.
+  void start_tls() {
+    structured_replies = extended_headers = false;
+    contexts.clear();
+    meta_export.clear();
+    tls = true;
+  }
+
   friend bool operator==(const Negotiated&, const Negotiated&) = default;
 };
 

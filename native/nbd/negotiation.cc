@@ -30,14 +30,19 @@ Negotiation::Negotiation(Branch& branch, ConnectionTransfer connection)
       socket_(reactor_.adopt(std::move(connection.socket))),
       handshake_(connection.newly_accepted ? Handshake() : Handshake(std::move(connection.negotiated))),
       deadline_(reactor_, [this] { ::shutdown(socket_.fd(), SHUT_RDWR); }),
+      tls_(std::move(connection.tls)),
       newly_accepted_(connection.newly_accepted),
       from_other_process_(connection.from_other_process),
       input_(std::move(connection.unconsumed)) {
   branch_.negotiations().push_back(this);
-  deadline_.start(branch_.times().handshake);
+  branch_.negotiation_started();
+  deadline_.start(newly_accepted_ ? branch_.times().first_byte : branch_.times().handshake);
 }
 
-Negotiation::~Negotiation() { unlink(); }
+Negotiation::~Negotiation() {
+  branch_.negotiation_ended();
+  unlink();
+}
 
 void Negotiation::close() { ::shutdown(socket_.fd(), SHUT_RD); }
 
@@ -50,6 +55,7 @@ Detached Negotiation::run() {
       if (co_await send_output()) start_session();
       break;
     }
+    if (outcome.next == Next::start_tls && start_tls()) continue;
     if (outcome.next != Next::transfer) break;
     if (outcome.chosen->reactor() != nullptr) {
       move_to_reactor(*outcome.chosen);
@@ -66,7 +72,7 @@ Detached Negotiation::run() {
 Task<OptionOutcome> Negotiation::haggle() {
   std::optional<DescriptionAnswer> answer;
   for (;;) {
-    const HandshakeSite site = branch_.handshake_site(!from_other_process_);
+    const HandshakeSite site = branch_.handshake_site(!from_other_process_, tls_.get());
     Handshake::Step step = handshake_.advance(site, unconsumed(), output_, answer ? &*answer : nullptr);
     answer.reset();
     consumed_ += step.consumed;
@@ -77,6 +83,8 @@ Task<OptionOutcome> Negotiation::haggle() {
       continue;
     }
     if (step.outcome.next == Next::haggle && !step.incomplete) continue;
+    // What came behind the option that starts TLS was sent in the clear, by whomever.
+    if (step.outcome.next == Next::start_tls && !unconsumed().empty()) co_return closed_outcome();
     if (!co_await send_output()) co_return closed_outcome();
     if (step.outcome.next != Next::haggle) co_return std::move(step.outcome);
     if (!co_await receive_more()) co_return closed_outcome();
@@ -97,7 +105,20 @@ Task<bool> Negotiation::receive_more() {
   input_.resize(kept + handshake_receive_size);
   const int received = co_await reactor_.receive(socket_, std::span(input_).subspan(kept));
   input_.resize(kept + (received > 0 ? static_cast<size_t>(received) : 0));
+  if (std::exchange(newly_accepted_, false)) deadline_.start(branch_.times().handshake);
   co_return received > 0;
+}
+
+bool Negotiation::start_tls() {
+  int ends[2];
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return false;
+  for (int end : ends) set_client_options(end, ListenerKind::unix_stream);
+  UniqueFd network = socket_.release();
+  socket_ = reactor_.adopt(UniqueFd(ends[0]));
+  // The pump is what counts as a connection from now on: it stays when this one moves to another process.
+  Presence presence = std::exchange(presence_, branch_.presence());
+  branch_.start_pump({std::move(network), UniqueFd(ends[1]), tls_, std::move(presence)});
+  return true;
 }
 
 Task<bool> Negotiation::send_output() {
@@ -137,6 +158,7 @@ void Negotiation::move_to_reactor(const Export& chosen) {
                                       .unconsumed = {rest.begin(), rest.end()},
                                       .newly_accepted = false,
                                       .from_other_process = from_other_process_,
+                                      .tls = tls_,
                                       .presence = std::move(presence_)});
 }
 

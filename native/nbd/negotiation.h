@@ -27,6 +27,8 @@ class Negotiation final : public ListLink {
   /// Answers options until one leads somewhere else.
   Task<OptionOutcome> haggle();
   Task<bool> receive_more();
+  /// From here on the client is at the other end of a pair of sockets, behind TLS.
+  bool start_tls();
   Task<bool> send_output();
   Task<DescriptionAnswer> ask(const OptionOutcome& outcome);
   void start_session();
@@ -42,6 +44,7 @@ class Negotiation final : public ListLink {
   Handshake handshake_;
   Timer deadline_;
   std::optional<ExportUse> entered_;
+  std::shared_ptr<const TlsPolicy> tls_;
   bool newly_accepted_;
   bool from_other_process_;
   std::vector<std::byte> input_;

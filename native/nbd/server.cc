@@ -4,6 +4,7 @@
 
 #include "nbd/limits.h"
 #include "nbd/server_core.h"
+#include "nbd/tls_policy.h"
 
 namespace cairn::nbd {
 namespace {
@@ -39,8 +40,8 @@ void listen_on_first(ServerCore& core, ListeningSocket socket) {
 
 }  // namespace
 
-Server::Server(std::vector<Reactor*> reactors, const TimeLimits& times)
-    : core_(std::make_shared<ServerCore>(std::move(reactors), times)) {}
+Server::Server(std::vector<Reactor*> reactors, const Limits& limits)
+    : core_(std::make_shared<ServerCore>(std::move(reactors), limits)) {}
 
 Server::~Server() {
   if (core_->closed()) return;
@@ -74,6 +75,14 @@ void Server::remove_export(const std::string& name, bool force, Completed done) 
 size_t Server::connections(const std::string& name) const {
   const std::shared_ptr<Export> found = core_->exports().find(name);
   return found == nullptr ? 0 : found->connections();
+}
+
+Result<Unit> Server::set_tls(const TlsSettings& settings) {
+  if (core_->closed()) return closed_error();
+  Result<std::shared_ptr<const TlsPolicy>> policy = make_tls_policy(settings);
+  if (!policy.ok()) return policy.error();
+  core_->set_tls(std::move(policy.value()));
+  return Unit{};
 }
 
 Result<TcpAddress> Server::listen_tcp(const std::string& host, uint16_t port) {

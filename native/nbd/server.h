@@ -44,13 +44,41 @@ struct TcpAddress {
   uint16_t port = 0;
 };
 
-/// How long things may take; tests shorten them.
+/// How long things may take; tests shorten them. What takes longer ends the connection.
 struct TimeLimits {
   using Duration = std::chrono::milliseconds;
-  Duration handshake = std::chrono::seconds(30);    // from accept to the start of transmission
-  Duration close = std::chrono::seconds(5);         // what is in flight, when a server or an export goes
-  Duration handover = std::chrono::seconds(5);      // from a hand-over's connection to its message
-  Duration stall_check = std::chrono::seconds(10);  // a client that takes no reply for three of these is disconnected
+  Duration first_byte = std::chrono::seconds(10);     // from accept to the client's flags
+  Duration handshake = std::chrono::seconds(30);      // from there to the start of transmission, and again elsewhere
+  Duration tls_handshake = std::chrono::seconds(10);  // of it
+  Duration request = std::chrono::seconds(120);       // from a request's first byte to its last; the sending of replies
+  Duration close = std::chrono::seconds(5);           // what is in flight, when a server or an export goes
+  Duration handover = std::chrono::seconds(5);        // from a hand-over's connection to its message
+  Duration stall_check = std::chrono::seconds(10);    // a client that takes no reply for three of these is disconnected
+  Duration tls_goodbye = std::chrono::seconds(1);     // for a client's own end of TLS after the server's
+};
+
+/// What a server takes on at the same time.
+struct Limits {
+  size_t connections_max = 4096;   // one beyond is closed at once
+  size_t negotiations_max = 1024;  // of those, in the handshake
+  TimeLimits times;
+};
+
+/// The names and files are those of qemu and nbdkit.
+struct TlsSettings {
+  enum class Mode : uint8_t {
+    off,      // NBD_OPT_STARTTLS is refused
+    on,       // the client decides
+    require,  // nothing goes without
+  };
+  Mode mode = Mode::off;
+  /// Of server-cert.pem and server-key.pem, and for clients' certificates ca-cert.pem and maybe ca-crl.pem. Empty:
+  /// none.
+  std::string certificate_directory;
+  /// Clients must have a certificate that the ca-cert.pem has signed. Those with a pre-shared key need none.
+  bool verify_peer = false;
+  /// Lines USER:KEY, the key in hexadecimal, as psktool writes them. Empty: no pre-shared keys.
+  std::string psk_file;
 };
 
 /// Called once, on a reactor's thread.
@@ -63,7 +91,7 @@ class ServerCore;
 class Server {
  public:
   /// The reactors run until after this server is destroyed. The first one accepts and negotiates.
-  explicit Server(std::vector<Reactor*> reactors, const TimeLimits& times = {});
+  explicit Server(std::vector<Reactor*> reactors, const Limits& limits = {});
   /// Closes first, and waits for it, when nobody has called close().
   ~Server();
   Server(const Server&) = delete;
@@ -76,6 +104,10 @@ class Server {
   void remove_export(const std::string& name, bool force, Completed done);
   /// Connections of this process in the transmission phase; 0 for an export that is not here.
   size_t connections(const std::string& name) const;
+
+  /// Reads the files, which blocks. Connections that are accepted later use them; those that exist go on as they are.
+  /// INVALID_ARGUMENT, with a sentence that names the file: then the settings before stay.
+  Result<Unit> set_tls(const TlsSettings& settings);
 
   /// `host`: a numeric address or a name of /etc/hosts; port 0: the system chooses. EADDRINUSE, EADDRNOTAVAIL, EACCES,
   /// ...

@@ -10,7 +10,8 @@ void Presence::release() {
   if (core_ != nullptr) std::exchange(core_, nullptr)->leave(kind_);
 }
 
-ServerCore::ServerCore(std::vector<Reactor*> reactors, const TimeLimits& times) : times_(times) {
+ServerCore::ServerCore(std::vector<Reactor*> reactors, const Limits& limits)
+    : limits_(limits), tls_(std::make_shared<const TlsPolicy>()) {
   CAIRN_ASSERT(!reactors.empty());
   for (Reactor* reactor : reactors) branches_.push_back(std::make_unique<Branch>(*this, *reactor));
 }
@@ -22,6 +23,16 @@ Branch& ServerCore::branch_of(const Reactor& reactor) {
       std::ranges::find_if(branches_, [&reactor](const auto& branch) { return &branch->reactor() == &reactor; });
   CAIRN_ASSERT(found != branches_.end());
   return **found;
+}
+
+std::shared_ptr<const TlsPolicy> ServerCore::tls() const {
+  std::lock_guard lock(tls_mutex_);
+  return tls_;
+}
+
+void ServerCore::set_tls(std::shared_ptr<const TlsPolicy> policy) {
+  std::lock_guard lock(tls_mutex_);
+  tls_ = std::move(policy);
 }
 
 bool ServerCore::owns(const Reactor* reactor) const {

@@ -57,11 +57,11 @@ Session::Session(Branch& branch, Connection connection)
       bytes_in_flight_max_(std::min(bytes_in_flight_max, reactor_.buffers().region().size() / pool_share_divisor)) {
   input_.append(connection.received);
   use_->sessions().push_back(this);
-  branch_.session_started();
+  branch_.checked_started();
 }
 
 Session::~Session() {
-  branch_.session_ended();
+  branch_.checked_ended();
   unlink();
 }
 
@@ -98,7 +98,16 @@ void Session::check_progress() {
   sends_seen_ = replies_.sends_completed();
   unsent_seen_ = unsent;
   stalled_checks_ = replies_.sending() && !moved ? stalled_checks_ + 1 : 0;
-  if (stalled_checks_ >= stalled_checks_max) terminate();
+  if (stalled_checks_ >= stalled_checks_max || too_slow()) terminate();
+}
+
+bool Session::too_slow() {
+  const Reactor::Clock::time_point now = Reactor::Clock::now();
+  if (!mid_request_ || requests_seen_ != requests_begun_) request_since_ = now;
+  if (!replies_.sending() || sent_seen_ != replies_.sends_completed()) send_since_ = now;
+  requests_seen_ = requests_begun_;
+  sent_seen_ = replies_.sends_completed();
+  return now - std::min(request_since_, send_since_) >= branch_.times().request;
 }
 
 // ---- Requests in ----------------------------------------------------------------------------------------------------
@@ -129,6 +138,7 @@ Task<> Session::read_requests() {
       replied(request);
       co_return;
     }
+    mid_request_ = false;
     serve(request);
   }
 }
@@ -146,6 +156,7 @@ Task<bool> Session::receive_more() {
   std::span<std::byte> room = input_.prepare(in_flight_.count() == 0);
   if (expect_large_) room = room.first(std::min(room.size(), header_size_));
   expect_large_ = false;
+  if (!input_.unread().empty()) mid_request_ = true;
   const int received = co_await reactor_.receive(socket_, room);
   if (received <= 0 || terminated_) co_return false;
   input_.received(static_cast<size_t>(received));
@@ -173,6 +184,8 @@ Request* Session::begin(const CommandRow* command, const RequestFields& fields) 
   request->buffer_held = 0;
   request->payload = {};
   request->drop_chunks();
+  ++requests_begun_;
+  mid_request_ = false;
   in_flight_.add();
   return request;
 }
@@ -186,6 +199,7 @@ bool Session::take_received_payload(Request& request) {
 }
 
 Task<bool> Session::receive_payload(Request& request) {
+  mid_request_ = true;
   const auto nearly_here = [this, &request] {
     const size_t capacity = input_.capacity();
     return request.fields.length <= capacity &&
@@ -223,12 +237,14 @@ Task<bool> Session::skip(uint64_t length) {
 }
 
 Task<bool> Session::refuse(Request* request, const Refusal& refusal, uint64_t payload) {
+  mid_request_ = payload > 0;
   const bool skipped = payload <= skipped_payload_max && (payload == 0 || co_await skip(payload));
   if (!skipped) {
     terminate();
     replied(request);
     co_return false;
   }
+  mid_request_ = false;
   write_reply(*request, rules_, Status::from_errno(refusal.error), refusal.message);
   replies_.push(request);
   co_return true;

@@ -61,6 +61,8 @@ class Session final : public ListLink, ReplyQueue::Owner {
   Task<bool> refuse(Request* request, const Refusal& refusal, uint64_t payload);
   Detached serve(Request* request);
   void say_goodbye();
+  /// For check_progress(): a request is arriving, or a reply leaving, for too long, however steadily.
+  bool too_slow();
 
   void replied(Request* request) override;
   void send_failed() override;
@@ -86,6 +88,12 @@ class Session final : public ListLink, ReplyQueue::Owner {
   uint64_t sends_seen_ = 0;
   int unsent_seen_ = 0;
   unsigned stalled_checks_ = 0;
+  bool mid_request_ = false;  // a part of a request has been received
+  uint64_t requests_begun_ = 0;
+  uint64_t requests_seen_ = 0;
+  uint64_t sent_seen_ = 0;
+  Reactor::Clock::time_point request_since_ = Reactor::Clock::now();
+  Reactor::Clock::time_point send_since_ = Reactor::Clock::now();
 };
 
 }  // namespace cairn::nbd

@@ -21,6 +21,7 @@ export const packages = {
     { name: 'cmake', provides: 'cmake' },
     { name: 'ninja-build', provides: 'ninja' },
     { name: 'libgtest-dev', provides: '/usr/include/gtest/gtest.h' },
+    { name: 'libssl-dev', provides: '/usr/include/openssl/ssl.h' },
   ],
   clients: [
     { name: 'libnbd-bin', provides: 'nbdinfo' },

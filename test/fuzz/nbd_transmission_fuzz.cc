@@ -57,7 +57,7 @@ class StrictDevice final : public BlockDevice {
 
 struct World {
   World() : reactor(std::move(Reactor::create({.buffer_bytes = 1 * mebibyte}).value())) {
-    core = std::make_shared<ServerCore>(std::vector<Reactor*>{reactor.get()}, TimeLimits{});
+    core = std::make_shared<ServerCore>(std::vector<Reactor*>{reactor.get()}, Limits{});
     exported = std::make_shared<Export>(
         ExportOptions{.name = "disk", .description = "", .target = LocalTarget{reactor.get(), &strict}});
   }

@@ -24,17 +24,21 @@ struct HandshakeSite {
   bool may_leave_process = true;
   /// The server is closing: options are answered NBD_REP_ERR_SHUTDOWN.
   bool closing = false;
+  bool tls_available = false;
+  /// Before TLS, everything but NBD_OPT_STARTTLS and NBD_OPT_ABORT is answered NBD_REP_ERR_TLS_REQD.
+  bool tls_required = false;
 };
 
 /// What an option leads to.
 struct OptionOutcome {
   enum class Next : uint8_t {
-    haggle,    // more options
-    close,     // after what has been written is sent
-    describe,  // the option is answered when `chosen` has been asked `question`; nothing has been written
-    enter,     // as describe, and from now on the export is held for this connection
-    transmit,  // to the transmission phase with `chosen`, which is entered and whose answer has been written
-    transfer,  // the option is answered where `chosen` is served; nothing has been written
+    haggle,     // more options
+    close,      // after what has been written is sent
+    describe,   // the option is answered when `chosen` has been asked `question`; nothing has been written
+    enter,      // as describe, and from now on the export is held for this connection
+    start_tls,  // after what has been written is sent; nothing the client sent before counts
+    transmit,   // to the transmission phase with `chosen`, which is entered and whose answer has been written
+    transfer,   // the option is answered where `chosen` is served; nothing has been written
   };
   Next next = Next::haggle;
   std::shared_ptr<Export> chosen;

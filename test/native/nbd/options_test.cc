@@ -74,8 +74,37 @@ TEST_F(NbdHandshake, OptionsWithoutDataRefuseData) {
   EXPECT_FALSE(handshake_.negotiated().structured_replies);
 }
 
-TEST_F(NbdHandshake, TlsIsRefusedAndTheConnectionGoesOn) {
-  EXPECT_EQ(last_type(ask(wire::option_starttls)), wire::reply_error_unsupported);
+TEST_F(NbdHandshake, TlsIsRefusedWhereItIsOffAndTheConnectionGoesOn) {
+  EXPECT_EQ(last_type(ask(wire::option_starttls)), wire::reply_error_policy);
+  EXPECT_EQ(ask(wire::option_go, info_data("disk")).next, Next::transmit);
+}
+
+TEST_F(NbdHandshake, StartingTlsForgetsWhatWasAgreedOnInTheClear) {
+  site_.tls_available = true;
+  ask(wire::option_extended_headers);
+  ask(wire::option_set_meta_context, meta_data("disk", {"base:allocation"}));
+  EXPECT_EQ(last_type(ask(wire::option_starttls, "x")), wire::reply_error_invalid);
+  EXPECT_EQ(ask(wire::option_starttls).next, Next::start_tls);
+  const Negotiated& negotiated = handshake_.negotiated();
+  EXPECT_TRUE(negotiated.tls && negotiated.fixed_newstyle && negotiated.no_zeroes);
+  EXPECT_FALSE(negotiated.structured_replies || negotiated.extended_headers);
+  EXPECT_TRUE(negotiated.contexts.empty() && negotiated.meta_export.empty());
+  EXPECT_EQ(negotiated.options_seen, 4U);
+  EXPECT_EQ(last_type(ask(wire::option_starttls)), wire::reply_error_invalid);
+}
+
+TEST_F(NbdHandshake, WhereTlsIsRequiredNothingElseIsAnsweredBefore) {
+  site_.tls_available = site_.tls_required = true;
+  for (uint32_t option : {wire::option_list, wire::option_info, wire::option_go, wire::option_structured_reply,
+                          wire::option_list_meta_context, wire::option_set_meta_context, wire::option_extended_headers,
+                          wire::Option{4}, wire::Option{999}})
+    EXPECT_EQ(last_type(ask(option, info_data("disk"))), wire::reply_error_tls_required) << option;
+  Handshake old;
+  EXPECT_EQ(feed(old, client_flags() + option_bytes(wire::option_export_name, "disk")).next, Next::close);
+  Handshake leaving;
+  EXPECT_EQ(feed(leaving, client_flags() + option_bytes(wire::option_abort, "")).output,
+            reply_bytes(wire::option_abort, wire::reply_ack));
+  EXPECT_EQ(ask(wire::option_starttls).next, Next::start_tls);
   EXPECT_EQ(ask(wire::option_go, info_data("disk")).next, Next::transmit);
 }
 

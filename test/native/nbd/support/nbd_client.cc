@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -86,9 +87,27 @@ NbdClient NbdClient::connect_tcp(const TcpAddress& where) {
   return NbdClient(std::move(fd));
 }
 
+bool NbdClient::start_tls(SSL_CTX* context) {
+  ::signal(SIGPIPE, SIG_IGN);  // OpenSSL writes without MSG_NOSIGNAL
+  tls_.reset(SSL_new(context));
+  SSL_set_fd(tls_.get(), fd_.get());
+  return SSL_connect(tls_.get()) == 1;
+}
+
+ssize_t NbdClient::send_some(std::string_view bytes) {
+  if (tls_ == nullptr) return ::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+  return SSL_write(tls_.get(), bytes.data(), static_cast<int>(bytes.size()));
+}
+
+ssize_t NbdClient::receive_some(char* into, size_t length) {
+  if (tls_ == nullptr) return ::recv(fd_.get(), into, length, 0);
+  errno = 0;
+  return SSL_read(tls_.get(), into, static_cast<int>(length));
+}
+
 bool NbdClient::send(std::string_view rest) {
   while (!rest.empty()) {
-    const ssize_t sent = ::send(fd_.get(), rest.data(), rest.size(), MSG_NOSIGNAL);
+    const ssize_t sent = send_some(rest);
     if (sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) ADD_FAILURE() << "the server does not receive";
     if (sent < 0) return false;
     rest.remove_prefix(static_cast<size_t>(sent));
@@ -100,7 +119,7 @@ std::string NbdClient::receive(size_t length) {
   std::string received(length, '\0');
   size_t done = 0;
   while (done < length) {
-    const ssize_t count = ::recv(fd_.get(), received.data() + done, length - done, 0);
+    const ssize_t count = receive_some(received.data() + done, length - done);
     if (count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
       ADD_FAILURE() << "the server sends nothing and does not close";
       break;

@@ -2,7 +2,10 @@
 // every receive.
 #pragma once
 
+#include <openssl/ssl.h>
+
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -72,8 +75,17 @@ class NbdClient {
   static NbdClient connect_unix(const std::string& path);
   static NbdClient connect_tcp(const nbd::TcpAddress& address);
 
+  /// TLS over the same connection from here on; false when the handshake fails. `context`: the client's side.
+  bool start_tls(SSL_CTX* context);
+  /// Says that it ends, as TLS wants it.
+  void end_tls() { SSL_shutdown(tls_.get()); }
+  /// The server has ended TLS properly, not only the connection.
+  bool tls_ended() const { return (SSL_get_shutdown(tls_.get()) & SSL_RECEIVED_SHUTDOWN) != 0; }
   int fd() const { return fd_.get(); }
-  void disconnect() { fd_.reset(); }
+  void disconnect() {
+    tls_.reset();
+    fd_.reset();
+  }
   /// All of it, or as much as the server takes before it closes; false then.
   bool send(std::string_view bytes);
   /// As many bytes; fewer when the server closes before. Fails the test when the deadline passes.
@@ -109,7 +121,14 @@ class NbdClient {
 
  private:
   OptionReply receive_option_reply();
+  ssize_t send_some(std::string_view bytes);
+  ssize_t receive_some(char* into, size_t length);
+  struct SslDeleter {
+    void operator()(SSL* connection) const { SSL_free(connection); }
+  };
+
   UniqueFd fd_;
+  std::unique_ptr<SSL, SslDeleter> tls_;
   uint64_t next_cookie_ = 1000;
 };
 

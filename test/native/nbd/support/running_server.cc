@@ -17,7 +17,10 @@ bool eventually(const std::function<bool()>& condition) {
   return true;
 }
 
-RunningServer::RunningServer(size_t reactor_count, ReactorOptions options, const nbd::TimeLimits& times) {
+RunningServer::RunningServer(size_t reactor_count, ReactorOptions options, const nbd::TimeLimits& times)
+    : RunningServer(reactor_count, options, nbd::Limits{.times = times}) {}
+
+RunningServer::RunningServer(size_t reactor_count, ReactorOptions options, const nbd::Limits& limits) {
   std::vector<Reactor*> reactors;
   for (size_t i = 0; i < reactor_count; ++i) {
     auto thread = ReactorThread::start(options);
@@ -25,7 +28,7 @@ RunningServer::RunningServer(size_t reactor_count, ReactorOptions options, const
     threads_.push_back(std::move(thread.value()));
     reactors.push_back(&threads_.back()->reactor());
   }
-  server_ = std::make_unique<nbd::Server>(reactors, times);
+  server_ = std::make_unique<nbd::Server>(reactors, limits);
   const Result<Unit> listening = server_->listen_unix(socket_path());
   EXPECT_TRUE(listening.ok()) << listening.error().message;
 }

@@ -21,6 +21,7 @@ class RunningServer {
  public:
   explicit RunningServer(size_t reactor_count = 1, ReactorOptions options = {.buffer_bytes = 64 * mebibyte},
                          const nbd::TimeLimits& times = {});
+  RunningServer(size_t reactor_count, ReactorOptions options, const nbd::Limits& limits);
   /// Closes it. Devices live longer than the server.
   ~RunningServer();
 
