@@ -5,10 +5,12 @@
 #include <array>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <string>
 
 #include "test/native/nbd/support/running_server.h"
+#include "test/native/nbd/support/tls_files.h"
 
 namespace cairn::test {
 namespace {
@@ -136,6 +138,100 @@ TEST_F(NbdRealClients, ClientsMoveToAnotherProcess) {
   EXPECT_SUCCESS("nbdcopy --connections=4 " + file("in") + " " + through);
   EXPECT_SUCCESS("nbdcopy --connections=4 " + uri("disk") + " " + file("out"));
   EXPECT_SUCCESS("cmp " + file("in") + " " + file("out"));
+}
+
+// ---- TLS ----
+
+class NbdRealClientsTls : public NbdRealClients {
+ protected:
+  using Mode = TlsSettings::Mode;
+
+  NbdRealClientsTls() {
+    write_certificate(client_, file("client-cert.pem"));
+    write_key(client_, file("client-key.pem"));
+    files_.authority().write_certificate(file("ca-cert.pem"));
+    std::filesystem::create_directories(file("only-ca"));
+    files_.authority().write_certificate(file("only-ca/ca-cert.pem"));
+    std::filesystem::create_directories(file("other"));
+    CertificateAuthority().write_certificate(file("other/ca-cert.pem"));
+    std::ofstream(file("keys.psk")) << "alice:" << key_hexadecimal << "\n";
+    std::ofstream(file("wrong.psk")) << "alice:" << std::string(64, '1') << "\n";
+  }
+  void set(const TlsSettings& settings) { ASSERT_TRUE(running_.server().set_tls(settings).ok()); }
+  std::string with_certificates(const std::string& directory) const {
+    return "'nbds+unix:///disk?socket=" + running_.socket_path() + "&tls-certificates=" + directory + "'";
+  }
+  std::string with_key(const std::string& user, const std::string& keys) const {
+    return "'nbds+unix://" + user + "@/disk?socket=" + running_.socket_path() + "&tls-psk-file=" + file(keys) + "'";
+  }
+  std::string size(const std::string& at) { return run("nbdinfo --size " + at).output; }
+  std::string qemu(const std::string& credentials) const {
+    return " --object " + credentials +
+           " --image-opts driver=nbd,server.type=unix,server.path=" + running_.socket_path() +
+           ",export=disk,tls-creds=t,tls-hostname=localhost ";
+  }
+
+  TlsFiles files_;
+  Certificate client_ = files_.authority().issue("client");
+};
+
+TEST_F(NbdRealClientsTls, LibnbdIsLetInByCertificates) {
+  NEEDS("nbdinfo");
+  set(files_.certificates(Mode::require));
+  EXPECT_EQ(size(with_certificates(file("only-ca"))), "67108864\n");
+  // A server's certificate is only checked where it has a name to be checked against.
+  const Result<TcpAddress> address = running_.server().listen_tcp("127.0.0.1", 0);
+  ASSERT_TRUE(address.ok());
+  const std::string by_name = "nbds://localhost:" + std::to_string(address.value().port) + "/disk?tls-certificates=";
+  EXPECT_EQ(size("'" + by_name + file("only-ca") + "'"), "67108864\n");
+  EXPECT_NE(run("nbdinfo '" + by_name + file("other") + "'").status, 0);
+  EXPECT_NE(run("nbdinfo " + uri("disk")).status, 0);
+  set(files_.certificates(Mode::require, true));
+  EXPECT_EQ(size(with_certificates(running_.directory())), "67108864\n");
+  EXPECT_NE(run("nbdinfo " + with_certificates(file("only-ca"))).status, 0);
+  const Certificate expired = files_.authority().issue("late", -1);
+  write_certificate(expired, file("client-cert.pem"));
+  write_key(expired, file("client-key.pem"));
+  EXPECT_NE(run("nbdinfo " + with_certificates(running_.directory())).status, 0);
+}
+
+TEST_F(NbdRealClientsTls, LibnbdIsLetInByAPreSharedKey) {
+  NEEDS("nbdinfo");
+  set({.mode = Mode::require, .certificate_directory = {}, .verify_peer = false, .psk_file = files_.path("psk")});
+  EXPECT_EQ(size(with_key("alice", "keys.psk")), "67108864\n");
+  EXPECT_NE(run("nbdinfo " + with_key("alice", "wrong.psk")).status, 0);
+  EXPECT_NE(run("nbdinfo " + uri("disk")).status, 0);
+  set(files_.both(Mode::on));
+  EXPECT_EQ(size(with_key("alice", "keys.psk")), "67108864\n");
+  EXPECT_EQ(size(uri("disk")), "67108864\n");
+}
+
+TEST_F(NbdRealClientsTls, AClientThatWantsItIsNotServedWhereItIsOff) {
+  NEEDS("nbdinfo");
+  EXPECT_NE(run("nbdinfo " + with_certificates(file("only-ca"))).status, 0);
+  EXPECT_EQ(size(uri("disk")), "67108864\n");
+}
+
+TEST_F(NbdRealClientsTls, NbdcopyCopiesInAndOut) {
+  NEEDS("nbdcopy");
+  set(files_.certificates(Mode::require, true));
+  const std::string disk = with_certificates(running_.directory());
+  EXPECT_SUCCESS("dd if=/dev/urandom of=" + file("in") + " bs=1M count=64 status=none");
+  EXPECT_SUCCESS("nbdcopy --flush --connections=4 --requests=64 " + file("in") + " " + disk);
+  EXPECT_SUCCESS("nbdcopy --connections=4 --requests=64 " + disk + " " + file("out"));
+  EXPECT_SUCCESS("cmp " + file("in") + " " + file("out"));
+}
+
+TEST_F(NbdRealClientsTls, QemuImgIsLetInByCertificatesAndKeys) {
+  NEEDS("qemu-img");
+  set(files_.both(Mode::require));
+  const std::string certificates = "tls-creds-x509,id=t,endpoint=client,dir=" + running_.directory();
+  const std::string keys = "tls-creds-psk,id=t,endpoint=client,username=alice,dir=" + running_.directory();
+  EXPECT_SUCCESS("qemu-img info" + qemu(certificates));
+  EXPECT_SUCCESS("qemu-img info" + qemu(keys));
+  EXPECT_NE(run("qemu-img info" + qemu("tls-creds-x509,id=t,endpoint=client,dir=" + file("only-ca"))).status, 0);
+  EXPECT_NE(run("qemu-img info -f raw " + uri("disk")).status, 0);
+  EXPECT_SUCCESS("qemu-io" + qemu(certificates) + "-c 'write -P 7 0 8M' -c 'read -P 7 0 8M' -c 'write -z 0 1M'");
 }
 
 }  // namespace

@@ -12,6 +12,7 @@
 #include "test/native/nbd/support/certificates.h"
 #include "test/native/nbd/support/memory_snapshots.h"
 #include "test/native/nbd/support/running_server.h"
+#include "test/native/nbd/support/tls_files.h"
 
 namespace cairn::test {
 namespace {
@@ -19,38 +20,6 @@ namespace {
 using namespace nbd;
 using namespace std::chrono_literals;
 using Mode = TlsSettings::Mode;
-
-const std::string key_text(32, 'k');
-const std::string key_hexadecimal = [] {
-  std::string text;
-  for (int i = 0; i < 32; ++i) text += "6b";
-  return text;
-}();
-
-/// Files for a server in a directory of their own, and an authority for its clients.
-class TlsFiles {
- public:
-  TlsFiles() {
-    server_ = authority_.issue("localhost");
-    authority_.write_certificate(path("ca-cert.pem"));
-    write_certificate(server_, path("server-cert.pem"));
-    write_key(server_, path("server-key.pem"));
-    std::ofstream(path("psk")) << "alice:" << key_hexadecimal << "\n\nbob:" << std::string(64, '0') << "\n";
-  }
-  std::string path(const std::string& name) const { return directory_.path() + "/" + name; }
-  CertificateAuthority& authority() { return authority_; }
-  TlsSettings certificates(Mode mode, bool verify_peer = false) const {
-    return {.mode = mode, .certificate_directory = directory_.path(), .verify_peer = verify_peer, .psk_file = {}};
-  }
-  TlsSettings both(Mode mode) const {
-    return {.mode = mode, .certificate_directory = directory_.path(), .verify_peer = true, .psk_file = path("psk")};
-  }
-
- private:
-  TemporaryDirectory directory_;
-  CertificateAuthority authority_;
-  Certificate server_;
-};
 
 class NbdTls : public testing::TestWithParam<int> {
  protected:
