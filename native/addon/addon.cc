@@ -67,23 +67,24 @@ class ControlThread {
 class DataPlaneObject : public Napi::ObjectWrap<DataPlaneObject> {
  public:
   static Napi::Function define(Napi::Env env) {
-    return DefineClass(env, "DataPlane",
-                       {InstanceMethod<&DataPlaneObject::create_replica>("createReplica"),
-                        InstanceMethod<&DataPlaneObject::open_volume>("openVolume"),
-                        InstanceMethod<&DataPlaneObject::close_volume>("closeVolume"),
-                        InstanceMethod<&DataPlaneObject::volume_info>("volumeInfo"),
-                        InstanceMethod<&DataPlaneObject::resize_volume>("resizeVolume"),
-                        InstanceMethod<&DataPlaneObject::flatten_volume>("flattenVolume"),
-                        InstanceMethod<&DataPlaneObject::clone_snapshot>("cloneSnapshot"),
-                        InstanceMethod<&DataPlaneObject::create_snapshot>("createSnapshot"),
-                        InstanceMethod<&DataPlaneObject::delete_snapshot>("deleteSnapshot"),
-                        InstanceMethod<&DataPlaneObject::revert_snapshot>("revertSnapshot"),
-                        InstanceMethod<&DataPlaneObject::add_export>("addExport"),
-                        InstanceMethod<&DataPlaneObject::remove_export>("removeExport"),
-                        InstanceMethod<&DataPlaneObject::listen_tcp>("listenTcp"),
-                        InstanceMethod<&DataPlaneObject::listen_unix>("listenUnix"),
-                        InstanceMethod<&DataPlaneObject::listen_handover>("listenHandover"),
-                        InstanceMethod<&DataPlaneObject::close>("close")});
+    return DefineClass(
+        env, "DataPlane",
+        {InstanceMethod<&DataPlaneObject::create_replica>("createReplica"),
+         InstanceMethod<&DataPlaneObject::open_volume>("openVolume"),
+         InstanceMethod<&DataPlaneObject::close_volume>("closeVolume"),
+         InstanceMethod<&DataPlaneObject::volume_info>("volumeInfo"),
+         InstanceMethod<&DataPlaneObject::resize_volume>("resizeVolume"),
+         InstanceMethod<&DataPlaneObject::flatten_volume>("flattenVolume"),
+         InstanceMethod<&DataPlaneObject::clone_snapshot>("cloneSnapshot"),
+         InstanceMethod<&DataPlaneObject::create_snapshot>("createSnapshot"),
+         InstanceMethod<&DataPlaneObject::delete_snapshot>("deleteSnapshot"),
+         InstanceMethod<&DataPlaneObject::revert_snapshot>("revertSnapshot"),
+         InstanceMethod<&DataPlaneObject::add_export>("addExport"),
+         InstanceMethod<&DataPlaneObject::remove_export>("removeExport"),
+         InstanceMethod<&DataPlaneObject::set_tls>("setTls"), InstanceMethod<&DataPlaneObject::listen_tcp>("listenTcp"),
+         InstanceMethod<&DataPlaneObject::listen_unix>("listenUnix"),
+         InstanceMethod<&DataPlaneObject::listen_handover>("listenHandover"),
+         InstanceMethod<&DataPlaneObject::close>("close")});
   }
 
   explicit DataPlaneObject(const Napi::CallbackInfo& info)
@@ -198,6 +199,10 @@ class DataPlaneObject : public Napi::ObjectWrap<DataPlaneObject> {
     const std::string name = argument_string(info, 0, "name");
     const bool force = argument_boolean(info, 1, "force");
     return promise<Unit>(info, [&](auto done) { plane_->remove_export(name, force, done); });
+  }
+  Napi::Value set_tls(const Napi::CallbackInfo& info) {
+    const nbd::TlsSettings settings = read_tls_settings(argument_fields(info, 0, "settings"));
+    return promise<Unit>(info, [&](auto done) { done(plane_->set_tls(settings)); });
   }
   Napi::Value listen_tcp(const Napi::CallbackInfo& info) {
     const std::string host = argument_string(info, 0, "host");

@@ -137,7 +137,12 @@ uint16_t argument_port(const Napi::CallbackInfo& info, size_t index, const char*
 }
 
 DataPlaneOptions read_options(const Fields& options) {
-  return {.reactors = options.whole_number("reactors"), .buffer_bytes = options.whole_number("bufferBytes")};
+  DataPlaneOptions result;
+  result.reactors = options.whole_number("reactors");
+  result.buffer_bytes = options.whole_number("bufferBytes");
+  result.nbd.connections_max = options.whole_number("connectionsMax");
+  result.nbd.negotiations_max = options.whole_number("negotiationsMax");
+  return result;
 }
 
 store::NewReplica read_new_replica(const Fields& replica) {
@@ -160,6 +165,21 @@ store::CacheMode read_cache_mode(const Fields& volume) {
   for (const auto mode : {store::CacheMode::none, store::CacheMode::writeback, store::CacheMode::writethrough})
     if (name == cache_mode_name(mode)) return mode;
   volume.wrong("cacheMode", "none, writeback or writethrough");
+}
+
+nbd::TlsSettings read_tls_settings(const Fields& settings) {
+  nbd::TlsSettings result;
+  const std::string mode = settings.string("mode");
+  if (mode == "on")
+    result.mode = nbd::TlsSettings::Mode::on;
+  else if (mode == "require")
+    result.mode = nbd::TlsSettings::Mode::require;
+  else if (mode != "off")
+    settings.wrong("mode", "off, on or require");
+  if (!settings.is_null("certificateDirectory")) result.certificate_directory = settings.string("certificateDirectory");
+  result.verify_peer = settings.boolean("verifyPeer");
+  if (!settings.is_null("pskFile")) result.psk_file = settings.string("pskFile");
+  return result;
 }
 
 NewExport read_new_export(const Fields& exported) {

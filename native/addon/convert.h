@@ -44,6 +44,7 @@ DataPlaneOptions read_options(const Fields& options);
 store::NewReplica read_new_replica(const Fields& replica);
 store::CloneTarget read_clone_target(const Fields& target);
 store::CacheMode read_cache_mode(const Fields& volume);
+nbd::TlsSettings read_tls_settings(const Fields& settings);
 NewExport read_new_export(const Fields& exported);
 
 Napi::Value to_js(Napi::Env env, const Unit& unit);

@@ -19,6 +19,9 @@ Result<Unit> check(const DataPlaneOptions& options) {
     return Error{"INVALID_ARGUMENT", "there are 1 to " + std::to_string(reactors_max) + " reactors"};
   if (options.buffer_bytes < buffer_bytes_min || options.buffer_bytes > buffer_bytes_max)
     return Error{"INVALID_ARGUMENT", "a reactor's buffers take 1 MiB to 64 GiB"};
+  for (const size_t count : {options.nbd.connections_max, options.nbd.negotiations_max})
+    if (count < 1 || count > nbd_connections_max)
+      return Error{"INVALID_ARGUMENT", "there are 1 to " + std::to_string(nbd_connections_max) + " connections"};
   return Unit{};
 }
 
@@ -77,7 +80,7 @@ Result<std::unique_ptr<DataPlane>> DataPlane::start(const DataPlaneOptions& opti
     reactors.push_back(&thread.value()->reactor());
     plane->reactors_.push_back(std::move(thread.value()));
   }
-  plane->server_ = std::make_unique<nbd::Server>(reactors);
+  plane->server_ = std::make_unique<nbd::Server>(reactors, options.nbd);
   return plane;
 }
 
@@ -336,6 +339,11 @@ void DataPlane::remove_export(const std::string& name, bool force, Done<Unit> do
       done(removed);
     });
   });
+}
+
+Result<Unit> DataPlane::set_tls(const nbd::TlsSettings& settings) {
+  if (closing_) return closed();
+  return server_->set_tls(settings);
 }
 
 Result<nbd::TcpAddress> DataPlane::listen_tcp(const std::string& host, uint16_t port) {

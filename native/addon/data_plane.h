@@ -20,12 +20,14 @@ namespace cairn {
 inline constexpr size_t reactors_max = 64;
 inline constexpr size_t buffer_bytes_min = 1 * mebibyte;
 inline constexpr size_t buffer_bytes_max = 64 * gibibyte;
+inline constexpr size_t nbd_connections_max = 1'000'000;
 /// Opening waits for the disk and for locks that other processes hold; a process that is restarted opens many volumes.
 inline constexpr size_t opening_threads = 4;
 
 struct DataPlaneOptions {
   size_t reactors = 1;                  // 1 to reactors_max
   size_t buffer_bytes = 64 * mebibyte;  // of each reactor, buffer_bytes_min to buffer_bytes_max
+  nbd::Limits nbd;                      // of connections, 1 to nbd_connections_max
 };
 
 struct LayerInfo {
@@ -90,6 +92,8 @@ class DataPlane {
   void revert_snapshot(const std::string& name, const std::string& id, Done<Unit> done);
   Result<Unit> add_export(const NewExport& exported);
   void remove_export(const std::string& name, bool force, Done<Unit> done);
+  /// Reads files, which blocks the control thread: they are small.
+  Result<Unit> set_tls(const nbd::TlsSettings& settings);
   Result<nbd::TcpAddress> listen_tcp(const std::string& host, uint16_t port);
   Result<Unit> listen_unix(const std::string& path);
   Result<Unit> listen_handover(const std::string& path);

@@ -7,6 +7,8 @@ interface DataPlaneFlags {
   runDirectory: string;
   reactors: number;
   bufferMib: number;
+  connectionsMax: number;
+  negotiationsMax: number;
   logLevel: LogLevel;
 }
 
@@ -18,12 +20,14 @@ export function configure(command: Command): void {
     .requiredOption('--run-directory <path>', 'where the control socket goes')
     .option('--reactors <number>', 'I/O threads', positiveInteger, 1)
     .option('--buffer-mib <number>', 'I/O buffers of each reactor, in MiB', positiveInteger, 64)
+    .option('--connections-max <number>', 'NBD connections at the same time', positiveInteger, 4096)
+    .option('--negotiations-max <number>', 'of those, in the handshake', positiveInteger, 1024)
     .addOption(new Option('--log-level <level>').choices(['debug', 'info', 'warn', 'error']).default('info'))
     .addHelpText('after', '\nExample:\n  cairn data-plane node --run-directory /run/cairn')
-    .action(async (id: string, { runDirectory, reactors, bufferMib, logLevel }: DataPlaneFlags) => {
+    .action(async (id: string, { bufferMib, ...flags }: DataPlaneFlags) => {
       const { runDataPlaneProcess } = await import('../engine/data-plane-process.js');
       const bufferBytes = bufferMib * mebibyte;
-      await runDataPlaneProcess({ id, runDirectory, reactors, bufferBytes, logLevel, version: packageVersion() });
+      await runDataPlaneProcess({ id, ...flags, bufferBytes, version: packageVersion() });
     });
 }
 

@@ -62,7 +62,12 @@ function engineOptions({ dataDirectory, dataPlane, ...config }: Config, log: Log
     isolation: config.isolation,
     nbd: config.nbd,
     tls: { mode, certificateDirectory: certificates || null, verifyPeer, pskFile: pskFile || null },
-    dataPlane: { reactors: dataPlane.reactors, bufferBytes: dataPlane.bufferMiB * mebibyte },
+    dataPlane: {
+      reactors: dataPlane.reactors,
+      bufferBytes: dataPlane.bufferMiB * mebibyte,
+      connectionsMax: config.nbd.connectionsMax,
+      negotiationsMax: config.nbd.negotiationsMax,
+    },
     log,
   };
 }

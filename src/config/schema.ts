@@ -4,6 +4,8 @@ import { Type, type Static, type TSchema } from 'typebox';
 const port = (description: string, number: number) =>
   Type.Integer({ minimum: 0, maximum: 65_535, default: number, description: `${description} (0 picks a free one)` });
 const address = (description: string) => Type.String({ minLength: 1, default: '127.0.0.1', description });
+const count = (description: string, number: number) =>
+  Type.Integer({ minimum: 1, maximum: 1_000_000, default: number, description });
 /** Empty: none. */
 const optionalPath = (description: string) => Type.String({ default: '', description, format: 'path' });
 const directory = (description: string, path: string) =>
@@ -19,6 +21,8 @@ export const ConfigSchema = Type.Object({
   nbd: Type.Object({
     host: address('Address at which NBD clients connect'),
     port: port('Port at which NBD clients connect', 10_809),
+    connectionsMax: count('NBD connections to a data-plane process at the same time', 4096),
+    negotiationsMax: count('Of those, in the handshake', 1024),
     tls: Type.Object({
       mode: Type.Union([Type.Literal('off'), Type.Literal('on'), Type.Literal('require')], {
         default: 'off',

@@ -66,7 +66,9 @@ export class DataPlaneLauncher {
     const { runDirectory, logLevel, dataPlane } = this.options;
     const bufferMiB = String(Math.max(1, Math.round(dataPlane.bufferBytes / mebibyte)));
     const general = ['data-plane', id, '--run-directory', runDirectory, '--log-level', logLevel];
-    return [...general, '--reactors', String(dataPlane.reactors), '--buffer-mib', bufferMiB];
+    const { reactors, connectionsMax, negotiationsMax } = dataPlane;
+    const limits = ['--connections-max', String(connectionsMax), '--negotiations-max', String(negotiationsMax)];
+    return [...general, '--reactors', String(reactors), '--buffer-mib', bufferMiB, ...limits];
   }
 }
 

@@ -58,9 +58,10 @@ class DataPlaneProcess {
 
   async start(): Promise<void> {
     await clearStaleSocket(this.socket);
-    const { id, version, reactors, bufferBytes } = this.options;
+    const { id, version, reactors, bufferBytes, connectionsMax, negotiationsMax } = this.options;
     const { DataPlane: NativeClass } = usable(await loadNativeOrStandIn(process.env));
-    this.native = new NativeClass({ reactors, bufferBytes }, (event) => this.service?.report(event));
+    const nativeOptions = { reactors, bufferBytes, connectionsMax, negotiationsMax };
+    this.native = new NativeClass(nativeOptions, (event) => this.service?.report(event));
     const identity = { id, version, startTimeMs: Date.now() };
     this.service = new DataPlaneService(this.native, identity, this.log, () => this.closeForShutdown());
     addService(this.server, DataPlane, this.service.handlers, (method, error) => this.logFailure(method, error));

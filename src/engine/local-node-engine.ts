@@ -326,7 +326,7 @@ export class LocalNodeEngine implements NodeEngine {
   /** Volumes before listeners, so that a client that connects again finds its volume. */
   private async prepare(process: RunningProcess): Promise<void> {
     await this.held.restore(process);
-    if (this.options.tls.mode !== 'off') await this.setTls(process);
+    await this.setTls(process);
     if (process.id === this.frontProcess) return this.front.serve(process, this.held.handedOver());
     const value = this.directory.handoverSocket(process.id);
     await process.calls.listen({ listener: { address: { case: 'handover', value } } });

@@ -40,6 +40,10 @@ export interface DataPlaneOptions {
   reactors: number;
   /** Bytes of aligned I/O buffers for each reactor, 1 MiB to 64 GiB. */
   bufferBytes: number;
+  /** Connections of NBD clients at the same time, 1 to 1,000,000; one beyond is closed at once. */
+  connectionsMax: number;
+  /** Of those, in the handshake. */
+  negotiationsMax: number;
 }
 
 export interface NewReplica {

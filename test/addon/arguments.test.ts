@@ -13,6 +13,7 @@ type Loose = Record<keyof NativeDataPlane, (...values: unknown[]) => unknown>;
 
 const replica = { directory: '/nowhere', volumeId: '', replicaId: '', sizeBytes: 4096, blockSize: 512 };
 const volume = { name: 'volume', directory: '/nowhere', cacheMode: 'none' };
+const noTls = { mode: 'off', certificateDirectory: null, verifyPeer: false, pskFile: null };
 const cloneTarget = { snapshotId: 's', directory: '/nowhere', volumeId: 'v', replicaId: 'r' };
 const handover = { path: '/nowhere' };
 const remote = exportOf('volume', { volume: null, handover });
@@ -63,6 +64,11 @@ const wrong: [keyof NativeDataPlane, unknown[], string][] = [
   ['addExport', [{ ...remote, handover: { ...handover, path: undefined } }], 'handover.path must be given'],
   ['removeExport', ['volume'], 'force must be true or false'],
   ['removeExport', [1, true], 'name must be a string'],
+  ['setTls', [], 'settings must be an object'],
+  ['setTls', [{ ...noTls, mode: 'maybe' }], 'mode must be off, on or require'],
+  ['setTls', [{ ...noTls, verifyPeer: 1 }], 'verifyPeer must be true or false'],
+  ['setTls', [{ ...noTls, pskFile: undefined }], 'pskFile must be given'],
+  ['setTls', [{ ...noTls, certificateDirectory: 1 }], 'certificateDirectory must be a string'],
   ['listenTcp', [1, 0], 'host must be a string'],
   ['listenTcp', ['127.0.0.1'], 'port must be a whole number from 0 to 65535'],
   ['listenTcp', ['127.0.0.1', 65_536], 'port must be a whole number from 0 to 65535'],
@@ -100,7 +106,7 @@ describe('a wrong argument', () => {
 
 describe('the constructor', () => {
   const Plane = () => loadNative().DataPlane as unknown as new (...values: unknown[]) => NativeDataPlane;
-  const options = { reactors: 1, bufferBytes: 1024 * 1024 };
+  const options = { reactors: 1, bufferBytes: 1024 * 1024, connectionsMax: 10, negotiationsMax: 10 };
 
   it.each<[unknown[], string]>([
     [[], 'options must be an object'],
@@ -118,6 +124,9 @@ describe('the constructor', () => {
     ['65 reactors', { reactors: 65 }],
     ['less than 1 MiB of buffers', { bufferBytes: 1024 * 1024 - 1 }],
     ['more than 64 GiB of buffers', { bufferBytes: 64 * 2 ** 30 + 1 }],
+    ['no connection', { connectionsMax: 0 }],
+    ['too many connections', { connectionsMax: 1_000_001 }],
+    ['no negotiation', { negotiationsMax: 0 }],
   ])('refuses %s', (_what, changes) => {
     const construct = () => new (Plane())({ ...options, ...changes }, () => {});
     expect(construct).toThrow(expect.objectContaining({ code: 'INVALID_ARGUMENT' }));

@@ -24,6 +24,8 @@ describe('sources', () => {
       nbd: {
         host: '127.0.0.1',
         port: 10809,
+        connectionsMax: 4096,
+        negotiationsMax: 1024,
         tls: { mode: 'off', certificates: '', verifyPeer: false, pskFile: '' },
       },
       pools: ['/var/lib/cairn/pool'],

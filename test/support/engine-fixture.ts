@@ -34,7 +34,7 @@ export class EngineFixture {
       runDirectory: this.runDirectory,
       logDirectory: this.logDirectory,
       logLevel: 'info',
-      dataPlane: { reactors: 1, bufferBytes: 4 * 1024 * 1024 },
+      dataPlane: { reactors: 1, bufferBytes: 4 * 1024 * 1024, connectionsMax: 4096, negotiationsMax: 1024 },
       nbd: { host: '127.0.0.1', port: 0 },
       tls: { mode: 'off', certificateDirectory: null, verifyPeer: false, pskFile: null },
       command: cairnCommand,

@@ -31,7 +31,8 @@ export class TestPlane {
 
   constructor(reactors: number) {
     const { DataPlane } = loadNative();
-    this.native = new DataPlane({ reactors, bufferBytes: 8 * mebibyte }, (event) => this.events.push(event));
+    const options = { reactors, bufferBytes: 8 * mebibyte, connectionsMax: 100, negotiationsMax: 50 };
+    this.native = new DataPlane(options, (event) => this.events.push(event));
   }
 
   /** Resolves with the first event of this kind about the volume. */

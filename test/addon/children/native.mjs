@@ -11,7 +11,10 @@ export const native = createRequire(import.meta.url)('node-gyp-build')(root);
 const mebibyte = 1024 * 1024;
 
 export function newPlane(onEvent = () => {}) {
-  return new native.DataPlane({ reactors: 1, bufferBytes: 4 * mebibyte }, onEvent);
+  return new native.DataPlane(
+    { reactors: 1, bufferBytes: 4 * mebibyte, connectionsMax: 100, negotiationsMax: 50 },
+    onEvent,
+  );
 }
 
 /** Makes a replica beneath `parent`; resolves with what opens it. */
