@@ -7,7 +7,7 @@ import { describe, expect, it, onTestFinished, type TestContext } from 'vitest';
 import { CertificateAuthority } from '../support/certificates.js';
 import { NbdConnection } from '../support/nbd-connection.js';
 import { cli } from '../support/real-cli.js';
-import { RealCairn } from '../support/real-cairn.js';
+import type { RealCairn } from '../support/real-cairn.js';
 import { eventually } from '../support/real-deadline.js';
 import { freshCairn } from '../support/real-fixture.js';
 import { needsTools, run } from '../support/real-tools.js';
