@@ -64,7 +64,12 @@ DescriptionAnswer answer_to(const OptionOutcome& outcome) {
 
 /// The client's bytes arrive up to `first`, then the rest.
 Conversation converse(World& world, std::span<const std::byte> input, size_t first) {
-  const HandshakeSite site{world.exports, world.reactor.get(), true, false};
+  const HandshakeSite site{.exports = world.exports,
+                           .reactor = world.reactor.get(),
+                           .may_leave_process = true,
+                           .closing = false,
+                           .tls_available = true,
+                           .tls_required = false};
   Handshake handshake;
   Conversation conversation;
   std::optional<DescriptionAnswer> answer;
