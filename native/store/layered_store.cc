@@ -86,6 +86,7 @@ Geometry LayeredStore::geometry() const {
   geometry.size = metadata_.size_bytes;
   geometry.logical_block_size = metadata_.block_size;
   geometry.preferred_block_size = store_block_size;
+  geometry.fast_zeroes = !zero_range_missing_;
   return geometry;
 }
 
@@ -342,6 +343,7 @@ Task<Status> LayeredStore::discard(BlockRange range, ZeroMode mode) {
                                                  byte_offset(range.count()));
   layer.data_written = true;
   if (result == -EOPNOTSUPP && mode == ZeroMode::keep_space) {
+    zero_range_missing_ = true;
     for (uint64_t at = byte_offset(range.first); at < byte_offset(range.end); at += zero_piece) {
       const size_t piece = std::min<uint64_t>(zero_piece, byte_offset(range.end) - at);
       const Status written = co_await put(at, zero_memory().first(piece), Durability::buffered);

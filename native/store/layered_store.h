@@ -274,6 +274,7 @@ class LayeredStore final : public BlockDevice, public SnapshotSet {
   StoreCounters counters_;
   std::string failure_;
   bool no_space_reported_ = false;
+  bool zero_range_missing_ = false;  // the file system has no FALLOC_FL_ZERO_RANGE: zeroes are written out
 
   bool gate_closed_ = false;  // no new write begins
   WaitQueue gate_;

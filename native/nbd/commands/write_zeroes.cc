@@ -6,12 +6,15 @@ namespace {
 Refusal check(const RequestRules& rules, const RequestFields& fields) {
   if (const Refusal refusal = check_writable(rules); refusal.error != 0) return refusal;
   if (!rules.geometry.can_write_zeroes) return {EINVAL, "the export does not offer write zeroes"};
-  if (fields.has(wire::command_flag_fast_zero) && fields.has(wire::command_flag_no_hole) && !rules.geometry.fast_zeroes)
-    return {ENOTSUP, "zeroes that keep their space are not fast here"};
   return check_range(rules, fields, ENOSPC);
 }
 
+Task<Status> too_slow() { co_return Status::from_errno(ENOTSUP); }
+
 Task<Status> run(BlockDevice& device, const RequestRules&, Request& request) {
+  const bool fast_and_whole = request.has(wire::command_flag_fast_zero) && request.has(wire::command_flag_no_hole);
+  // Asked each time: a device may learn only from the first that its files cannot do it.
+  if (fast_and_whole && !device.geometry().fast_zeroes) return too_slow();
   const ZeroMode mode = request.has(wire::command_flag_no_hole) ? ZeroMode::keep_space : ZeroMode::may_unmap;
   return device.write_zeroes(request.fields.offset, request.fields.length, mode, durability_of(request));
 }
