@@ -139,6 +139,8 @@ class Reactor {
   Call sync_data(const File& file);
   Call sync_all(const File& file);
   Call fallocate(const File& file, int mode, uint64_t offset, uint64_t length);
+  /// madvise(2) of at most 1 GiB, away from the reactor's thread.
+  Call advise(void* memory, size_t length, int advice);
   /// int: bytes (0 at the end of the stream) or negative errno. `flags`: MSG_WAITALL to fill `into`.
   Call receive(const File& socket, std::span<std::byte> into, int flags = 0);
   /// int: bytes sent, all of them unless the connection broke, or negative errno. `message` must stay until it resumes.
@@ -256,7 +258,19 @@ class Reactor::Call final : Completion {
 
  private:
   friend class Reactor;
-  enum class Code : uint8_t { sync_data, sync_all, fallocate, receive, send, accept, poll, rename, unlink, cancel };
+  enum class Code : uint8_t {
+    sync_data,
+    sync_all,
+    fallocate,
+    advise,
+    receive,
+    send,
+    accept,
+    poll,
+    rename,
+    unlink,
+    cancel
+  };
   Call(Reactor& reactor, Code code, const File* file) : reactor_(reactor), file_(file), code_(code) {}
   void prepare(io_uring_sqe* sqe);
   void complete(int result, uint32_t flags) override;
@@ -291,7 +305,7 @@ class Reactor::Sleep final : Expiry {
 };
 
 /// Calls `expired` on the reactor's thread when a delay has passed, unless it is stopped before: a limit on how long
-/// something may take. A stopped timer holds nothing up.
+/// something may take, or background work. A stopped timer holds nothing up.
 class Timer final : Expiry {
  public:
   Timer(Reactor& reactor, std::function<void()> expired) : reactor_(reactor), expired_(std::move(expired)) {}

@@ -143,6 +143,8 @@ void Reactor::Call::prepare(io_uring_sqe* sqe) {
     case Code::fallocate:
       // liburing 2.3 takes off_t; lengths above 2^63 do not occur.
       return io_uring_prep_fallocate(sqe, -1, flags_, static_cast<off_t>(offset_), static_cast<off_t>(length_));
+    case Code::advise:
+      return io_uring_prep_madvise(sqe, const_cast<void*>(first_), static_cast<off_t>(length_), flags_);
     case Code::receive:
       return io_uring_prep_recv(sqe, -1, const_cast<void*>(first_), length_, flags_);
     case Code::send:
@@ -182,6 +184,14 @@ Reactor::Call Reactor::fallocate(const File& file, int mode, uint64_t offset, ui
   call.flags_ = mode;
   call.offset_ = offset;
   call.length_ = length;
+  return call;
+}
+
+Reactor::Call Reactor::advise(void* memory, size_t length, int advice) {
+  Call call(*this, Call::Code::advise, nullptr);
+  call.first_ = memory;
+  call.length_ = length;
+  call.flags_ = advice;
   return call;
 }
 

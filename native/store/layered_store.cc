@@ -42,7 +42,10 @@ LayeredStore::OpenLayer::OpenLayer(Reactor& reactor, LayerFiles files, uint16_t 
       block_count(files.block_count),
       data(reactor.adopt(std::move(files.data))),
       map(reactor.adopt(std::move(files.map))),
-      readers(reactor.ready()) {}
+      readers(reactor.ready()) {
+  if (files.stamps.file.valid())
+    stamps.emplace(reactor, reactor.adopt(std::move(files.stamps.file)), files.stamps.header);
+}
 
 LayeredStore::LayeredStore(Reactor& reactor, BlockingThread& blocking, OpenedReplica replica, EventHandler on_event)
     : reactor_(reactor),
@@ -61,12 +64,15 @@ LayeredStore::LayeredStore(Reactor& reactor, BlockingThread& blocking, OpenedRep
       index_(std::move(replica.index)),
       recovered_(replica.recovered),
       ring_(reactor, reactor.adopt(std::move(replica.ring_file)), superblock_.ring_session),
+      activity_(reactor, reactor.adopt(std::move(replica.activity_file)), replica.activity),
       dirty_(metadata_.block_count()),
       overlay_dirty_(metadata_.block_count()),
       locks_(reactor.ready()),
       gate_(reactor.ready()),
       mutations_(reactor.ready()),
       structure_(reactor.ready()),
+      settling_(reactor.ready()),
+      sweep_timer_(reactor, [this] { start_sweep(); }),
       sync_progress_(reactor.ready()),
       maintenance_(reactor.ready()),
       look_again_timer_(reactor, [this] { maintain(); }) {
@@ -74,6 +80,7 @@ LayeredStore::LayeredStore(Reactor& reactor, BlockingThread& blocking, OpenedRep
   for (LayerFiles& files : replica.chain) install(std::move(files));
   find_head();
   pins_->released = [this] { maintain(); };
+  for (std::string& repair : replica.repairs) on_event_({StoreEvent::Kind::repaired, std::move(repair)});
 }
 
 LayeredStore::~LayeredStore() {
@@ -233,9 +240,15 @@ Task<Status> LayeredStore::put(uint64_t offset, std::span<const std::byte> from,
   const BlockRange range = blocks_touched(offset, from.size());
   const bool durable = must_be_durable(durability);
   const bool overwrite = in_head_as_data(range);
-  Status status = co_await reactor_.write(layer.data, from, offset, durable && overwrite);
+  if (!may_record(range, !overwrite)) {
+    const Status prepared = co_await prepare_record(range, !overwrite);
+    if (!prepared.ok()) co_return prepared;
+  }
+  const uint64_t record = put_record(range, BlockState::data);
+  const Status status = co_await reactor_.write(layer.data, from, offset, durable && overwrite);
   layer.data_written = true;
-  if (status.ok() && !overwrite) status = co_await set_state(range, BlockState::data);
+  if (status.ok() && !overwrite) take_effect(range, BlockState::data);
+  ring_.finish(record, status.ok());
   if (!status.ok()) co_return status;
   if (!overwrite) no_space_reported_ = false;  // an overwrite needs no room
   if (durable) co_return co_await make_durable(range);
@@ -251,15 +264,9 @@ Task<Status> LayeredStore::make_durable(BlockRange range) {
   co_return co_await sync_all();
 }
 
-/// Space for the ring and the map to remember what is about to be acknowledged: neither a FLUSH nor a trim may be the
-/// first to meet a full disk.
+/// Space for the map to remember what is about to be acknowledged: a FLUSH may not be the first to meet a full disk.
 Task<Status> LayeredStore::reserve_space(MapSpace::Pieces pieces) {
-  if (!ring_.reserved()) {
-    const Status reserved = co_await ring_.reserve();
-    if (!reserved.ok()) co_return reserved;
-  }
   OpenLayer& layer = head();
-  if (layer.map_space.has(pieces)) co_return Status();
   const int result = co_await reactor_.fallocate(layer.map, FALLOC_FL_KEEP_SIZE, pieces.first * MapSpace::piece_size,
                                                  (pieces.end - pieces.first) * MapSpace::piece_size);
   // A file system that cannot allocate ahead says so; then the FLUSH finds out.
@@ -268,30 +275,61 @@ Task<Status> LayeredStore::reserve_space(MapSpace::Pieces pieces) {
   co_return Status();
 }
 
-/// A new state of blocks in the head: in the ring first, then where readers look.
-Task<Status> LayeredStore::set_state(BlockRange range, BlockState state) {
-  const MapSpace::Pieces pieces = MapSpace::holding(range.first, range.count());
-  if (!ring_.reserved() || !head().map_space.has(pieces)) {
-    const Status reserved = co_await reserve_space(pieces);
-    if (!reserved.ok()) co_return reserved;
-  }
-  while (ring_.full()) {
-    // Room comes from syncing what is settled; if that is nothing, from what is on its way to the file.
-    if (ring_.idle()) {
-      const Status synced = co_await sync_all();
-      if (!synced.ok()) co_return synced;
+/// Whether a write may begin: there is a slot for its record, the map will have room, and its extents are hot.
+bool LayeredStore::may_record(BlockRange range, bool new_state) {
+  const bool hot = activity_.touch(range.first, range.count());
+  return hot && ring_.ready() && (!new_state || head().map_space.has(MapSpace::holding(range.first, range.count())));
+}
+
+Task<Status> LayeredStore::prepare_record(BlockRange range, bool new_state) {
+  while (!may_record(range, new_state)) {
+    if (!failure_.empty()) co_return Status::from_errno(EIO);
+    const MapSpace::Pieces pieces = MapSpace::holding(range.first, range.count());
+    Status status;
+    if (ring_.full()) {
+      const uint64_t done = ring_.done_through();
+      status = co_await settle();
+      // Nothing is free while the oldest record's write is under way.
+      if (status.ok() && ring_.done_through() == done && ring_.full()) co_await ring_.wait_finish();
+    } else if (!ring_.ready()) {
+      status = co_await ring_.prepare();
+    } else if (new_state && !head().map_space.has(pieces)) {
+      status = co_await reserve_space(pieces);
     } else {
-      co_await ring_.wait_idle();
+      status = co_await activity_.heat(range.first, range.count());
+      if (!sweep_timer_.running()) sweep_timer_.start(sweep_interval);
     }
+    if (!status.ok()) co_return status;
   }
-  if (ring_.nearly_full()) sync_in_background();
-  const Status status = co_await ring_.append(head().number, state, range.first, range.count(), overlay_ != nullptr);
-  if (!status.ok()) co_return status;
+  co_return Status();
+}
+
+/// Directly after may_record() or prepare_record(), with nothing awaited in between.
+uint64_t LayeredStore::put_record(BlockRange range, BlockState state) {
+  const Stamp stamp{superblock_.promised_term, 0, ++sequence_};
+  const uint64_t record = ring_.put({head().number, state, overlay_ != nullptr, range.first, range.count(), stamp});
+  if (ring_.nearly_full()) settle_in_background();
+  return record;
+}
+
+/// Where readers look, and what the next sync writes.
+void LayeredStore::take_effect(BlockRange range, BlockState state) {
   if (overlay_ != nullptr) mark_uncovered(range);
   index_->assign(range.first, range.count(),
                  state == BlockState::absent ? Source() : head_source(state == BlockState::zero));
   dirty_.mark(range.first, range.count());
-  co_return status;
+}
+
+/// A new state of blocks in the head whose content is there already.
+Task<Status> LayeredStore::set_state(BlockRange range, BlockState state) {
+  if (!may_record(range, true)) {
+    const Status prepared = co_await prepare_record(range, true);
+    if (!prepared.ok()) co_return prepared;
+  }
+  const uint64_t record = put_record(range, state);
+  take_effect(range, state);
+  ring_.finish(record, true);
+  co_return Status();
 }
 
 // ---- Trim and zeroes ------------------------------------------------------------------------------------------------
@@ -337,13 +375,19 @@ Task<Status> LayeredStore::discard(BlockRange range, ZeroMode mode) {
   if (mode == ZeroMode::may_unmap && nobody_wrote) co_return Status();
 
   OpenLayer& layer = head();
-  const int how = mode == ZeroMode::keep_space ? FALLOC_FL_ZERO_RANGE : FALLOC_FL_PUNCH_HOLE;
-  // The hole first: with the old map it reads as zeros too, so a crash between the two loses nothing.
+  const bool base = metadata_.layer(layer.number)->parent == std::nullopt;
+  const bool keep = mode == ZeroMode::keep_space;
+  const BlockState unmapped = base ? BlockState::absent : BlockState::zero;
+  const int how = keep ? FALLOC_FL_ZERO_RANGE : FALLOC_FL_PUNCH_HOLE;
+  const Status prepared = co_await prepare_record(range, true);
+  if (!prepared.ok()) co_return prepared;
+  const uint64_t record = put_record(range, keep ? BlockState::data : unmapped);
   const int result = co_await reactor_.fallocate(layer.data, how | FALLOC_FL_KEEP_SIZE, byte_offset(range.first),
                                                  byte_offset(range.count()));
   layer.data_written = true;
-  if (result == -EOPNOTSUPP && mode == ZeroMode::keep_space) {
+  if (result == -EOPNOTSUPP && keep) {
     zero_range_missing_ = true;
+    ring_.finish(record, false);
     for (uint64_t at = byte_offset(range.first); at < byte_offset(range.end); at += zero_piece) {
       const size_t piece = std::min<uint64_t>(zero_piece, byte_offset(range.end) - at);
       const Status written = co_await put(at, zero_memory().first(piece), Durability::buffered);
@@ -352,10 +396,10 @@ Task<Status> LayeredStore::discard(BlockRange range, ZeroMode mode) {
     co_return Status();
   }
   // A file system without holes keeps the space; the map makes the blocks read as zeros all the same.
-  if (result < 0 && result != -EOPNOTSUPP) co_return Status::from_result(result);
-  if (mode == ZeroMode::keep_space) co_return co_await set_state(range, BlockState::data);
-  const bool base = metadata_.layer(layer.number)->parent == std::nullopt;
-  co_return co_await set_state(range, base ? BlockState::absent : BlockState::zero);
+  const bool done = result >= 0 || result == -EOPNOTSUPP;
+  if (done) take_effect(range, keep ? BlockState::data : unmapped);
+  ring_.finish(record, done);
+  co_return done ? Status() : Status::from_result(result);
 }
 
 Task<Status> LayeredStore::write_zero_pieces(uint64_t offset, uint64_t length) {

@@ -1,8 +1,9 @@
 // One replica, open: a chain of layers as a BlockDevice, with snapshots.
 //
 //   read     the index names the layer of each run; runs are read in parallel
-//   write    in place into the head; where the head had no data, a ring record, then the index, then the reply
+//   write    a ring record, then in place into the head; where the head had no data, then the index; then the reply
 //   flush    data, then maps, then the directory: a map never points at data that could be lost
+//   settle   in the background: region stamps follow, ring slots get free, the activity log cools
 //
 // All calls come from the reactor that it was made on.
 #pragma once
@@ -16,7 +17,9 @@
 
 #include "aio/offload.h"
 #include "aio/wait.h"
+#include "block/block_device.h"
 #include "block/snapshot_set.h"
+#include "store/activity_log.h"
 #include "store/block_map.h"
 #include "store/dirty_sectors.h"
 #include "store/map_space.h"
@@ -129,7 +132,8 @@ class LayeredStore final : public BlockDevice, public SnapshotSet {
     uint64_t block_count;
     File data;
     File map;
-    bool data_written = false;  // since the last sync
+    std::optional<RegionStamps> stamps;  // of the head, and of a layer that was it until its records are settled
+    bool data_written = false;           // since the last sync
     MapSpace map_space;
     Readers readers;
   };
@@ -144,6 +148,8 @@ class LayeredStore final : public BlockDevice, public SnapshotSet {
     uint64_t count() const { return end - first; }
   };
   struct Join;
+  /// How often what has long been synced cools.
+  static constexpr std::chrono::seconds sweep_interval{5};
 
   static BlockRange blocks_touched(uint64_t offset, uint64_t length);
   static BlockRange blocks_covered(uint64_t offset, uint64_t length);
@@ -165,6 +171,10 @@ class LayeredStore final : public BlockDevice, public SnapshotSet {
   Task<Status> put(uint64_t offset, std::span<const std::byte> from, Durability durability);
   Task<Status> set_state(BlockRange range, BlockState state);
   Task<Status> reserve_space(MapSpace::Pieces pieces);
+  bool may_record(BlockRange range, bool new_state);
+  Task<Status> prepare_record(BlockRange range, bool new_state);
+  uint64_t put_record(BlockRange range, BlockState state);
+  void take_effect(BlockRange range, BlockState state);
   Task<Status> discard(BlockRange range, ZeroMode mode);
   Task<Status> write_zero_pieces(uint64_t offset, uint64_t length);
   Task<Status> make_durable(BlockRange range);
@@ -176,8 +186,21 @@ class LayeredStore final : public BlockDevice, public SnapshotSet {
   Task<Status> sync_once();
   Task<Status> write_image(const MapImage& image);
   MapImage capture(OpenLayer& layer, DirtySectors& dirty);
-  void sync_in_background();
   void fail(const std::string& what, Status status);
+
+  // store_settle.cc: what follows behind a sync
+  Task<Status> settle();
+  Task<Status> raise_recorded(uint64_t through);
+  Task<Status> sync_stamps();
+  Task<Status> settle_former_head();
+  Task<Result<Unit>> inherit_stamps(uint32_t from, uint32_t to);
+  StampsFile stamps_table(uint32_t layer, uint64_t blocks) const;
+  Result<OpenedStamps> open_stamps_or_renew(uint32_t layer) const;
+  Result<Unit> grow_stamps(uint32_t layer, uint64_t blocks) const;
+  Task<Status> settle_for_close();
+  void settle_in_background();
+  Task<> sweep();
+  void start_sweep();
 
   // store_snapshots.cc: the layer tree
   Task<Result<Unit>> replace_metadata(VolumeMetadata next);
@@ -268,6 +291,8 @@ class LayeredStore final : public BlockDevice, public SnapshotSet {
   OpenLayer* head_ = nullptr;
   OpenLayer* overlay_ = nullptr;  // mostly there is none
   WriteRing ring_;
+  ActivityLog activity_;
+  uint64_t sequence_ = 0;       // of the last stamp
   DirtySectors dirty_;          // of the head
   DirtySectors overlay_dirty_;  // of the overlay
   RangeLock locks_;
@@ -283,6 +308,9 @@ class LayeredStore final : public BlockDevice, public SnapshotSet {
 
   std::vector<MapImage> pending_images_;  // to be written at the next sync, in order
   bool directory_dirty_ = false;
+  AsyncMutex settling_;
+  bool settle_asked_ = false;
+  Timer sweep_timer_;
   bool syncing_ = false;
   uint64_t sync_requested_ = 0;
   uint64_t sync_done_ = 0;

@@ -11,9 +11,10 @@
 #include <set>
 #include <thread>
 
+#include "store/activity_log.h"
 #include "store/block_map.h"
+#include "store/recovery.h"
 #include "store/replica_files.h"
-#include "store/ring_replay.h"
 #include "store/uuid.h"
 
 namespace cairn::store {
@@ -21,8 +22,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string superblock_path(const std::string& directory) { return directory + "/superblock"; }
-std::string ring_path(const std::string& directory) { return directory + "/ring"; }
+/// Of format 1.0: without a header, and without the other half of what 1.1 knows.
+std::string old_ring_path(const std::string& directory) { return directory + "/ring"; }
 
 uint64_t now_ms() {
   using namespace std::chrono;
@@ -57,7 +58,9 @@ Result<Unit> make_directory(const std::string& directory) {
 
 /// What an attempt that was cut short left; volume.json, which makes it a replica, is written last.
 Result<Unit> clear_leftovers(const std::string& directory) {
-  std::vector<std::string> left{superblock_path(directory), ring_path(directory), metadata_path(directory) + ".new"};
+  std::vector<std::string> left{superblock_path(directory),          ring_path(directory),
+                                activity_path(directory),            metadata_path(directory) + ".new",
+                                metadata_copy_path(directory),       metadata_copy_path(directory) + ".new"};
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(directory, error))
     if (entry.path().filename().string().starts_with("layer-")) left.push_back(entry.path().string());
@@ -131,6 +134,16 @@ Result<Unit> lock_replica(int fd, const std::string& directory, int wait_ms) {
   return Error{"VOLUME_LOCKED", directory + " is in use by another process: stop it, or use it there"};
 }
 
+Result<Unit> open_metadata(OpenedReplica& replica) {
+  Result<FoundMetadata> found = find_metadata(replica.directory);
+  if (!found.ok()) return found.error();
+  replica.metadata = std::move(found.value().metadata);
+  if (found.value().damage.empty()) return Unit{};
+  // Format 1.0 had no copy.
+  if (replica.superblock.version_minor > 0) replica.repairs.push_back(found.value().damage + "; its copy was used");
+  return write_metadata(replica.directory, replica.metadata);
+}
+
 Result<Unit> open_identity(OpenedReplica& replica, const OpenOptions& options) {
   const std::string path = superblock_path(replica.directory);
   if (::access(path.c_str(), F_OK) != 0)
@@ -140,12 +153,12 @@ Result<Unit> open_identity(OpenedReplica& replica, const OpenOptions& options) {
   replica.superblock_file = std::move(file.value());
   Result<Unit> locked = lock_replica(replica.superblock_file.get(), replica.directory, options.lock_wait_ms);
   if (!locked.ok()) return locked;
-  Result<Superblock> superblock = read_superblock(replica.superblock_file.get(), path);
-  if (!superblock.ok()) return superblock.error();
-  replica.superblock = superblock.value();
-  Result<VolumeMetadata> metadata = read_metadata(replica.directory);
-  if (!metadata.ok()) return metadata.error();
-  replica.metadata = std::move(metadata.value());
+  Result<FoundSuperblock> found = read_superblock(replica.superblock_file.get(), path);
+  if (!found.ok()) return found.error();
+  replica.superblock = found.value().superblock;
+  if (found.value().copy_damaged) replica.repairs.push_back(path + " was damaged in one of its two copies");
+  Result<Unit> described = open_metadata(replica);
+  if (!described.ok()) return described;
   if (format_uuid(replica.superblock.volume_id) != replica.metadata.volume_id ||
       format_uuid(replica.superblock.replica_id) != replica.metadata.replica_id)
     return Error{"REPLICA_CORRUPT", replica.directory + ": superblock and volume.json are of different replicas"};
@@ -168,7 +181,8 @@ Result<Unit> remove_orphans(const OpenedReplica& replica) {
   for (const auto& entry : fs::directory_iterator(replica.directory, error)) {
     const std::string path = entry.path().string();
     const std::string name = entry.path().filename().string();
-    const bool orphan = name == "volume.json.new" || (name.starts_with("layer-") && !known.contains(path));
+    const bool orphan = name == "volume.json.new" || name == "volume.copy.json.new" ||
+                        (name.starts_with("layer-") && !known.contains(path));
     if (!orphan) continue;
     Result<Unit> removed = remove_file(path);
     if (!removed.ok()) return removed;
@@ -201,6 +215,12 @@ Result<Unit> open_files(OpenedReplica& replica) {
   Result<UniqueFd> ring = open_part(ring_path(replica.directory), O_RDWR, ring_bytes);
   if (!ring.ok()) return ring.error();
   replica.ring_file = std::move(ring.value());
+  Result<LoadedActivity> activity = load_activity(replica.directory, replica.metadata.size_bytes);
+  if (!activity.ok()) return activity.error();
+  replica.activity_file = std::move(activity.value().file);
+  replica.activity = activity.value().slot;
+  if (activity.value().damaged)
+    replica.repairs.push_back(activity_path(replica.directory) + " was damaged: every block counts as changed");
   Result<UniqueFd> directory = open_file(replica.directory, O_RDONLY | O_DIRECTORY);
   if (!directory.ok()) return directory.error();
   replica.directory_file = std::move(directory.value());
@@ -213,23 +233,76 @@ Result<Unit> open_files(OpenedReplica& replica) {
   return Unit{};
 }
 
-Result<Unit> recover(OpenedReplica& replica, const Uuid& boot_id) {
-  replica.recovered = replica.superblock.clean == 0;
-  if (replica.recovered && replica.superblock.boot_id == boot_id) {
-    Result<Unit> replayed = replay_ring(replica);
-    if (!replayed.ok()) return replayed;
+/// Format 1.0 knew neither region stamps nor the activity log, and its ring was another: what they would say is taken
+/// as "all may have changed". A ring in use can only be read by the version that wrote it.
+Result<Unit> upgrade(OpenedReplica& replica, const Uuid& boot_id) {
+  if (replica.superblock.version_minor > 0) return Unit{};
+  if (replica.superblock.clean == 0 && replica.superblock.boot_id == boot_id)
+    return Error{"REPLICA_CORRUPT", replica.directory +
+                                        " was not closed by the older Cairn that wrote it: detach the volume there, or "
+                                        "restart this machine to go on from what was flushed"};
+  Result<Unit> done = remove_file(ring_path(replica.directory));
+  if (done.ok()) done = remove_file(activity_path(replica.directory));
+  if (done.ok()) done = create_ring(replica.directory);
+  if (done.ok()) done = create_activity(replica.directory, replica.metadata.size_bytes);
+  const PackedStamp newest = pack({replica.superblock.promised_term + 1, 0, 0});
+  for (const LayerMetadata& layer : replica.metadata.layers)
+    if (done.ok()) done = create_stamps(stamps_file(replica, layer.number), newest);
+  if (done.ok()) done = sync_directory(replica.directory);
+  return done.ok() ? remove_file(old_ring_path(replica.directory)) : done;
+}
+
+/// The head's table, made anew where it is missing or damaged.
+Result<Unit> open_head_stamps(OpenedReplica& replica, Stamp base) {
+  const StampsFile table = stamps_file(replica, replica.metadata.head);
+  Result<OpenedStamps> opened = open_stamps(table);
+  if (!opened.ok() && opened.error().code == "REPLICA_CORRUPT") {
+    Result<StampsReport> raised = raise_stamps(table, {}, pack(base));
+    if (!raised.ok()) return raised.error();
+    replica.repairs.push_back(raised.value().damage);
+    opened = open_stamps(table);
   }
-  replica.superblock.clean = 0;
-  replica.superblock.boot_id = boot_id;
-  replica.superblock.ring_session = random_session();
+  if (!opened.ok()) return opened.error();
+  for (LayerFiles& layer : replica.chain)
+    if (layer.number == replica.metadata.head) layer.stamps = std::move(opened.value());
+  return Unit{};
+}
+
+/// One activation: what is unsettled is settled, and from now on this owner's stamps are newer than all that is here.
+Result<Unit> activate(OpenedReplica& replica, const Uuid& boot_id) {
+  Superblock& superblock = replica.superblock;
+  replica.recovered = superblock.clean == 0;
+  if (superblock.promised_term >= term_max)
+    return Error{"REPLICA_CORRUPT", replica.directory + " has no terms left: copy the volume to a new one"};
+  const Stamp base{superblock.promised_term + 1, 0, 0};
+  if (replica.recovered) {
+    Result<Unsettled> unsettled = gather_unsettled(replica, superblock.boot_id == boot_id);
+    if (!unsettled.ok()) return unsettled.error();
+    Result<Unit> settled = settle_alone(replica, unsettled.value(), base);
+    if (!settled.ok()) return settled;
+  }
+  Result<Unit> done = open_head_stamps(replica, base);
+  superblock.version_minor = format_minor;
+  superblock.promised_term = superblock.vouch_term = base.term;
+  superblock.vouch_reset = 0;
+  superblock.stable = base;
+  superblock.clean = 0;
+  superblock.boot_id = boot_id;
+  superblock.ring_session = random_session();
   // Both copies: if one is damaged, the other must not say that the replica was closed, or of another session.
-  Result<Unit> written = Unit{};
-  for (size_t copy = 0; copy < superblock_copies && written.ok(); ++copy)
-    written = write_superblock(replica.superblock_file.get(), superblock_path(replica.directory), replica.superblock);
-  return written;
+  for (size_t copy = 0; copy < superblock_copies && done.ok(); ++copy)
+    done = write_superblock(replica.superblock_file.get(), superblock_path(replica.directory), superblock);
+  // Only now: until then a power loss must find what was suspect.
+  if (done.ok() && replica.recovered)
+    done = clear_activity(replica.activity_file.get(), replica.directory, replica.activity);
+  return done;
 }
 
 }  // namespace
+
+StampsFile stamps_file(const OpenedReplica& replica, uint32_t layer) {
+  return {replica.directory, layer, replica.metadata.block_count(), replica.superblock.volume_id};
+}
 
 Result<Unit> create_replica(const NewReplica& replica, const LinkedLayers& linked) {
   Result<Unit> done = check_new(replica);
@@ -239,6 +312,7 @@ Result<Unit> create_replica(const NewReplica& replica, const LinkedLayers& linke
   if (done.ok()) done = clear_leftovers(replica.directory);
   if (done.ok()) done = create_superblock(replica);
   if (done.ok()) done = create_ring(replica.directory);
+  if (done.ok()) done = create_activity(replica.directory, replica.size_bytes);
   std::vector<uint32_t> links;
   for (const LayerMetadata& layer : linked.chain) links.push_back(layer.number);
   if (done.ok()) done = link_layers(linked.directory, replica.directory, links);
@@ -256,6 +330,7 @@ Result<Unit> create_replica(const NewReplica& replica, const LinkedLayers& linke
 Result<LayerFiles> create_layer(const std::string& directory, uint32_t number, const VolumeMetadata& metadata) {
   const std::string data_path = layer_data_path(directory, number);
   const std::string map_path = layer_map_path(directory, number);
+  const StampsFile table{directory, number, metadata.block_count(), *parse_uuid(metadata.volume_id)};
   Result<UniqueFd> data = create_file(data_path);
   if (!data.ok()) return data.error();
   Result<UniqueFd> map = create_file(map_path);
@@ -264,10 +339,14 @@ Result<LayerFiles> create_layer(const std::string& directory, uint32_t number, c
     return errno == EFBIG ? too_large(directory, metadata.size_bytes) : system_error("size", data_path, errno);
   Result<Unit> made =
       create_map(map.value().get(), map_path, number, metadata.block_count(), *parse_uuid(metadata.volume_id));
+  if (made.ok()) made = create_stamps(table, 0);
   if (made.ok()) made = sync_file(data.value().get(), data_path);
   if (made.ok()) made = sync_file(map.value().get(), map_path);
   if (!made.ok()) return made.error();
-  return LayerFiles{number, std::move(data.value()), std::move(map.value()), metadata.block_count()};
+  Result<OpenedStamps> stamps = open_stamps(table);
+  if (!stamps.ok()) return stamps.error();
+  return LayerFiles{number, std::move(data.value()), std::move(map.value()), metadata.block_count(),
+                    std::move(stamps.value())};
 }
 
 Result<LayerFiles> open_layer(const std::string& directory, uint32_t number, uint64_t blocks_min, bool direct) {
@@ -283,7 +362,7 @@ Result<LayerFiles> open_layer(const std::string& directory, uint32_t number, uin
   Result<UniqueFd> data = open_part(layer_data_path(directory, number), O_RDWR | (direct ? O_DIRECT : 0),
                                     blocks.value() * store_block_size);
   if (!data.ok()) return data.error();
-  return LayerFiles{number, std::move(data.value()), std::move(map.value()), blocks.value()};
+  return LayerFiles{number, std::move(data.value()), std::move(map.value()), blocks.value(), {}};
 }
 
 Result<Unit> grow_layer(const std::string& directory, uint32_t number, int data, int map, uint64_t block_count) {
@@ -336,10 +415,11 @@ Result<OpenedReplica> open_replica(const std::string& directory, const OpenOptio
   replica.cache_mode = options.cache_mode;
   Result<Unit> done = open_identity(replica, options);
   if (done.ok()) done = remove_orphans(replica);
+  if (done.ok()) done = upgrade(replica, options.boot_id);
   if (!done.ok()) return done.error();
   find_alignment(replica);
   done = open_files(replica);
-  if (done.ok()) done = recover(replica, options.boot_id);
+  if (done.ok()) done = activate(replica, options.boot_id);
   if (!done.ok()) return done.error();
   Result<std::unique_ptr<ReadIndex>> index = build_index(directory, replica.chain, replica.metadata.block_count());
   if (!index.ok()) return index.error();

@@ -8,6 +8,7 @@
 #include "base/status.h"
 #include "base/unique_fd.h"
 #include "store/read_index.h"
+#include "store/region_stamps.h"
 #include "store/superblock.h"
 #include "store/volume_metadata.h"
 
@@ -41,6 +42,7 @@ struct LayerFiles {
   UniqueFd data;
   UniqueFd map;
   uint64_t block_count = 0;  // fewer than the volume's when it has grown since: the rest is absent
+  OpenedStamps stamps;       // of the head only
 };
 
 /// What direct I/O on this file needs (statx STATX_DIOALIGN; 4096 where the kernel does not say).
@@ -59,9 +61,12 @@ struct OpenedReplica {
   UniqueFd superblock_file;  // holds the lock
   UniqueFd directory_file;
   UniqueFd ring_file;
+  UniqueFd activity_file;
+  ActivitySlot activity;
   std::vector<LayerFiles> chain;  // base first; then the head, and the overlay over it if there is one
   std::unique_ptr<ReadIndex> index;
-  bool recovered = false;  // the last owner did not close it
+  bool recovered = false;            // the last owner did not close it
+  std::vector<std::string> repairs;  // what was damaged, and has been mended from what is redundant
 };
 
 struct OpenOptions {
@@ -75,6 +80,8 @@ struct OpenOptions {
 Result<OpenedReplica> open_replica(const std::string& directory, const OpenOptions& options);
 
 // Pieces of it that a running store needs too.
+
+StampsFile stamps_file(const OpenedReplica& replica, uint32_t layer);
 
 Result<LayerFiles> create_layer(const std::string& directory, uint32_t number, const VolumeMetadata& metadata);
 /// REPLICA_CORRUPT when it has fewer blocks than `blocks_min`.

@@ -58,6 +58,18 @@ Result<Unit> link_layers(const std::string& from, const std::string& to, const s
   return Unit{};
 }
 
+std::string layer_stamps_path(const std::string& directory, uint32_t layer) {
+  return directory + "/layer-" + std::to_string(layer) + ".stamps";
+}
+
+std::vector<std::string> layer_paths(const std::string& directory, uint32_t layer) {
+  return {layer_data_path(directory, layer), layer_map_path(directory, layer), layer_stamps_path(directory, layer)};
+}
+
+std::string superblock_path(const std::string& directory) { return directory + "/superblock"; }
+std::string ring_path(const std::string& directory) { return directory + "/write-ring"; }
+std::string activity_path(const std::string& directory) { return directory + "/activity"; }
+
 Result<UniqueFd> open_file(const std::string& path, int flags) {
   UniqueFd fd(::open(path.c_str(), flags | O_CLOEXEC, 0600));
   if (!fd.valid()) return system_error("open", path, errno);

@@ -22,11 +22,7 @@ LayeredStore::OpenLayer* LayeredStore::find_open(uint32_t number) const {
 
 /// Neither the ring nor memory knows more of a frozen layer than its files: from now on its map may be written without
 /// them, and no replay will bring an old record of it back.
-Task<Status> LayeredStore::settle_layers() {
-  const Status synced = co_await sync_all();
-  if (synced.ok()) co_await ring_.wait_idle();
-  co_return synced;
-}
+Task<Status> LayeredStore::settle_layers() { co_return co_await sync_all(); }
 
 Task<Result<LayeredStore::OpenLayer*>> LayeredStore::open_or_borrow(uint32_t number,
                                                                     std::unique_ptr<OpenLayer>& borrowed) {

@@ -20,13 +20,15 @@ Task<Result<Unit>> LayeredStore::resize(uint64_t size_bytes) {
   next.size_bytes = size_bytes;
   OpenLayer& layer = head();
   Result<Unit> grown = co_await Offload(blocking_, reactor_, [&] {
-    return grow_layer(directory_, layer.number, layer.data.fd(), layer.map.fd(), next.block_count());
+    Result<Unit> done = grow_layer(directory_, layer.number, layer.data.fd(), layer.map.fd(), next.block_count());
+    return done.ok() ? grow_stamps(layer.number, next.block_count()) : done;
   });
   if (!grown.ok()) co_return grown;
   layer.block_count = std::max(layer.block_count, next.block_count());
   // Memory before the file: a size that is on the disk must be served.
   if (index_->block_count() < next.block_count() && !index_->grow(next.block_count()))
     co_return Error{"ENOMEM", "no memory for the index of so large a volume"};
+  activity_.grow(next.size_bytes);
   dirty_.grow(next.block_count());
   overlay_dirty_.grow(next.block_count());
   co_return co_await replace_metadata(std::move(next));

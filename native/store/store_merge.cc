@@ -125,6 +125,8 @@ Task<Result<LayeredStore::Outcome>> LayeredStore::remove_layer(uint32_t number) 
     }
     const Result<Outcome> begun = co_await begin_drain(drain, number, children.front());
     if (!begun.ok() || begun.value() != Outcome::done) co_return begun;
+    const Result<Unit> inherited = co_await inherit_stamps(drain.from->number, drain.to->number);
+    if (!inherited.ok()) co_return inherited.error();
   }
   const Result<Outcome> drained = co_await drain_layer(drain);
   if (!drained.ok() || drained.value() != Outcome::done) co_return drained;

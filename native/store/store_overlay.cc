@@ -24,6 +24,8 @@ Task<Result<Unit>> LayeredStore::swap_head(uint32_t parent) {
   std::swap(above.created_ms, below.created_ms);
   std::swap(above.size_bytes, below.size_bytes);
   std::swap(above.removed, below.removed);
+  Result<OpenedStamps> stamps = co_await Offload(blocking_, reactor_, [&] { return open_stamps_or_renew(parent); });
+  if (!stamps.ok()) co_return stamps.error();
   const Result<Unit> staged = co_await Offload(blocking_, reactor_, [&] { return stage_metadata(directory_, next); });
   if (!staged.ok()) co_return staged;
   co_await quiesce();
@@ -32,11 +34,12 @@ Task<Result<Unit>> LayeredStore::swap_head(uint32_t parent) {
     capture_all();
     metadata_ = std::move(next);
     find_head();
+    head().stamps.emplace(reactor_, reactor_.adopt(std::move(stamps.value().file)), stamps.value().header);
     directory_dirty_ = true;
   }
   release();
   if (!published.ok()) co_return published;
-  const Status durable = co_await sync_all();
+  const Status durable = co_await settle_former_head();
   if (!durable.ok()) co_return Error{errno_code(durable.error()), durable.message()};
   co_return Unit{};
 }

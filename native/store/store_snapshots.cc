@@ -63,7 +63,9 @@ Result<LayerFiles> prepare_head(const std::string& directory, const VolumeMetada
   Result<Unit> staged = stage_metadata(directory, next);
   if (staged.ok()) staged = sync_directory(directory);
   if (!staged.ok()) return staged.error();
-  return open_layer(directory, next.head, next.block_count(), direct);
+  Result<LayerFiles> opened = open_layer(directory, next.head, next.block_count(), direct);
+  if (opened.ok()) opened.value().stamps = std::move(made.value().stamps);
+  return opened;
 }
 
 Error snapshot_missing(const std::string& id) { return {"SNAPSHOT_MISSING", "there is no snapshot " + id}; }
@@ -132,7 +134,7 @@ Task<Result<Unit>> LayeredStore::create_snapshot(std::string id, std::string nam
   }
   const Result<Unit> done = co_await cut(std::move(next), std::move(new_head.value()));
   if (!done.ok()) co_return done;
-  const Status durable = co_await sync_all();
+  const Status durable = co_await settle_former_head();
   if (!durable.ok())
     co_return Error{errno_code(durable.error()), "the snapshot could not be made durable: " + durable.message()};
   co_return Unit{};
@@ -252,6 +254,8 @@ Task<Result<Unit>> LayeredStore::restart_on(VolumeMetadata next) {
       if (!files.ok()) return files.error();
       chain.files.push_back(std::move(files.value()));
     }
+    CAIRN_ASSERT(chain.files.back().number == next.head);
+    chain.files.back().stamps = std::move(new_head.value().stamps);
     Result<std::unique_ptr<ReadIndex>> index = build_index(directory_, chain.files, next.block_count());
     if (!index.ok()) return index.error();
     chain.index = std::move(index.value());
@@ -266,6 +270,7 @@ Task<Result<Unit>> LayeredStore::restart_on(VolumeMetadata next) {
       co_await Offload(blocking_, reactor_, [&] { return remove_layer_files(directory_, new_head), 0; });
     co_return done;
   }
+  const AsyncMutex::Guard settled = co_await settling_.lock();
   co_await release_layers();
   ++chain_generation_;
   slots_.clear();
@@ -283,7 +288,8 @@ Task<Result<Unit>> LayeredStore::close(bool anyway) {
   co_await maintenance_.wait_idle();
   const AsyncMutex::Guard guard = co_await structure_.lock();
   co_await quiesce();
-  const Status synced = co_await sync_all();
+  sweep_timer_.stop();
+  const Status synced = co_await settle_for_close();
   co_await ring_.wait_idle();
   // A store that has failed has said so, and closing it is what helps: it is left as a crash would leave it.
   if (!failure_.empty()) co_return Unit{};
@@ -292,13 +298,15 @@ Task<Result<Unit>> LayeredStore::close(bool anyway) {
       stopping_ = false;
       release();
       maintain();
+      sweep_timer_.start(sweep_interval);
     }
     co_return Error{errno_code(synced.error()), "the volume could not be flushed (" + synced.message() +
                                                     ") and stays open: free space in its pool, then try again"};
   }
   superblock_.clean = 1;
+  superblock_.stable = {superblock_.promised_term, 0, sequence_};
   const Result<Unit> marked = co_await Offload(blocking_, reactor_, [&] {
-    return write_superblock(superblock_file_.fd(), directory_ + "/superblock", superblock_);
+    return write_superblock(superblock_file_.fd(), superblock_path(directory_), superblock_);
   });
   if (!marked.ok())
     fail("marking the replica clean", Status::from_errno(EIO));  // all is flushed; the next open recovers

@@ -29,7 +29,7 @@ Task<Status> LayeredStore::sync_all() {
 /// Data, then maps, then the directory. The images of the maps are taken before the data is synced, so they name only
 /// data that this sync makes durable.
 Task<Status> LayeredStore::sync_once() {
-  const uint64_t ring_through = ring_.settled();
+  const uint64_t recorded = ring_.settled();
   std::vector<MapImage> images;
   images.swap(pending_images_);
   images.push_back(capture(head(), dirty_));
@@ -62,7 +62,7 @@ Task<Status> LayeredStore::sync_once() {
       co_return Status::from_errno(EIO);
     }
   }
-  ring_.mark_synced(ring_through);
+  ring_.mark_maps(recorded);
   co_return Status();
 }
 
@@ -103,12 +103,6 @@ LayeredStore::MapImage LayeredStore::capture(OpenLayer& layer, DirtySectors& dir
     seal(sector, number);
   }
   return image;
-}
-
-void LayeredStore::sync_in_background() {
-  if (syncing_) return;
-  maintenance_.add();
-  run_detached(sync_all(), [this](Status) { maintenance_.remove(); });
 }
 
 /// After a failed sync nobody knows what the disk holds: no write is accepted any more until the replica is opened

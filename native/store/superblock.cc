@@ -20,11 +20,15 @@ bool valid(const Superblock& superblock) {
 
 }  // namespace
 
-Result<Superblock> read_superblock(int fd, const std::string& path) {
+Result<FoundSuperblock> read_superblock(int fd, const std::string& path) {
   std::optional<Superblock> newest;
+  bool damaged = false;
   for (size_t copy = 0; copy < superblock_copies; ++copy) {
     Superblock superblock;
-    if (!read_all(fd, path, bytes_of(superblock), copy * superblock_size).ok() || !valid(superblock)) continue;
+    if (!read_all(fd, path, bytes_of(superblock), copy * superblock_size).ok() || !valid(superblock)) {
+      damaged = true;
+      continue;
+    }
     if (!newest || superblock.generation > newest->generation) newest = superblock;
   }
   if (!newest)
@@ -32,7 +36,7 @@ Result<Superblock> read_superblock(int fd, const std::string& path) {
   if (newest->version_major != format_major)
     return Error{"REPLICA_CORRUPT", path + " has format version " + std::to_string(newest->version_major) +
                                         "; this Cairn reads version " + std::to_string(format_major)};
-  return *newest;
+  return FoundSuperblock{*newest, damaged};
 }
 
 Result<Unit> write_superblock(int fd, const std::string& path, Superblock& superblock) {

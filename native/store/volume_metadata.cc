@@ -73,6 +73,24 @@ Error corrupt(const std::string& path, const std::string& what) {
   return {"REPLICA_CORRUPT", path + " is damaged (" + what + "): restore this replica from a backup or a peer"};
 }
 
+Result<VolumeMetadata> read_from(const std::string& path) {
+  Result<std::string> text = read_text(path);
+  if (!text.ok()) return text.error();
+  return parse_metadata(text.value(), path);
+}
+
+Result<Unit> write_text(const std::string& path, const std::string& text) {
+  Result<UniqueFd> file = open_file(path, O_WRONLY | O_CREAT | O_TRUNC);
+  if (!file.ok()) return file.error();
+  Result<Unit> written = write_all(file.value().get(), path, std::as_bytes(std::span(text)), 0);
+  return written.ok() ? sync_file(file.value().get(), path) : written;
+}
+
+Result<Unit> rename_file(const std::string& from, const std::string& to) {
+  if (::rename(from.c_str(), to.c_str()) != 0) return system_error("replace", to, errno);
+  return Unit{};
+}
+
 }  // namespace
 
 LayerMetadata* VolumeMetadata::layer(uint32_t number) {
@@ -171,26 +189,40 @@ Result<VolumeMetadata> parse_metadata(const std::string& text, const std::string
   }
 }
 
-Result<VolumeMetadata> read_metadata(const std::string& directory) {
-  Result<std::string> text = read_text(metadata_path(directory));
-  if (!text.ok()) return text.error();
-  return parse_metadata(text.value(), metadata_path(directory));
+std::string metadata_copy_path(const std::string& directory) { return directory + "/volume.copy.json"; }
+
+Result<VolumeMetadata> read_metadata(const std::string& directory) { return read_from(metadata_path(directory)); }
+
+Result<FoundMetadata> find_metadata(const std::string& directory) {
+  Result<VolumeMetadata> present = read_from(metadata_path(directory));
+  Result<VolumeMetadata> copy = read_from(metadata_copy_path(directory));
+  if (present.ok()) {
+    // The copy of a change that was cut short is newer than what it is a copy of; it is no damage.
+    return FoundMetadata{std::move(present.value()), copy.ok() ? "" : copy.error().message};
+  }
+  if (copy.ok()) return FoundMetadata{std::move(copy.value()), present.error().message};
+  return present.error();
+}
+
+Result<Unit> write_metadata(const std::string& directory, const VolumeMetadata& metadata) {
+  Result<Unit> done = stage_metadata(directory, metadata);
+  if (done.ok()) done = publish_metadata(directory);
+  return done.ok() ? sync_directory(directory) : done;
 }
 
 Result<Unit> stage_metadata(const std::string& directory, const VolumeMetadata& metadata) {
   CAIRN_ASSERT(inconsistency(metadata).empty());
-  const std::string path = metadata_path(directory) + ".new";
   const std::string text = format_metadata(metadata);
-  Result<UniqueFd> file = open_file(path, O_WRONLY | O_CREAT | O_TRUNC);
-  if (!file.ok()) return file.error();
-  Result<Unit> written = write_all(file.value().get(), path, std::as_bytes(std::span(text)), 0);
-  return written.ok() ? sync_file(file.value().get(), path) : written;
+  // The copy first, and durably: if volume.json is damaged later, the copy is never an older tree, whose files may be
+  // gone.
+  Result<Unit> done = write_text(metadata_copy_path(directory) + ".new", text);
+  if (done.ok()) done = rename_file(metadata_copy_path(directory) + ".new", metadata_copy_path(directory));
+  if (done.ok()) done = sync_directory(directory);
+  return done.ok() ? write_text(metadata_path(directory) + ".new", text) : done;
 }
 
 Result<Unit> publish_metadata(const std::string& directory) {
-  const std::string path = metadata_path(directory);
-  if (::rename((path + ".new").c_str(), path.c_str()) != 0) return system_error("replace", path, errno);
-  return Unit{};
+  return rename_file(metadata_path(directory) + ".new", metadata_path(directory));
 }
 
 }  // namespace cairn::store

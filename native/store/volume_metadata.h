@@ -48,13 +48,22 @@ struct VolumeMetadata {
 };
 
 std::string metadata_path(const std::string& directory);
+std::string metadata_copy_path(const std::string& directory);
 
 std::string format_metadata(const VolumeMetadata& metadata);
 /// REPLICA_CORRUPT, saying what is wrong, for text that is not a consistent description with its checksum.
 Result<VolumeMetadata> parse_metadata(const std::string& text, const std::string& path);
 
 Result<VolumeMetadata> read_metadata(const std::string& directory);
-/// Step one of replacing it: the new text, durable, beside the present one.
+/// volume.json, or its copy where that is damaged: the copy is never older.
+struct FoundMetadata {
+  VolumeMetadata metadata;
+  std::string damage;  // of one of the two; mended by write_metadata()
+};
+Result<FoundMetadata> find_metadata(const std::string& directory);
+/// Both files at once, durably; for a replica that is being opened.
+Result<Unit> write_metadata(const std::string& directory, const VolumeMetadata& metadata);
+/// Step one of replacing it: the new text, durable, as the copy and beside the present one.
 Result<Unit> stage_metadata(const std::string& directory, const VolumeMetadata& metadata);
 /// Step two: the switch. Atomic at once, durable after sync_directory.
 Result<Unit> publish_metadata(const std::string& directory);

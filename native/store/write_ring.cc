@@ -1,127 +1,170 @@
 #include "store/write_ring.h"
 
+#include <sys/mman.h>
+
+#include <algorithm>
+
+#include "base/aligned_memory.h"
 #include "base/crc32c.h"
 
 namespace cairn::store {
+namespace {
 
-/// An append that waits for its batch.
-struct WriteRing::Ticket : Waiter {
-  explicit Ticket(WriteRing& ring) : owner(ring) {}
-  bool await_ready() const noexcept { return false; }
-  void await_suspend(std::coroutine_handle<> waiting) {
-    handle = waiting;
-    owner.filling_tickets_.push_back(this);
-  }
-  Status await_resume() const noexcept { return status; }
+/// Brought into memory at a time: 256 KiB.
+constexpr uint64_t segment_records = 4096;
+static_assert(ring_slots % segment_records == 0);
+constexpr uint64_t segment_bytes = segment_records * sizeof(RingRecord);
 
-  WriteRing& owner;
-  Status status;
-};
+/// The last number whose slot is in the same segment.
+constexpr uint64_t segment_end(uint64_t number) {
+  return number / segment_records * segment_records + segment_records - 1;
+}
+
+}  // namespace
+
+uint32_t ring_header_checksum(RingHeader header) {
+  header.checksum = 0;
+  return crc32c(&header, offsetof(RingHeader, maps_through));
+}
+
+uint32_t ring_record_checksum(const RingRecord& record) {
+  return crc32c(reinterpret_cast<const std::byte*>(&record) + ring_record_checked, sizeof record - ring_record_checked);
+}
 
 WriteRing::WriteRing(Reactor& reactor, File file, uint64_t session)
-    : reactor_(reactor), file_(std::move(file)), session_(session), idle_(reactor.ready()) {}
+    : reactor_(reactor),
+      file_(std::move(file)),
+      session_(session),
+      preparing_(reactor.ready()),
+      filling_(reactor.ready()),
+      finished_(reactor.ready()) {}
 
+Task<Status> WriteRing::prepare() {
+  const AsyncMutex::Guard guard = co_await preparing_.lock();
+  const InFlightScope busy(filling_);
+  Status status;
+  if (!reserved_) status = co_await reserve();
+  if (status.ok() && memory_ == nullptr) status = co_await map();
+  if (status.ok() && next_ > usable_through_) status = co_await bring_in(segment_end(next_));
+  co_return status;
+}
+
+/// All of it at once: a store into a hole of a full disk would be a signal, not an error.
 Task<Status> WriteRing::reserve() {
   const int result = co_await reactor_.fallocate(file_, 0, 0, ring_bytes);
-  // A file system that cannot allocate ahead says so; then a record finds out.
   if (result < 0 && result != -EOPNOTSUPP) co_return Status::from_result(result);
+  if (result == -EOPNOTSUPP) {
+    const AlignedMemory zeros(segment_bytes);
+    if (!zeros.valid()) co_return Status::from_errno(ENOMEM);
+    std::fill(zeros.span().begin(), zeros.span().end(), std::byte{0});
+    for (uint64_t at = 0; at < ring_bytes; at += segment_bytes) {
+      const std::span<std::byte> piece = zeros.span().first(std::min(segment_bytes, ring_bytes - at));
+      const Status written = co_await reactor_.write(file_, piece, at);
+      if (!written.ok()) co_return written;
+    }
+  }
   reserved_ = true;
   co_return Status();
 }
 
-Task<Status> WriteRing::append(uint32_t layer, BlockState state, uint64_t first_block, uint64_t block_count,
-                               bool uncovers) {
-  CAIRN_ASSERT(!full());
-  RingRecord record;
-  record.kind = RingRecordKind::state;
-  record.state = state;
-  record.layer = layer;
-  record.uncovers = uncovers ? 1 : 0;
-  record.first_block = first_block;
-  record.block_count = block_count;
-  last_state_ = next_;
-  const uint64_t sequence = next_;
-  add(record);
-  const Status status = co_await Ticket(*this);
-  CAIRN_ASSERT(sequence > settled_);  // tickets are served in order
-  settled_ = sequence;
-  co_return status;
+Task<Status> WriteRing::map() {
+  void* memory = ::mmap(nullptr, ring_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file_.fd(), 0);
+  if (memory == MAP_FAILED) co_return Status::from_errno(errno);
+  memory_ = static_cast<std::byte*>(memory);
+  // Where the limit on locked memory forbids it, pages may have to be read again: slower, and no more than that.
+  (void)::mlock2(memory, ring_bytes, MLOCK_ONFAULT);
+  const Status there = Status::from_result(co_await reactor_.advise(memory, ring_header_bytes, MADV_POPULATE_WRITE));
+  if (!there.ok()) {
+    unmap();
+    co_return there;
+  }
+  if (started_) co_return Status();
+  RingHeader fresh;
+  fresh.magic = ring_magic;
+  fresh.session = session_;
+  fresh.checksum = ring_header_checksum(fresh);
+  header() = fresh;
+  started_ = true;
+  co_return Status();
 }
 
-void WriteRing::add(RingRecord record) {
+Task<Status> WriteRing::bring_in(uint64_t through) {
+  std::byte* segment =
+      memory_ + ring_header_bytes + through / segment_records * segment_records % ring_slots * sizeof(RingRecord);
+  const int result = co_await reactor_.advise(segment, segment_bytes, MADV_POPULATE_WRITE);
+  // EINVAL: a kernel before 5.14 brings them in when they are written to.
+  if (result < 0 && result != -EINVAL) co_return Status::from_errno(result == -EFAULT ? EIO : -result);
+  usable_through_ = std::max(usable_through_, through);
+  co_return Status();
+}
+
+Detached WriteRing::bring_in_ahead() {
+  const InFlightScope busy(filling_);
+  const AsyncMutex::Guard guard = co_await preparing_.lock();
+  if (memory_ == nullptr || usable_through_ >= segment_end(next_ + segment_records)) co_return;
+  // A failure is met again by prepare(), which has somebody to tell.
+  (void)(co_await bring_in(segment_end(usable_through_ + 1))).ok();
+}
+
+uint64_t WriteRing::put(const Entry& entry) {
+  CAIRN_ASSERT(ready());
+  const uint64_t number = next_++;
+  RingRecord record;
+  record.state = entry.state;
+  record.uncovers = entry.uncovers ? 1 : 0;
+  record.layer = entry.layer;
   record.session = session_;
-  record.sequence = next_++;
-  seal(record);
-  filling_.push_back(record);
-  if (!publishing_) reactor_.defer(this);
+  record.number = number;
+  record.first_block = entry.first_block;
+  record.block_count = entry.block_count;
+  record.stamp = entry.stamp;
+  record.checksum = ring_record_checksum(record);
+  slot(number) = record;
+  if (number % segment_records == segment_records / 2 && usable_through_ == segment_end(number)) bring_in_ahead();
+  return number;
 }
 
-void WriteRing::seal(RingRecord& record) const {
-  record.checksum = crc32c(reinterpret_cast<const std::byte*>(&record) + sizeof record.checksum,
-                           sizeof record - sizeof record.checksum);
+void WriteRing::finish(uint64_t number, bool applied) {
+  CAIRN_ASSERT(number > settled_ && number < next_ && slot(number).outcome == RecordState::pending);
+  slot(number).outcome = applied ? RecordState::applied : RecordState::failed;
+  finished_.wake_all();
 }
 
-void WriteRing::put_failed_first() {
-  // Those that the maps hold by now need not be there.
-  std::erase_if(failed_, [this](const RingRecord& record) { return record.sequence <= synced_; });
-  writing_.insert(writing_.begin(), failed_.begin(), failed_.end());
-  failed_.clear();
+Task<> WriteRing::wait_finish() { co_await finished_.wait(); }
+
+uint64_t WriteRing::settled() {
+  while (settled_ + 1 < next_ && slot(settled_ + 1).outcome != RecordState::pending) ++settled_;
+  return settled_;
 }
 
-void WriteRing::keep_numbers_of_failed() {
-  failed_ = writing_;
-  for (RingRecord& record : failed_) {
-    if (record.kind == RingRecordKind::state) record.block_count = 0;
-    seal(record);
-  }
+const RingRecord& WriteRing::record(uint64_t number) const {
+  CAIRN_ASSERT(number > done_through_ && number < next_);
+  return slot(number);
 }
 
-void WriteRing::run_deferred() {
-  if (!publishing_ && !filling_.empty()) publish();
+void WriteRing::mark_maps(uint64_t number) {
+  if (number <= maps_through_) return;
+  CAIRN_ASSERT(number <= settled_);
+  maps_through_ = number;
+  header().maps_through = number;
 }
 
-Detached WriteRing::publish() {
-  publishing_ = true;
-  while (!filling_.empty()) {
-    writing_.clear();
-    writing_.swap(filling_);
-    if (!failed_.empty()) put_failed_first();
-    IntrusiveList<Ticket> tickets;
-    while (Ticket* ticket = filling_tickets_.pop_front()) tickets.push_back(ticket);
-    const Status status = co_await write_batch();
-    if (!status.ok()) keep_numbers_of_failed();
-    while (Ticket* ticket = tickets.pop_front()) {
-      ticket->status = status;
-      reactor_.ready().push(ticket);
-    }
-  }
-  publishing_ = false;
-  idle_.wake_all();
+void WriteRing::mark_done(uint64_t number) {
+  if (number <= done_through_) return;
+  CAIRN_ASSERT(number <= maps_through_);
+  done_through_ = number;
+  header().done_through = number;
 }
 
-Task<Status> WriteRing::write_batch() {
-  const std::span<const RingRecord> records(writing_);
-  const uint64_t slot = records.front().sequence % ring_slots;
-  const size_t before_end = std::min<size_t>(records.size(), ring_slots - slot);
-  const Status status =
-      co_await reactor_.write(file_, std::as_bytes(records.first(before_end)), slot * sizeof(RingRecord));
-  if (!status.ok() || before_end == records.size()) co_return status;
-  co_return co_await reactor_.write(file_, std::as_bytes(records.subspan(before_end)), 0);
+void WriteRing::release() {
+  CAIRN_ASSERT(done_through_ + 1 == next_);
+  if (filling_.count() == 0) unmap();
 }
 
-void WriteRing::mark_synced(uint64_t sequence) {
-  if (sequence <= synced_) return;
-  const bool covers_states = last_state_ > synced_;
-  synced_ = sequence;
-  if (!covers_states) return;
-  RingRecord record;
-  record.kind = RingRecordKind::synced;
-  record.first_block = sequence;
-  add(record);
-}
-
-Task<> WriteRing::wait_idle() {
-  while (!idle()) co_await idle_.wait();
+void WriteRing::unmap() {
+  if (memory_ != nullptr) ::munmap(memory_, ring_bytes);
+  memory_ = nullptr;
+  usable_through_ = 0;
 }
 
 }  // namespace cairn::store

@@ -1,9 +1,7 @@
-// The ring: what the maps do not say durably yet. A record is in the page cache before the write it belongs to is
-// acknowledged, so an acknowledged write survives the death of the process. After a power loss the ring counts for
-// nothing: the maps, which are only written behind the data, tell what was flushed.
+// The ring: a record of each write, there before the write begins. Its memory is the file's page cache, so it survives
+// the death of the process: then it says what the maps do not know yet and which blocks were being written. After a
+// power loss it counts for nothing; the activity log does.
 #pragma once
-
-#include <vector>
 
 #include "aio/reactor.h"
 #include "aio/wait.h"
@@ -11,57 +9,83 @@
 
 namespace cairn::store {
 
-/// The writing side, on the reactor. Records of one loop go out in one write. The numbers in the file are dense, so
-/// that replay sees when one is damaged: a record that could not be written is written before the next, as one of no
-/// blocks.
-class WriteRing final : Deferred {
+/// The writing side, on the reactor. A record costs a copy of 64 bytes: no system call. Pages are brought in and kept
+/// in memory before they are written to, away from the reactor's thread: no page fault waits for a disk, and a disk
+/// that cannot give a page fails prepare(), not the process.
+class WriteRing {
  public:
-  WriteRing(Reactor& reactor, File file, uint64_t session);
+  struct Entry {
+    uint32_t layer;
+    BlockState state;  // of the blocks, once applied
+    bool uncovers;     // the overlay gives them up
+    uint64_t first_block;
+    uint64_t block_count;
+    Stamp stamp;
+  };
 
-  /// Takes the ring's space on the disk, all of it and once: a volume that nobody writes to has none, and on a disk
-  /// that is full later a trim still finds room for its record. Before the first append.
-  Task<Status> reserve();
-  bool reserved() const { return reserved_; }
-  /// Done when the record is in the file. The ring must not be full. What the record says must be in the index before
-  /// the caller awaits anything else: the record counts as settled as soon as it returns.
-  Task<Status> append(uint32_t layer, BlockState state, uint64_t first_block, uint64_t block_count,
-                      bool uncovers = false);
-  /// Every record up to this number is in the file and in the index, or its append has failed.
-  uint64_t settled() const { return settled_; }
-  /// The maps hold everything up to `sequence` durably: its slots are free again. Says so in the file too.
-  void mark_synced(uint64_t sequence);
-  bool full() const { return next_ - synced_ >= ring_slots; }
-  /// Time for a sync in the background.
-  bool nearly_full() const { return next_ - synced_ > ring_slots / 2; }
-  /// Nothing is being written.
-  bool idle() const { return !publishing_ && filling_.empty(); }
-  Task<> wait_idle();
+  WriteRing(Reactor& reactor, File file, uint64_t session);
+  ~WriteRing() { unmap(); }
+  WriteRing(const WriteRing&) = delete;
+  WriteRing& operator=(const WriteRing&) = delete;
+
+  /// put() may be called now.
+  bool ready() const { return next_ <= usable_through_ && !full(); }
+  /// Space on the disk, once, and memory for the next records. The ring must not be full.
+  Task<Status> prepare();
+  /// A pending record; its number.
+  uint64_t put(const Entry& entry);
+  /// The write has ended. What it says must be where readers look already.
+  void finish(uint64_t number, bool applied);
+
+  /// Every record up to this one is finished.
+  uint64_t settled();
+  uint64_t last() const { return next_ - 1; }
+  const RingRecord& record(uint64_t number) const;
+  /// The maps hold everything up to `number` durably.
+  void mark_maps(uint64_t number);
+  uint64_t maps_through() const { return maps_through_; }
+  /// So do the region stamps: the slots are free.
+  void mark_done(uint64_t number);
+  uint64_t done_through() const { return done_through_; }
+  bool full() const { return next_ - 1 - done_through_ >= ring_slots; }
+  /// Time to free some in the background.
+  bool nearly_full() const { return next_ - 1 - done_through_ > ring_slots / 2; }
+  /// Resumes when a record is finished.
+  Task<> wait_finish();
+  /// Gives the memory back until the next prepare(). Every record is done.
+  void release();
+  /// No operation of the ring itself is under way.
+  Task<> wait_idle() { return filling_.wait_idle(); }
 
  private:
-  struct Ticket;
-
-  void add(RingRecord record);
-  void seal(RingRecord& record) const;
-  void put_failed_first();
-  void keep_numbers_of_failed();
-  void run_deferred() override;
-  Detached publish();
-  Task<Status> write_batch();
+  Task<Status> reserve();
+  Task<Status> map();
+  Task<Status> bring_in(uint64_t through);
+  Detached bring_in_ahead();
+  void unmap();
+  RingHeader& header() const { return *reinterpret_cast<RingHeader*>(memory_); }
+  RingRecord& slot(uint64_t number) const {
+    return reinterpret_cast<RingRecord*>(memory_ + ring_header_bytes)[number % ring_slots];
+  }
 
   Reactor& reactor_;
   File file_;
   uint64_t session_;
-  uint64_t next_ = 1;  // the number of the next record
-  uint64_t settled_ = 0;
-  uint64_t synced_ = 0;
-  uint64_t last_state_ = 0;  // the number of the last record that is not a synced one
+  std::byte* memory_ = nullptr;
   bool reserved_ = false;
-  bool publishing_ = false;
-  std::vector<RingRecord> filling_;
-  std::vector<RingRecord> writing_;
-  std::vector<RingRecord> failed_;  // could not be written; go before the next ones, saying nothing
-  IntrusiveList<Ticket> filling_tickets_;
-  WaitQueue idle_;
+  bool started_ = false;  // the header is of this session
+  uint64_t next_ = 1;
+  uint64_t usable_through_ = 0;
+  uint64_t settled_ = 0;
+  uint64_t maps_through_ = 0;
+  uint64_t done_through_ = 0;
+  AsyncMutex preparing_;
+  InFlight filling_;
+  WaitQueue finished_;
 };
+
+/// The part of the header that does not change within a session.
+uint32_t ring_header_checksum(RingHeader header);
+uint32_t ring_record_checksum(const RingRecord& record);
 
 }  // namespace cairn::store

@@ -5,6 +5,7 @@
 
 #include "base/crc32c.h"
 #include "store/replica_files.h"
+#include "store/write_ring.h"
 #include "test/native/store/store_fixture.h"
 
 namespace cairn::test {
@@ -46,6 +47,15 @@ class StoreDamage : public ::testing::Test {
     EXPECT_EQ(fixture.read(0, 32768), expected);
   }
 
+  /// One event says that this file has been mended.
+  void expect_repaired(const std::string& name) {
+    const auto repairs =
+        std::count_if(fixture.events.begin(), fixture.events.end(), [&](const store::StoreEvent& event) {
+          return event.kind == store::StoreEvent::Kind::repaired && event.message.find(name) != std::string::npos;
+        });
+    EXPECT_EQ(repairs, 1) << name;
+  }
+
   StoreFixture fixture{mebibyte, 4096};
   const std::string id = new_id();
 };
@@ -54,8 +64,10 @@ TEST_F(StoreDamage, OneSuperblockCopyIsEnoughWhicheverItIs) {
   fill_and_close();
   for (const uint64_t copy : {0, 1}) {
     flip("superblock", copy * 4096 + 100);
+    fixture.events.clear();
     fixture.open();
     expect_content();
+    expect_repaired("superblock");
     fixture.close();
   }
 }
@@ -114,12 +126,39 @@ TEST_F(StoreDamage, EveryDamagedByteOfVolumeJsonIsReplicaCorrupt) {
     // White space says nothing; 0x10 away from it lies a control character, or another space.
     EXPECT_NE(code_of(read), "ok") << "byte " << at;
   }
-  flip("volume.json", size / 2);
+}
+
+TEST_F(StoreDamage, ADamagedVolumeJsonIsMendedFromItsCopyAndTheOtherWayRound) {
+  for (const std::string name : {"volume.json", "volume.copy.json"}) {
+    for (const bool cut_short : {false, true}) {
+      fixture.events.clear();
+      ASSERT_TRUE(succeeded(fixture.snapshot(new_id())));
+      ASSERT_TRUE(succeeded(fixture.write(0, pattern(7, 4096))));
+      const size_t layers = fixture.store().metadata().layers.size();
+      fixture.close();
+      if (cut_short)
+        cut(name, std::filesystem::file_size(file(name)) - 3);
+      else
+        flip(name, std::filesystem::file_size(file(name)) / 2);
+      fixture.open();
+      EXPECT_EQ(fixture.store().metadata().layers.size(), layers);
+      EXPECT_EQ(fixture.read(0, 4096), pattern(7, 4096));
+      expect_repaired(name);
+      EXPECT_TRUE(store::read_metadata(fixture.path()).ok());
+    }
+  }
+}
+
+TEST_F(StoreDamage, BothVolumeJsonsDamagedIsReplicaCorrupt) {
+  fill_and_close();
+  flip("volume.json", std::filesystem::file_size(file("volume.json")) / 2);
+  flip("volume.copy.json", 40);
   expect_refused("REPLICA_CORRUPT", "volume.json");
 }
 
 TEST_F(StoreDamage, ATruncatedOrEmptyVolumeJsonIsReplicaCorrupt) {
   fill_and_close();
+  std::filesystem::remove(file("volume.copy.json"));
   cut("volume.json", std::filesystem::file_size(file("volume.json")) - 3);
   expect_refused("REPLICA_CORRUPT", "volume.json");
   cut("volume.json", 0);
@@ -129,6 +168,7 @@ TEST_F(StoreDamage, ATruncatedOrEmptyVolumeJsonIsReplicaCorrupt) {
 TEST_F(StoreDamage, AMissingVolumeJsonIsReplicaCorrupt) {
   fill_and_close();
   std::filesystem::remove(file("volume.json"));
+  std::filesystem::remove(file("volume.copy.json"));
   expect_refused("REPLICA_CORRUPT", "volume.json");
 }
 
@@ -170,7 +210,7 @@ TEST_F(StoreDamage, AMapSectorInTheWrongPlaceIsReplicaCorrupt) {
 
 TEST_F(StoreDamage, FilesThatAreTooShortAreReplicaCorrupt) {
   fill_and_close();
-  for (const char* name : {"layer-0.data", "layer-1.data", "layer-0.map", "layer-1.map", "ring"}) {
+  for (const char* name : {"layer-0.data", "layer-1.data", "layer-0.map", "layer-1.map", "write-ring"}) {
     const uint64_t size = std::filesystem::file_size(file(name));
     for (const uint64_t wrong : {uint64_t{0}, size / 2, size - 1}) {
       std::filesystem::copy_file(file(name), file("kept"));
@@ -185,7 +225,7 @@ TEST_F(StoreDamage, FilesThatAreTooShortAreReplicaCorrupt) {
 
 TEST_F(StoreDamage, AMissingLayerFileIsReplicaCorrupt) {
   fill_and_close();
-  for (const char* name : {"layer-0.data", "layer-1.map", "ring"}) {
+  for (const char* name : {"layer-0.data", "layer-1.map", "write-ring"}) {
     std::filesystem::rename(file(name), file("kept"));
     expect_refused("REPLICA_CORRUPT", name);
     std::filesystem::rename(file("kept"), file(name));
@@ -203,26 +243,27 @@ class StoreRingDamage : public StoreDamage {
     for (uint32_t i = 0; i < 8; ++i) ASSERT_TRUE(succeeded(fixture.write(i * 8192, pattern(i, 4096))));
     fixture.abandon();
   }
+  static uint64_t place(uint64_t slot) { return store::ring_header_bytes + slot * sizeof(store::RingRecord); }
   store::RingRecord record(uint64_t slot) const {
     store::RingRecord found;
-    std::ifstream in(file("ring"), std::ios::binary);
-    in.seekg(static_cast<std::streamoff>(slot * sizeof found));
+    std::ifstream in(file("write-ring"), std::ios::binary);
+    in.seekg(static_cast<std::streamoff>(place(slot)));
     in.read(reinterpret_cast<char*>(&found), sizeof found);
     return found;
   }
   /// With a right checksum: what a bug would write, not what a disk would.
   void put(uint64_t slot, store::RingRecord record) {
-    record.checksum = crc32c(reinterpret_cast<const std::byte*>(&record) + 4, sizeof record - 4);
-    std::fstream out(file("ring"), std::ios::binary | std::ios::in | std::ios::out);
-    out.seekp(static_cast<std::streamoff>(slot * sizeof record));
+    record.checksum = store::ring_record_checksum(record);
+    std::fstream out(file("write-ring"), std::ios::binary | std::ios::in | std::ios::out);
+    out.seekp(static_cast<std::streamoff>(place(slot)));
     out.write(reinterpret_cast<const char*>(&record), sizeof record);
   }
 };
 
 TEST_F(StoreRingDamage, ADamagedRecordInTheMiddleIsReplicaCorrupt) {
   write_and_die();
-  flip("ring", 4 * sizeof(store::RingRecord) + 40);
-  expect_refused("REPLICA_CORRUPT", "ring");
+  flip("write-ring", place(4) + 40);
+  expect_refused("REPLICA_CORRUPT", "write-ring");
 }
 
 TEST_F(StoreRingDamage, ARecordWithAnImpossibleStateIsReplicaCorrupt) {
@@ -230,7 +271,7 @@ TEST_F(StoreRingDamage, ARecordWithAnImpossibleStateIsReplicaCorrupt) {
   store::RingRecord bad = record(3);
   bad.state = static_cast<store::BlockState>(3);
   put(3, bad);
-  expect_refused("REPLICA_CORRUPT", "ring");
+  expect_refused("REPLICA_CORRUPT", "write-ring");
 }
 
 TEST_F(StoreRingDamage, ARecordBeyondTheVolumesEndIsReplicaCorrupt) {
@@ -238,18 +279,18 @@ TEST_F(StoreRingDamage, ARecordBeyondTheVolumesEndIsReplicaCorrupt) {
   store::RingRecord bad = record(3);
   bad.block_count = 257;
   put(3, bad);
-  expect_refused("REPLICA_CORRUPT", "ring");
+  expect_refused("REPLICA_CORRUPT", "write-ring");
   bad.first_block = UINT64_MAX - 10;
   bad.block_count = 20;
   put(3, bad);
-  expect_refused("REPLICA_CORRUPT", "ring");
+  expect_refused("REPLICA_CORRUPT", "write-ring");
 }
 
 TEST_F(StoreRingDamage, RecordsOfAnotherSessionAreIgnored) {
   write_and_die();
   store::RingRecord stale = record(1);
   stale.session += 1;
-  stale.sequence = 200;
+  stale.number = 200;
   stale.first_block = 0;
   stale.state = store::BlockState::zero;
   put(200, stale);
@@ -260,20 +301,37 @@ TEST_F(StoreRingDamage, RecordsOfAnotherSessionAreIgnored) {
 TEST_F(StoreRingDamage, ARecordThatALaterOneShouldHaveReplacedIsReplicaCorrupt) {
   write_and_die();
   store::RingRecord late = record(8);
-  late.sequence = store::ring_slots + 8;
+  late.number = store::ring_slots + 8;
   put(8, late);
-  expect_refused("REPLICA_CORRUPT", "ring");
+  expect_refused("REPLICA_CORRUPT", "write-ring");
 }
 
-TEST_F(StoreRingDamage, OnlyWhatTheMapsDoNotHoldMustBeThere) {
+TEST_F(StoreRingDamage, ADamagedHeaderIsReplicaCorrupt) {
+  write_and_die();
+  flip("write-ring", 10);
+  expect_refused("REPLICA_CORRUPT", "write-ring");
+}
+
+TEST_F(StoreRingDamage, AWriteThatWasNotDoneWhenTheProcessDiedChangesNoMap) {
+  write_and_die();
+  store::RingRecord pending = record(3);
+  pending.outcome = store::RecordState::pending;
+  put(3, pending);
+  fixture.open();
+  EXPECT_EQ(fixture.read(2 * 8192, 4096), zeros(4096));
+  EXPECT_EQ(fixture.read(3 * 8192, 4096), pattern(3, 4096));
+}
+
+TEST_F(StoreRingDamage, WhatTheMapsHoldNeedNotBeThere) {
   ASSERT_TRUE(succeeded(fixture.write(0, pattern(1, 4096))));
-  ASSERT_TRUE(succeeded(fixture.flush()));  // record 2 says that 1 is synced
+  ASSERT_TRUE(succeeded(fixture.flush()));
   ASSERT_TRUE(succeeded(fixture.write(8192, pattern(2, 4096))));
   fixture.abandon();
-  flip("ring", 1 * sizeof(store::RingRecord) + 40);
+  flip("write-ring", place(1) + 40);
   fixture.open();
   EXPECT_EQ(fixture.read(0, 4096), pattern(1, 4096));
   EXPECT_EQ(fixture.read(8192, 4096), pattern(2, 4096));
+  expect_repaired("write-ring");
 }
 
 }  // namespace

@@ -136,6 +136,7 @@ TEST_F(StoreDurability, ADurableOverwriteIsOneDurableWrite) {
   ASSERT_TRUE(succeeded(fixture.flush()));
   const int syncs = counter.syncs;
   const int writes = counter.writes;
+  counter.durable_writes = 0;
   ASSERT_TRUE(succeeded(fixture.write(0, pattern(2, 4096), Durability::durable)));
   EXPECT_EQ(counter.durable_writes, 1);
   EXPECT_EQ(counter.writes, writes + 1);

@@ -105,17 +105,29 @@ TEST_F(StoreFaults, AFailedSyncOfTheDirectoryFailsTheSnapshotAndTheStore) {
   EXPECT_EQ(fixture.read(0, 65536), first(65536));
 }
 
-TEST_F(StoreFaults, AFailedRingRecordIsEioAndTheNextOnesAreFound) {
-  disk.fail(Kind::write, "ring", EIO);
-  for (uint64_t i = 0; i < 5; ++i) EXPECT_EQ(error_of_write(131072 + i * 8192), EIO);
+TEST_F(StoreFaults, ARingWithoutSpaceRefusesWritesUntilThereIsSome) {
+  fixture.close();
+  fixture.open();
+  disk.fail(Kind::allocate, "write-ring", EIO);
+  for (uint64_t i = 0; i < 3; ++i) EXPECT_EQ(error_of_write(131072 + i * 8192), EIO);
+  EXPECT_EQ(error_of_write(0), EIO);
+  EXPECT_EQ(fixture.store().failure(), "");
   disk.heal();
-  EXPECT_EQ(fixture.read(131072, 4096), zeros(4096));
-  EXPECT_EQ(error_of_write(262144, 3), 0);
   EXPECT_EQ(error_of_write(131072, 4), 0);
   kill_and_open();
-  EXPECT_EQ(fixture.read(262144, 4096), pattern(3, 4096));
   EXPECT_EQ(fixture.read(131072, 4096), pattern(4, 4096));
   EXPECT_EQ(fixture.read(131072 + 8192, 4096), zeros(4096));
+}
+
+TEST_F(StoreFaults, AnActivityLogThatCannotBeWrittenRefusesTheWrite) {
+  fixture.close();
+  fixture.open();
+  disk.fail(Kind::write, "activity", EIO);
+  EXPECT_EQ(error_of_write(0), EIO);
+  EXPECT_EQ(fixture.read(0, 4096), first(4096));
+  disk.heal();
+  EXPECT_EQ(error_of_write(0, 3), 0);
+  EXPECT_EQ(fixture.read(0, 4096), pattern(3, 4096));
 }
 
 TEST_F(StoreFaults, AMergeThatCannotReadStopsAndKeepsTheContent) {
@@ -180,7 +192,7 @@ TEST_F(StoreFaults, ARevertWhoseDirectoryCannotBeSyncedLeavesAReplicaThatOpens) 
   ASSERT_EQ(error_of_write(0), 0);
   {
     FailingDirectorySync failing;
-    failing.allowed = 1;  // the new head's files are there, and volume.json names them
+    failing.allowed = 3;  // the new head's files are there, and volume.json names them
     EXPECT_EQ(code_of(fixture.revert(id)), "EIO");
   }
   EXPECT_NE(fixture.store().failure(), "");
@@ -194,6 +206,8 @@ TEST_F(StoreFaults, ARevertWhoseDirectoryCannotBeSyncedLeavesAReplicaThatOpens) 
 class StoreFullDisk : public StoreFaults, public ::testing::WithParamInterface<std::pair<Kind, const char*>> {};
 
 TEST_P(StoreFullDisk, RefusesWhatNeedsRoomAndGoesOnWhenThereIsSome) {
+  fixture.close();
+  fixture.open();  // it knows of no space that is reserved
   disk.fail(GetParam().first, GetParam().second, ENOSPC);
   const int error = error_of_write(131072, 2);
   const int flush_error = fixture.flush().error();
@@ -213,17 +227,19 @@ TEST_P(StoreFullDisk, RefusesWhatNeedsRoomAndGoesOnWhenThereIsSome) {
 
 INSTANTIATE_TEST_SUITE_P(OfAnyFile, StoreFullDisk,
                          ::testing::Values(std::pair{Kind::write, ".data"}, std::pair{Kind::write, ".map"},
-                                           std::pair{Kind::write, "ring"}));
+                                           std::pair{Kind::allocate, "write-ring"}, std::pair{Kind::allocate, ".map"}));
 
 TEST_F(StoreFaults, AFullDiskIsReportedOnceUntilAWriteFindsRoom) {
-  disk.fail(Kind::write, "ring", ENOSPC);
+  fixture.close();
+  fixture.open();
+  disk.fail(Kind::allocate, ".map", ENOSPC);
   EXPECT_EQ(error_of_write(131072), ENOSPC);
   EXPECT_EQ(error_of_write(0), 0);  // an overwrite needs none
   EXPECT_EQ(error_of_write(131072), ENOSPC);
   EXPECT_EQ(events(EventKind::no_space), 1U);
   disk.heal();
   EXPECT_EQ(error_of_write(131072), 0);
-  disk.fail(Kind::write, "ring", ENOSPC);
+  disk.fail(Kind::write, ".data", ENOSPC);
   EXPECT_EQ(error_of_write(262144), ENOSPC);
   EXPECT_EQ(events(EventKind::no_space), 2U);
 }

@@ -121,7 +121,7 @@ TEST(StoreOpen, AWholeReplicaIsNotReplaced) {
 
 TEST(StoreOpen, WhatACreationThatWasCutShortLeftIsReplaced) {
   const TemporaryDirectory directory;
-  for (const char* name : {"superblock", "ring", "layer-0.data", "layer-0.map", "volume.json.new"})
+  for (const char* name : {"superblock", "write-ring", "activity", "layer-0.data", "layer-0.map", "volume.json.new"})
     std::ofstream(directory.path() + "/" + name) << "half";
   ASSERT_TRUE(succeeded(store::create_replica(new_replica(directory.path()))));
   EXPECT_TRUE(succeeded(store::open_replica(directory.path(), {.boot_id = store::random_uuid()})));

@@ -44,11 +44,10 @@ class StoreSnapshots : public ::testing::Test {
     ASSERT_TRUE(succeeded(fixture.revert(present)));
     EXPECT_EQ(fixture.read(0, watched), content);
   }
-  size_t files() const {
+  size_t data_files() const {
     const auto all = std::filesystem::directory_iterator(fixture.path());
-    return static_cast<size_t>(std::count_if(begin(all), end(all), [](const auto& entry) {
-      return entry.path().filename().string().starts_with("layer-");
-    }));
+    return static_cast<size_t>(
+        std::count_if(begin(all), end(all), [](const auto& entry) { return entry.path().extension() == ".data"; }));
   }
 
   StoreFixture fixture{volume_size, 4096};
@@ -82,7 +81,7 @@ TEST_F(StoreSnapshots, AreDurableWhenTheCallReturns) {
 TEST_F(StoreSnapshots, TheOldestCanBeDeleted) {
   for (int i = 0; i < 4; ++i) make_snapshot();
   remove(0);
-  EXPECT_EQ(files(), 8U);
+  EXPECT_EQ(data_files(), 4U);
   expect_all_exact();
 }
 
@@ -105,7 +104,7 @@ TEST_F(StoreSnapshots, AllCanBeDeletedAtOnce) {
   ids.clear();
   contents.clear();
   fixture.settle();
-  EXPECT_EQ(files(), 2U);
+  EXPECT_EQ(data_files(), 1U);
   fixture.close();
   fixture.open();
   expect_all_exact();
@@ -169,7 +168,7 @@ TEST_F(StoreSnapshots, TheHeadIsThrownAwayByRevert) {
   change(0, pattern(40, 32768));
   ASSERT_TRUE(succeeded(fixture.revert(ids[0])));
   EXPECT_EQ(fixture.read(0, watched), contents[0]);
-  EXPECT_EQ(files(), 4U);
+  EXPECT_EQ(data_files(), 2U);
   fixture.abandon();
   fixture.new_boot();
   fixture.open();
