@@ -112,6 +112,11 @@ class LayeredStore final : public BlockDevice, public SnapshotSet {
   /// Goes on with merges that an earlier process did not finish.
   void resume_maintenance() { maintain(); }
   /// Until all that can be done is done; while somebody waits, it is not paced.
+  /// The stamp of the last write; the base of this activation while there was none.
+  Stamp newest_stamp() const { return {superblock_.promised_term, 0, sequence_}; }
+  /// Makes all durable, and cools what has not been written since the last time. Runs by itself every few seconds while
+  /// anything is hot.
+  Task<> sweep();
   Task<> wait_maintenance();
 
   const VolumeMetadata& metadata() const { return metadata_; }
@@ -199,7 +204,6 @@ class LayeredStore final : public BlockDevice, public SnapshotSet {
   Result<Unit> grow_stamps(uint32_t layer, uint64_t blocks) const;
   Task<Status> settle_for_close();
   void settle_in_background();
-  Task<> sweep();
   void start_sweep();
 
   // store_snapshots.cc: the layer tree

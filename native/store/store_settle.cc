@@ -70,7 +70,7 @@ Result<OpenedStamps> LayeredStore::open_stamps_or_renew(uint32_t layer) const {
   const StampsFile table = stamps_table(layer, metadata_.block_count());
   Result<OpenedStamps> opened = open_stamps(table);
   if (opened.ok() || opened.error().code != "REPLICA_CORRUPT") return opened;
-  const Result<StampsReport> renewed = raise_stamps(table, {}, pack({superblock_.promised_term, 0, sequence_}));
+  const Result<StampsReport> renewed = raise_stamps(table, {}, pack(newest_stamp()));
   if (!renewed.ok()) return renewed.error();
   return open_stamps(table);
 }
@@ -86,7 +86,7 @@ Result<Unit> LayeredStore::grow_stamps(uint32_t layer, uint64_t blocks) const {
 /// gets stamps of its own.
 Task<Result<Unit>> LayeredStore::inherit_stamps(uint32_t from, uint32_t to) {
   if (to == metadata_.head) co_return Unit{};
-  const PackedStamp newest = pack({superblock_.promised_term, 0, sequence_});
+  const PackedStamp newest = pack(newest_stamp());
   const uint64_t blocks = metadata_.block_count();
   const Result<StampsReport> raised = co_await Offload(blocking_, reactor_, [&]() -> Result<StampsReport> {
     const Result<std::vector<PackedStamp>> stamps = read_stamps(stamps_table(from, blocks));

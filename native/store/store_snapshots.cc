@@ -304,7 +304,7 @@ Task<Result<Unit>> LayeredStore::close(bool anyway) {
                                                     ") and stays open: free space in its pool, then try again"};
   }
   superblock_.clean = 1;
-  superblock_.stable = {superblock_.promised_term, 0, sequence_};
+  superblock_.stable = newest_stamp();
   const Result<Unit> marked = co_await Offload(blocking_, reactor_, [&] {
     return write_superblock(superblock_file_.fd(), superblock_path(directory_), superblock_);
   });

@@ -18,6 +18,8 @@ bool valid(const Superblock& superblock) {
   return superblock.magic == superblock_magic && superblock.checksum == checksum_of(superblock);
 }
 
+std::string version(uint16_t major, uint16_t minor) { return std::to_string(major) + "." + std::to_string(minor); }
+
 }  // namespace
 
 Result<FoundSuperblock> read_superblock(int fd, const std::string& path) {
@@ -33,9 +35,12 @@ Result<FoundSuperblock> read_superblock(int fd, const std::string& path) {
   }
   if (!newest)
     return Error{"REPLICA_CORRUPT", path + " is damaged in both copies: restore this replica from a backup or a peer"};
-  if (newest->version_major != format_major)
-    return Error{"REPLICA_CORRUPT", path + " has format version " + std::to_string(newest->version_major) +
-                                        "; this Cairn reads version " + std::to_string(format_major)};
+  // Nobody guesses what a newer version meant: an overlay that is not known would be content that is not read.
+  const bool newer = newest->version_major != format_major || newest->version_minor > format_minor;
+  if (newer)
+    return Error{"REPLICA_CORRUPT", path + " has format version " + version(newest->version_major, newest->version_minor) +
+                                        "; this Cairn reads up to " + version(format_major, format_minor) +
+                                        ": upgrade it on this node"};
   return FoundSuperblock{*newest, damaged};
 }
 

@@ -40,6 +40,20 @@ class StoreDamage : public ::testing::Test {
     ASSERT_TRUE(succeeded(fixture.write(0, pattern(2, 8192))));
     fixture.close();
   }
+  void set_version(uint16_t major, uint16_t minor) {
+    std::array<store::Superblock, 2> copies;
+    std::fstream io(file("superblock"), std::ios::binary | std::ios::in | std::ios::out);
+    io.read(reinterpret_cast<char*>(copies.data()), sizeof copies);
+    for (store::Superblock& copy : copies) {
+      copy.version_major = major;
+      copy.version_minor = minor;
+      copy.checksum = 0;
+      copy.checksum = crc32c(&copy, sizeof copy);
+    }
+    io.seekp(0);
+    io.write(reinterpret_cast<const char*>(copies.data()), sizeof copies);
+    io.close();
+  }
   void expect_content() {
     Bytes expected = pattern(1, 32768);
     const Bytes over = pattern(2, 8192);
@@ -102,18 +116,14 @@ TEST_F(StoreDamage, BothSuperblockCopiesDamagedIsReplicaCorrupt) {
 
 TEST_F(StoreDamage, ANewerFormatIsRefused) {
   fill_and_close();
-  std::array<store::Superblock, 2> copies;
-  std::fstream io(file("superblock"), std::ios::binary | std::ios::in | std::ios::out);
-  io.read(reinterpret_cast<char*>(copies.data()), sizeof copies);
-  for (store::Superblock& copy : copies) {
-    copy.version_major = store::format_major + 1;
-    copy.checksum = 0;
-    copy.checksum = crc32c(&copy, sizeof copy);
-  }
-  io.seekp(0);
-  io.write(reinterpret_cast<const char*>(copies.data()), sizeof copies);
-  io.close();
-  expect_refused("REPLICA_CORRUPT", "version 2");
+  const auto [major, minor] = std::pair(store::format_major + 1, store::format_minor + 1);
+  set_version(static_cast<uint16_t>(major), 0);
+  expect_refused("REPLICA_CORRUPT", "version 2.0");
+  set_version(store::format_major, static_cast<uint16_t>(minor));
+  expect_refused("REPLICA_CORRUPT", "version 1.2");
+  set_version(store::format_major, store::format_minor);
+  fixture.open();
+  expect_content();
 }
 
 TEST_F(StoreDamage, EveryDamagedByteOfVolumeJsonIsReplicaCorrupt) {
