@@ -297,7 +297,7 @@ Task<Status> LayeredStore::prepare_record(BlockRange range, bool new_state) {
       status = co_await reserve_space(pieces);
     } else {
       status = co_await activity_.heat(range.first, range.count());
-      if (!sweep_timer_.running()) sweep_timer_.start(sweep_interval);
+      if (!sweep_timer_.running()) sweep_timer_.start(sweep_interval, true);
     }
     if (!status.ok()) co_return status;
   }

@@ -59,11 +59,7 @@ Result<Unit> link_layers(const std::string& from, const std::string& to, const s
 }
 
 std::string layer_stamps_path(const std::string& directory, uint32_t layer) {
-  return directory + "/layer-" + std::to_string(layer) + ".stamps";
-}
-
-std::vector<std::string> layer_paths(const std::string& directory, uint32_t layer) {
-  return {layer_data_path(directory, layer), layer_map_path(directory, layer), layer_stamps_path(directory, layer)};
+  return layer_path(directory, layer, ".stamps");
 }
 
 std::string superblock_path(const std::string& directory) { return directory + "/superblock"; }

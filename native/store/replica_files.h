@@ -14,8 +14,6 @@ namespace cairn::store {
 std::string layer_data_path(const std::string& directory, uint32_t layer);
 std::string layer_map_path(const std::string& directory, uint32_t layer);
 std::string layer_stamps_path(const std::string& directory, uint32_t layer);
-/// Every file that a layer may have; not all of them need be there.
-std::vector<std::string> layer_paths(const std::string& directory, uint32_t layer);
 std::string superblock_path(const std::string& directory);
 std::string ring_path(const std::string& directory);
 std::string activity_path(const std::string& directory);

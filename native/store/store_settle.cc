@@ -140,7 +140,7 @@ Task<> LayeredStore::sweep() {
   if (status.ok() && !activity_.any_hot() && ring_.done_through() == ring_.last())
     ring_.release();
   else
-    sweep_timer_.start(sweep_interval);
+    sweep_timer_.start(sweep_interval, true);
 }
 
 }  // namespace cairn::store

@@ -298,7 +298,7 @@ Task<Result<Unit>> LayeredStore::close(bool anyway) {
       stopping_ = false;
       release();
       maintain();
-      sweep_timer_.start(sweep_interval);
+      sweep_timer_.start(sweep_interval, true);
     }
     co_return Error{errno_code(synced.error()), "the volume could not be flushed (" + synced.message() +
                                                     ") and stays open: free space in its pool, then try again"};
