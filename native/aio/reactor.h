@@ -80,12 +80,12 @@ class File {
 /// Watches and fails file operations: crash recording and fault injection in tests. Called on the reactor's thread.
 class IoTap {
  public:
-  enum class Kind { read, write, sync, punch, allocate };
+  enum class Kind { read, write, sync, punch, allocate, store };
   struct Event {
     Kind kind;
     int fd;
     uint64_t offset;
-    std::span<const std::byte> data;  // of a write
+    std::span<const std::byte> data;  // of a write, or a store into mapped memory, which is done already
     uint64_t length;
     bool durable;  // a write with RWF_DSYNC
   };
@@ -139,6 +139,11 @@ class Reactor {
   Call sync_data(const File& file);
   Call sync_all(const File& file);
   Call fallocate(const File& file, int mode, uint64_t offset, uint64_t length);
+  /// Says to the tap that mapped memory of a file has been written to.
+  void stored(const File& file, std::span<const std::byte> data, uint64_t offset) {
+    if (tap_ != nullptr) [[unlikely]]
+      tell_of_store(file, data, offset);
+  }
   /// madvise(2) of at most 1 GiB, away from the reactor's thread.
   Call advise(void* memory, size_t length, int advice);
   /// int: bytes (0 at the end of the stream) or negative errno. `flags`: MSG_WAITALL to fill `into`.
@@ -179,6 +184,7 @@ class Reactor {
   }
   void use_file(io_uring_sqe* sqe, const File& file) const;
   bool registered(const void* data, size_t length) const;
+  void tell_of_store(const File& file, std::span<const std::byte> data, uint64_t offset);
   void submit_and_wait();
   void reap();
   void run_deferred();

@@ -187,6 +187,12 @@ Reactor::Call Reactor::fallocate(const File& file, int mode, uint64_t offset, ui
   return call;
 }
 
+void Reactor::tell_of_store(const File& file, std::span<const std::byte> data, uint64_t offset) {
+  const IoTap::Event event{IoTap::Kind::store, file.fd(), offset, data, data.size(), false};
+  (void)tap_->before(event).ok();
+  tap_->after(event);
+}
+
 Reactor::Call Reactor::advise(void* memory, size_t length, int advice) {
   Call call(*this, Call::Code::advise, nullptr);
   call.first_ = memory;

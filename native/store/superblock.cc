@@ -38,9 +38,9 @@ Result<FoundSuperblock> read_superblock(int fd, const std::string& path) {
   // Nobody guesses what a newer version meant: an overlay that is not known would be content that is not read.
   const bool newer = newest->version_major != format_major || newest->version_minor > format_minor;
   if (newer)
-    return Error{"REPLICA_CORRUPT", path + " has format version " + version(newest->version_major, newest->version_minor) +
-                                        "; this Cairn reads up to " + version(format_major, format_minor) +
-                                        ": upgrade it on this node"};
+    return Error{"REPLICA_CORRUPT",
+                 path + " has format version " + version(newest->version_major, newest->version_minor) +
+                     "; this Cairn reads up to " + version(format_major, format_minor) + ": upgrade it on this node"};
   return FoundSuperblock{*newest, damaged};
 }
 

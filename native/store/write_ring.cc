@@ -84,6 +84,7 @@ Task<Status> WriteRing::map() {
   fresh.session = session_;
   fresh.checksum = ring_header_checksum(fresh);
   header() = fresh;
+  tell(memory_, sizeof fresh);
   started_ = true;
   co_return Status();
 }
@@ -120,6 +121,7 @@ uint64_t WriteRing::put(const Entry& entry) {
   record.stamp = entry.stamp;
   record.checksum = ring_record_checksum(record);
   slot(number) = record;
+  tell(&slot(number), sizeof record);
   if (number % segment_records == segment_records / 2 && usable_through_ == segment_end(number)) bring_in_ahead();
   return number;
 }
@@ -127,6 +129,7 @@ uint64_t WriteRing::put(const Entry& entry) {
 void WriteRing::finish(uint64_t number, bool applied) {
   CAIRN_ASSERT(number > settled_ && number < next_ && slot(number).outcome == RecordState::pending);
   slot(number).outcome = applied ? RecordState::applied : RecordState::failed;
+  tell(&slot(number), sizeof(RingRecord));
   finished_.wake_all();
 }
 
@@ -147,6 +150,7 @@ void WriteRing::mark_maps(uint64_t number) {
   CAIRN_ASSERT(number <= settled_);
   maps_through_ = number;
   header().maps_through = number;
+  tell(memory_, sizeof(RingHeader));
 }
 
 void WriteRing::mark_done(uint64_t number) {
@@ -154,6 +158,12 @@ void WriteRing::mark_done(uint64_t number) {
   CAIRN_ASSERT(number <= maps_through_);
   done_through_ = number;
   header().done_through = number;
+  tell(memory_, sizeof(RingHeader));
+}
+
+void WriteRing::tell(const void* memory, size_t length) const {
+  const auto* from = static_cast<const std::byte*>(memory);
+  reactor_.stored(file_, {from, length}, static_cast<uint64_t>(from - memory_));
 }
 
 void WriteRing::release() {

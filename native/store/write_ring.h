@@ -63,6 +63,7 @@ class WriteRing {
   Task<Status> bring_in(uint64_t through);
   Detached bring_in_ahead();
   void unmap();
+  void tell(const void* memory, size_t length) const;
   RingHeader& header() const { return *reinterpret_cast<RingHeader*>(memory_); }
   RingRecord& slot(uint64_t number) const {
     return reinterpret_cast<RingRecord*>(memory_ + ring_header_bytes)[number % ring_slots];

@@ -19,8 +19,9 @@ constexpr uint64_t volume_size = 64 * mebibyte;
 class StoreSettle : public ::testing::Test {
  protected:
   store::StampsFile table() const {
-    const store::VolumeMetadata& metadata = fixture.store().metadata();
-    return {fixture.path(), metadata.head, metadata.block_count(), *store::parse_uuid(metadata.volume_id)};
+    const auto metadata = store::read_metadata(fixture.path());
+    EXPECT_TRUE(metadata.ok());
+    return {fixture.path(), metadata.value().head, metadata.value().block_count(), {}};
   }
   std::vector<store::PackedStamp> stamps() const {
     const auto read = store::read_stamps(table());
@@ -93,7 +94,7 @@ TEST_F(StoreSettle, EveryActivationIsNewerThanAllBefore) {
 }
 
 TEST_F(StoreSettle, MoreWritesThanTheRingHasSlotsAreSettledOnTheWay) {
-  fixture.write(0, pattern(0, 64 * 4096));
+  ASSERT_TRUE(succeeded(fixture.write(0, pattern(0, 64 * 4096))));
   const auto many = [](store::LayeredStore& store) -> Task<Status> {
     const AlignedMemory memory(4096);
     std::fill(memory.span().begin(), memory.span().end(), std::byte{7});
@@ -305,7 +306,7 @@ TEST(StoreStampsPowerLoss, NoRegionIsOlderThanWhatMayHaveBeenWrittenToIt) {
   std::vector<Written> writes;
   std::optional<OpenedStore> store(std::in_place, path, store::random_uuid());
   DiskJournal journal(path);
-  CrashDisk disk(path, journal.first_files());
+  CrashDisk disk(load_image(path));
   const auto& names = journal.first_files();
   const auto data_file = static_cast<uint32_t>(std::find(names.begin(), names.end(), "layer-0.data") - names.begin());
   store->reactor().set_tap(&journal);
@@ -337,7 +338,7 @@ TEST(StoreStampsPowerLoss, NoRegionIsOlderThanWhatMayHaveBeenWrittenToIt) {
     if (random() % 3 != 0) continue;
     const std::string image = images.path() + "/" + std::to_string(made++);
     std::filesystem::create_directory(image);
-    disk.write_image(image, random);
+    save_image(disk.image(Loss::power, random), image);
     OpenedStore opened(image, store::random_uuid());
     ASSERT_EQ(opened.error(), "");
     const store::VolumeMetadata& metadata = opened->metadata();

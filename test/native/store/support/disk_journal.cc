@@ -76,7 +76,8 @@ Status DiskJournal::before(const Event& event) {
   if (event.kind == Kind::sync) {
     number = add_sync(event.fd);
   } else if (target.file && (event.kind != Kind::allocate || zeroes)) {
-    const Step step = event.kind == Kind::write ? Step::write : Step::punch;
+    const bool writes = event.kind == Kind::write || event.kind == Kind::store;
+    const Step step = writes ? Step::write : Step::punch;
     number = add({.step = step,
                   .file = target.number,
                   .offset = event.offset,

@@ -12,7 +12,8 @@ class GreatestUntil {
   void add(uint64_t time, uint64_t value) { entries_.push_back({time, value}); }
   void finish() {
     std::sort(entries_.begin(), entries_.end());
-    for (size_t i = 1; i < entries_.size(); ++i) entries_[i].second = std::max(entries_[i].second, entries_[i - 1].second);
+    for (size_t i = 1; i < entries_.size(); ++i)
+      entries_[i].second = std::max(entries_[i].second, entries_[i - 1].second);
   }
   /// Of the entries with a time below `end`; 0 if there are none.
   uint64_t before(uint64_t end) const {
