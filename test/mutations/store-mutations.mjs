@@ -5,7 +5,8 @@
 const crashes = 'StorePowerLoss.*';
 const kills = 'StoreKill.*';
 const histories = 'StoreConcurrency.*';
-const everything = 'Store*';
+const merges = '*StoreMergeRace.*';
+const everything = '*Store*';
 
 export const mutations = [
   {
@@ -61,10 +62,18 @@ export const mutations = [
   {
     name: 'no-lock-in-merges',
     reason: 'A merge into the head copies an old block over one that is written at the same time.',
-    file: 'native/store/store_merge.cc',
+    file: 'native/store/store_drain.cc',
     find: 'RangeLock::Hold hold(locks_, piece.first, piece.end, RangeLock::Mode::exclusive);',
     replace: 'RangeLock::Hold hold(locks_, piece.first, piece.end, RangeLock::Mode::shared);',
-    tests: histories,
+    tests: merges,
+  },
+  {
+    name: 'no-lock-in-the-overlay',
+    reason: 'What moves down from the overlay is copied over a block that is written at the same time.',
+    file: 'native/store/store_overlay.cc',
+    find: 'RangeLock::Hold hold(locks_, piece.first, piece.end, RangeLock::Mode::exclusive);',
+    replace: 'RangeLock::Hold hold(locks_, piece.first, piece.end, RangeLock::Mode::shared);',
+    tests: merges,
   },
   {
     name: 'trim-of-touched-blocks',
@@ -94,18 +103,50 @@ export const mutations = [
   {
     name: 'merge-in-the-wrong-order',
     reason: 'The removed layer’s blocks win over those of its child.',
-    file: 'native/store/store_merge.cc',
-    find: 'if (present != BlockState::absent) continue;',
-    replace: 'if (present == BlockState::zero) continue;',
+    file: 'native/store/store_drain.cc',
+    find: 'if (!drain.backward && present != BlockState::absent) continue;',
+    replace: 'if (drain.backward && present != BlockState::absent) continue;',
     tests: everything,
   },
   {
-    name: 'parent-dropped-before-the-child-is-durable',
-    reason: 'What a frozen child got by a merge is not synced before the parent’s files go.',
-    file: 'native/store/store_merge.cc',
-    find: 'const Status synced = Status::from_result(co_await reactor_.sync_data(merge.to->data));',
+    name: 'moved-before-the-copy-is-durable',
+    reason: 'A block leaves its layer while its copy in a frozen one is only in the page cache.',
+    file: 'native/store/store_drain.cc',
+    find: 'const Status synced = Status::from_result(co_await reactor_.sync_data(drain.to->data));',
     replace: 'const Status synced;',
     tests: crashes,
+  },
+  {
+    name: 'moved-before-the-head-is-durable',
+    reason: 'A block leaves its layer while its copy in the head is not flushed.',
+    file: 'native/store/store_drain.cc',
+    find: `which is all that an older state could be read from. co_return co_await sync_all();`,
+    replace: 'which is all that an older state could be read from.\n  co_return Status();',
+    tests: crashes,
+  },
+  {
+    name: 'overlay-not-uncovered',
+    reason: 'A write under the overlay leaves the old block in its map, and a crash brings it back.',
+    file: 'native/store/layered_store.cc',
+    find: 'if (overlay_ != nullptr) mark_uncovered(range);',
+    replace: '',
+    tests: `${kills}:${crashes}`,
+  },
+  {
+    name: 'overlay-punched-before-the-flush',
+    reason: 'The overlay’s blocks go before the head’s copies are durable.',
+    file: 'native/store/store_overlay.cc',
+    find: 'const Status synced = co_await sync_all(); if (!synced.ok()) co_return synced; co_await overlay_->readers',
+    replace: 'co_await overlay_->readers',
+    tests: crashes,
+  },
+  {
+    name: 'punched-under-a-reader',
+    reason: 'A merge punches a block that a read is still on its way to.',
+    file: 'native/store/store_drain.cc',
+    find: 'co_await drain.from->readers.wait_present();',
+    replace: '',
+    tests: everything,
   },
   {
     name: 'revert-keeps-the-index',
@@ -136,8 +177,8 @@ export const mutations = [
     name: 'no-ring-record',
     reason: 'A write is acknowledged before the ring says where it is.',
     file: 'native/store/layered_store.cc',
-    find: 'const Status status = co_await ring_.append(head().number, state, range.first, range.count());',
-    replace: 'const Status status;',
+    find: 'co_await ring_.append(head().number, state, range.first, range.count(), overlay_ != nullptr);',
+    replace: 'Status();',
     tests: kills,
   },
   {

@@ -206,12 +206,24 @@ Task<> remove_and_overwrite(StoreFixture& fixture, std::string id, uint32_t bloc
   }
 }
 
-TEST(StoreConcurrency, AWriteInTheMiddleOfAMergeOfItsBlockWins) {
+struct MergeCase {
+  const char* name;
+  uint32_t below;        // blocks of the removed snapshot, from the first on
+  uint32_t above_first;  // blocks of the head
+  uint32_t above;
+};
+
+class StoreMergeRace : public ::testing::TestWithParam<MergeCase> {};
+
+TEST_P(StoreMergeRace, AWriteInTheMiddleOfTheMergeOfItsBlockWins) {
   constexpr uint32_t blocks = 160;
-  StoreFixture fixture(mebibyte, 4096);
+  const MergeCase& layers = GetParam();
+  StoreFixture fixture(2 * mebibyte, 4096);
   const std::string id = new_id();
-  ASSERT_TRUE(succeeded(fixture.write(0, pattern(1, blocks * store_block_size))));
+  ASSERT_TRUE(succeeded(fixture.write(0, pattern(1, layers.below * store_block_size))));
   ASSERT_TRUE(succeeded(fixture.snapshot(id)));
+  ASSERT_TRUE(
+      succeeded(fixture.write(layers.above_first * store_block_size, pattern(3, layers.above * store_block_size))));
   SlowCopies slow_copies;
   fixture.loop().reactor().set_tap(&slow_copies);
   fixture.loop().wait(remove_and_overwrite(fixture, id, blocks));
@@ -221,6 +233,11 @@ TEST(StoreConcurrency, AWriteInTheMiddleOfAMergeOfItsBlockWins) {
     EXPECT_EQ(fixture.read(block * store_block_size, store_block_size), pattern(2 + block, store_block_size))
         << "block " << block;
 }
+
+INSTANTIATE_TEST_SUITE_P(Of, StoreMergeRace,
+                         ::testing::Values(MergeCase{"ASmallSnapshotIntoTheHead", 160, 160, 300},
+                                           MergeCase{"ASmallHeadIntoTheSnapshot", 400, 0, 160}),
+                         [](const auto& tested) { return tested.param.name; });
 
 using History = std::vector<RegisterOperation>;
 

@@ -36,16 +36,32 @@ bool holds(std::span<const std::byte> bytes, uint64_t tag, uint64_t sector) {
 
 StoreModel::StoreModel(uint32_t block_size, store::CacheMode mode, uint64_t seed)
     : block_size_(block_size),
-      fixture_(volume_size, block_size, mode),
+      fixture_(first_size, block_size, mode),
       random_(seed),
-      content_(volume_size / sector_size) {}
+      content_(first_size / sector_size) {}
 
 void StoreModel::run(uint64_t operations) {
-  for (; operations_ < operations && !::testing::Test::HasFailure(); ++operations_) {
-    step();
-    if (::testing::Test::HasFailure()) ADD_FAILURE() << "at operation " << operations_;
+  while (operations_ < operations && !::testing::Test::HasFailure()) {
+    const End end = fixture_.wait(batch(std::min<uint64_t>(1 + below(500), operations - operations_)));
+    if (end == End::none) continue;
+    fixture_.settle();
+    fixture_.abandon();
+    fixture_.open();
+    fixture_.loop().wait(settle_doubts());
   }
-  if (!::testing::Test::HasFailure()) compare_all();
+  if (::testing::Test::HasFailure())
+    ADD_FAILURE() << "at operation " << operations_;
+  else
+    compare_all();
+}
+
+Task<StoreModel::End> StoreModel::batch(uint64_t operations) {
+  End end = End::none;
+  for (; operations > 0 && end == End::none && !::testing::Test::HasFailure(); --operations) {
+    ++operations_;
+    end = co_await step();
+  }
+  co_return end;
 }
 
 /// Mostly small and often the same places, so that operations meet.
@@ -58,28 +74,47 @@ StoreModel::Range StoreModel::range() {
   return {first * unit, count * unit};
 }
 
-void StoreModel::step() {
+Task<StoreModel::End> StoreModel::step() {
   const uint64_t kind = below(1000);
-  if (kind < 20) return change_tree();
-  if (kind < 24) return reopen();
-  if (kind < 28) return kill();
-  if (kind < 32) return suffer_faults();
-  if (kind < 60) return expect_ok(fixture_.flush());
-  if (kind < 350) return compare(range());
-  change();
+  if (kind < 20) {
+    co_await change_tree();
+  } else if (kind < 24) {
+    expect_ok(co_await fixture_.store().close());  // in the middle of a merge, as it happens
+    co_return End::closed;
+  } else if (kind < 28) {
+    // Not in the middle of a merge: that needs a process of its own (kill_test.cc).
+    co_await fixture_.store().wait_maintenance();
+    co_return End::killed;
+  } else if (kind < 32) {
+    co_return co_await suffer_faults();
+  } else if (kind < 60) {
+    co_await flush();
+  } else if (kind < 350) {
+    co_await compare(range());
+  } else {
+    co_await change();
+  }
+  co_return End::none;
 }
 
-void StoreModel::change() {
+Task<> StoreModel::change() {
   const uint64_t kind = below(8);
-  const Status status = kind == 0 ? trim(range()) : kind == 1 ? write_zeroes(range()) : write(range());
+  Task<Status> work = kind == 0 ? trim(range()) : kind == 1 ? write_zeroes(range()) : write(range());
+  const Status status = co_await std::move(work);
   if (!faulty_) expect_ok(status);
 }
 
-void StoreModel::change_tree() {
-  const uint64_t kind = below(20);
-  if (kind < 9) return take_snapshot();
-  if (kind < 18) return delete_snapshot();
-  revert();
+Task<> StoreModel::change_tree() {
+  const uint64_t kind = below(40);
+  if (kind < 18) co_return co_await take_snapshot();
+  if (kind < 36) co_return co_await delete_snapshot();
+  if (kind < 39) co_return co_await revert();
+  co_await grow();
+}
+
+Task<> StoreModel::flush() {
+  const Status status = co_await fixture_.store().flush();
+  if (!faulty_) expect_ok(status);
 }
 
 // ---- Bytes ----------------------------------------------------------------------------------------------------------
@@ -97,30 +132,39 @@ Status StoreModel::done(Status status, Range range, uint64_t tag) {
   return status;
 }
 
-Status StoreModel::write(Range range) {
+Task<Status> StoreModel::write(Range range) {
   const uint64_t tag = ++last_tag_;
   for (uint64_t at = 0; at < range.count; ++at)
     fill(memory_.span().subspan(at * sector_size, sector_size), tag, range.first + at);
   const Durability durability = below(20) == 0 ? Durability::durable : Durability::buffered;
-  return done(fixture_.wait(fixture_.store().write(range.offset(), memory(range), durability)), range, tag);
+  const Status status = co_await fixture_.store().write(range.offset(), memory(range), durability);
+  co_return done(status, range, tag);
 }
 
-Status StoreModel::trim(Range range) {
-  const Status status = fixture_.trim(range.offset(), range.bytes());
+Task<Status> StoreModel::trim(Range range) {
+  const Status status = co_await fixture_.store().trim(range.offset(), range.bytes(), Durability::buffered);
   const uint64_t first = (range.first + block_sectors - 1) / block_sectors * block_sectors;
   const uint64_t end = (range.first + range.count) / block_sectors * block_sectors;
-  return done(status, {first, end > first ? end - first : 0}, 0);
+  const Range whole{first, end > first ? end - first : 0};
+  co_return done(status, whole, 0);
 }
 
-Status StoreModel::write_zeroes(Range range) {
+Task<Status> StoreModel::write_zeroes(Range range) {
   const ZeroMode mode = below(2) == 0 ? ZeroMode::may_unmap : ZeroMode::keep_space;
-  return done(fixture_.zero(range.offset(), range.bytes(), mode), range, 0);
+  const Status status =
+      co_await fixture_.store().write_zeroes(range.offset(), range.bytes(), mode, Durability::buffered);
+  co_return done(status, range, 0);
 }
 
-void StoreModel::compare(Range range) {
-  const Status status = fixture_.wait(fixture_.store().read(range.offset(), memory(range)));
-  if (faulty_ && !status.ok()) return;
+Task<> StoreModel::compare(Range range) {
+  const Status status = co_await fixture_.store().read(range.offset(), memory(range));
+  if (faulty_ && !status.ok()) co_return;
   expect_ok(status);
+  check(range);
+}
+
+/// What has been read into the memory.
+void StoreModel::check(Range range) {
   for (uint64_t at = 0; at < range.count; ++at) {
     const uint64_t sector = range.first + at;
     const std::span<const std::byte> found = memory_.span().subspan(at * sector_size, sector_size);
@@ -136,20 +180,25 @@ void StoreModel::compare(Range range) {
 }
 
 void StoreModel::compare_all() {
-  compare({0, content_.size()});
+  fixture_.loop().wait(compare({0, content_.size()}));
   for (const auto& [id, tags] : snapshots_) {
     expect_ok(fixture_.revert(id));
+    const uint64_t sectors = content_.size();
     content_ = tags;
-    compare({0, content_.size()});
-    if (::testing::Test::HasFailure()) ADD_FAILURE() << "of snapshot " << id;
+    content_.resize(sectors);
+    fixture_.loop().wait(compare({0, sectors}));
+    if (::testing::Test::HasFailure()) {
+      ADD_FAILURE() << "of snapshot " << id;
+      return;
+    }
   }
 }
 
 /// Whatever is there now stays there.
-void StoreModel::settle_doubts() {
+Task<> StoreModel::settle_doubts() {
   for (auto& [sector, tags] : doubts_) {
     const std::span<std::byte> bytes = memory({sector, 1});
-    expect_ok(fixture_.wait(fixture_.store().read(sector * sector_size, bytes)));
+    expect_ok(co_await fixture_.store().read(sector * sector_size, bytes));
     tags.push_back(content_[sector]);
     const auto found = std::find_if(tags.begin(), tags.end(), [&](uint64_t tag) { return holds(bytes, tag, sector); });
     EXPECT_NE(found, tags.end()) << "sector " << sector << " holds none of the writes that failed, nor the one before";
@@ -160,79 +209,82 @@ void StoreModel::settle_doubts() {
 
 // ---- The tree -------------------------------------------------------------------------------------------------------
 
-void StoreModel::take_snapshot() {
-  if (snapshots_.size() >= snapshots_max) return;
+Task<> StoreModel::take_snapshot() {
+  if (snapshots_.size() >= snapshots_max) co_return;
   store::Uuid uuid{};
   for (uint8_t& byte : uuid) byte = static_cast<uint8_t>(random_());
   const std::string id = store::format_uuid(uuid);
-  expect_ok(fixture_.snapshot(id));
-  snapshots_[id] = content_;
+  const SectorTags content = content_;
+  expect_ok(co_await fixture_.store().create_snapshot(id, id));
+  snapshots_[id] = content;
 }
 
-void StoreModel::delete_snapshot() {
-  if (snapshots_.empty()) return;
+Task<> StoreModel::delete_snapshot() {
+  if (snapshots_.empty()) co_return;
   const auto at = std::next(snapshots_.begin(), static_cast<ptrdiff_t>(below(snapshots_.size())));
-  expect_ok(fixture_.remove(at->first));
-  snapshots_.erase(at);
-  if (below(2) == 0) fixture_.settle();
+  const std::string id = at->first;
+  expect_ok(co_await fixture_.store().delete_snapshot(id));
+  snapshots_.erase(id);
+  if (below(4) == 0) co_await fixture_.store().wait_maintenance();
 }
 
-void StoreModel::revert() {
-  if (snapshots_.empty()) return;
+Task<> StoreModel::revert() {
+  if (snapshots_.empty()) co_return;
   const auto at = std::next(snapshots_.begin(), static_cast<ptrdiff_t>(below(snapshots_.size())));
-  expect_ok(fixture_.revert(at->first));
-  content_ = at->second;
+  const std::string id = at->first;
+  expect_ok(co_await fixture_.store().revert(id));
+  const uint64_t sectors = content_.size();
+  content_ = snapshots_[id];
+  content_.resize(sectors);  // the volume keeps its size
 }
 
-void StoreModel::reopen() {
-  fixture_.close();
-  fixture_.open();
-}
-
-/// Without a word to the store, though not in the middle of a merge: that needs a process of its own (kill_test.cc).
-void StoreModel::kill() {
-  fixture_.settle();
-  fixture_.abandon();
-  fixture_.open();
+Task<> StoreModel::grow() {
+  const uint64_t size = content_.size() * sector_size + (1 + below(40)) * store_block_size;
+  if (size > size_max) co_return;
+  expect_ok(co_await fixture_.store().resize(size));
+  content_.resize(size / sector_size);
 }
 
 // ---- Faults ---------------------------------------------------------------------------------------------------------
 
-void StoreModel::break_disk(FaultyDisk& disk) {
+void StoreModel::break_disk(FaultyDisk& disk, bool full_too) {
   using Kind = IoTap::Kind;
   struct Fault {
     Kind kind;
     const char* file;
     int error;
   };
-  constexpr std::array faults = {Fault{Kind::read, ".data", EIO},     Fault{Kind::write, ".data", EIO},
-                                 Fault{Kind::write, ".data", ENOSPC}, Fault{Kind::write, ".map", ENOSPC},
-                                 Fault{Kind::write, "ring", ENOSPC},  Fault{Kind::write, "ring", EIO},
-                                 Fault{Kind::sync, ".data", EIO},     Fault{Kind::sync, ".map", EIO},
-                                 Fault{Kind::write, ".map", EIO},     Fault{Kind::punch, ".data", EIO}};
-  const Fault& fault = faults[below(faults.size())];
+  constexpr std::array faults = {Fault{Kind::read, ".data", EIO},    Fault{Kind::write, ".data", EIO},
+                                 Fault{Kind::write, "ring", EIO},    Fault{Kind::sync, ".data", EIO},
+                                 Fault{Kind::sync, ".map", EIO},     Fault{Kind::write, ".map", EIO},
+                                 Fault{Kind::punch, ".data", EIO},   Fault{Kind::write, ".data", ENOSPC},
+                                 Fault{Kind::write, ".map", ENOSPC}, Fault{Kind::write, "ring", ENOSPC}};
+  constexpr size_t full_disks = 3;
+  const Fault& fault = faults[below(faults.size() - (full_too ? 0 : full_disks))];
   disk.fail(fault.kind, fault.file, fault.error);
 }
 
-void StoreModel::suffer_faults() {
-  fixture_.settle();  // a merge that meets a full disk waits for seconds
+/// A merge that meets a full disk waits for seconds, so that one is for quiet moments.
+Task<StoreModel::End> StoreModel::suffer_faults() {
+  const bool quiet = below(3) != 0;
+  if (quiet) co_await fixture_.store().wait_maintenance();
   faulty_ = true;
   {
     FaultyDisk disk(fixture_);
-    break_disk(disk);
+    break_disk(disk, quiet);
     for (uint64_t left = 1 + below(4); left > 0; --left) {
       const uint64_t kind = below(4);
-      if (kind == 0)
-        compare(range());
-      else if (kind == 1)
-        (void)fixture_.flush().ok();
-      else
-        change();
+      Task<> work = kind == 0 ? compare(range()) : kind == 1 ? flush() : change();
+      co_await std::move(work);
     }
   }
   faulty_ = false;
-  if (!fixture_.store().failure().empty()) kill();
-  settle_doubts();
+  if (!fixture_.store().failure().empty()) {
+    co_await fixture_.store().wait_maintenance();
+    co_return End::killed;
+  }
+  co_await settle_doubts();
+  co_return End::none;
 }
 
 }  // namespace cairn::test

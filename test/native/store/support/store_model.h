@@ -24,37 +24,43 @@ class StoreModel {
     uint64_t offset() const { return first * sector_size; }
     uint64_t bytes() const { return count * sector_size; }
   };
-  static constexpr uint64_t volume_size = 20 * mebibyte;
+  /// What a batch of operations ends with, once nothing runs any more.
+  enum class End : uint8_t { none, closed, killed };
+  static constexpr uint64_t first_size = 20 * mebibyte;
+  static constexpr uint64_t size_max = 26 * mebibyte;
   static constexpr uint64_t sectors_max = mebibyte / sector_size;
 
   uint64_t below(uint64_t limit) { return random_() % limit; }
   Range range();
   std::span<std::byte> memory(Range range) { return memory_.span().first(range.bytes()); }
 
-  void step();
-  void change();
-  void change_tree();
+  /// All in one run of the reactor: merges go on between the operations.
+  Task<End> batch(uint64_t operations);
+  Task<End> step();
+  Task<> change();
+  Task<> change_tree();
   // Operations on bytes: whether it succeeded.
-  Status write(Range range);
-  Status trim(Range range);
-  Status write_zeroes(Range range);
+  Task<Status> write(Range range);
+  Task<Status> trim(Range range);
+  Task<Status> write_zeroes(Range range);
   Status done(Status status, Range range, uint64_t tag);
-  void compare(Range range);
+  Task<> compare(Range range);
+  void check(Range range);
+  Task<> flush();
+  Task<> settle_doubts();
   void compare_all();
-  void settle_doubts();
 
-  void take_snapshot();
-  void delete_snapshot();
-  void revert();
-  void reopen();
-  void kill();
-  void suffer_faults();
-  void break_disk(FaultyDisk& disk);
+  Task<> take_snapshot();
+  Task<> delete_snapshot();
+  Task<> revert();
+  Task<> grow();
+  Task<End> suffer_faults();
+  void break_disk(FaultyDisk& disk, bool full_too);
 
   uint32_t block_size_;
   StoreFixture fixture_;
   std::mt19937_64 random_;
-  AlignedMemory memory_{volume_size};
+  AlignedMemory memory_{size_max};
   uint64_t operations_ = 0;
   uint64_t last_tag_ = 0;
   SectorTags content_;
