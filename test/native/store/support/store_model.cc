@@ -11,38 +11,19 @@ constexpr size_t snapshots_max = 12;
 void expect_ok(Status status) { EXPECT_TRUE(status.ok()) << status.message(); }
 void expect_ok(const Result<Unit>& result) { EXPECT_TRUE(result.ok()) << result.error().message; }
 
-uint64_t word_of(uint64_t tag, uint64_t sector, size_t index) {
-  return tag == 0 ? 0 : tag * 0x9e3779b97f4a7c15 + sector * 64 + index;
-}
-
-void fill(std::span<std::byte> bytes, uint64_t tag, uint64_t sector) {
-  for (size_t index = 0; index < sector_size / 8; ++index) {
-    const uint64_t word = word_of(tag, sector, index);
-    std::memcpy(bytes.data() + index * 8, &word, 8);
-  }
-}
-
-bool holds(std::span<const std::byte> bytes, uint64_t tag, uint64_t sector) {
-  uint64_t difference = 0;
-  for (size_t index = 0; index < sector_size / 8; ++index) {
-    uint64_t word;
-    std::memcpy(&word, bytes.data() + index * 8, 8);
-    difference |= word ^ word_of(tag, sector, index);
-  }
-  return difference == 0;
-}
-
 }  // namespace
 
 StoreModel::StoreModel(uint32_t block_size, store::CacheMode mode, uint64_t seed)
     : block_size_(block_size),
       fixture_(first_size, block_size, mode),
       random_(seed),
+      clones_(random_, mode),
       content_(first_size / sector_size) {}
 
 void StoreModel::run(uint64_t operations) {
   while (operations_ < operations && !::testing::Test::HasFailure()) {
     const End end = fixture_.wait(batch(std::min<uint64_t>(1 + below(500), operations - operations_)));
+    if (below(4) == 0) operations_ += clones_.visit();
     if (end == End::none) continue;
     fixture_.settle();
     fixture_.abandon();
@@ -53,6 +34,7 @@ void StoreModel::run(uint64_t operations) {
     ADD_FAILURE() << "at operation " << operations_;
   else
     compare_all();
+  clones_.check_all();
 }
 
 Task<StoreModel::End> StoreModel::batch(uint64_t operations) {
@@ -108,7 +90,8 @@ Task<> StoreModel::change_tree() {
   const uint64_t kind = below(40);
   if (kind < 18) co_return co_await take_snapshot();
   if (kind < 36) co_return co_await delete_snapshot();
-  if (kind < 39) co_return co_await revert();
+  if (kind < 38) co_return co_await revert();
+  if (kind < 39) co_return co_await clone();
   co_await grow();
 }
 
@@ -135,7 +118,7 @@ Status StoreModel::done(Status status, Range range, uint64_t tag) {
 Task<Status> StoreModel::write(Range range) {
   const uint64_t tag = ++last_tag_;
   for (uint64_t at = 0; at < range.count; ++at)
-    fill(memory_.span().subspan(at * sector_size, sector_size), tag, range.first + at);
+    fill_model_sector(memory_.span().subspan(at * sector_size, sector_size), tag, range.first + at);
   const Durability durability = below(20) == 0 ? Durability::durable : Durability::buffered;
   const Status status = co_await fixture_.store().write(range.offset(), memory(range), durability);
   co_return done(status, range, tag);
@@ -168,11 +151,11 @@ void StoreModel::check(Range range) {
   for (uint64_t at = 0; at < range.count; ++at) {
     const uint64_t sector = range.first + at;
     const std::span<const std::byte> found = memory_.span().subspan(at * sector_size, sector_size);
-    if (holds(found, content_[sector], sector)) continue;
+    if (holds_tag(found, content_[sector], sector)) continue;
     const auto doubt = doubts_.find(sector);
     const bool explained =
         doubt != doubts_.end() && std::any_of(doubt->second.begin(), doubt->second.end(),
-                                              [&](uint64_t tag) { return holds(found, tag, sector); });
+                                              [&](uint64_t tag) { return holds_tag(found, tag, sector); });
     if (explained) continue;
     ADD_FAILURE() << "sector " << sector << " does not hold write " << content_[sector];
     return;
@@ -200,7 +183,8 @@ Task<> StoreModel::settle_doubts() {
     const std::span<std::byte> bytes = memory({sector, 1});
     expect_ok(co_await fixture_.store().read(sector * sector_size, bytes));
     tags.push_back(content_[sector]);
-    const auto found = std::find_if(tags.begin(), tags.end(), [&](uint64_t tag) { return holds(bytes, tag, sector); });
+    const auto found =
+        std::find_if(tags.begin(), tags.end(), [&](uint64_t tag) { return holds_tag(bytes, tag, sector); });
     EXPECT_NE(found, tags.end()) << "sector " << sector << " holds none of the writes that failed, nor the one before";
     if (found != tags.end()) content_[sector] = *found;
   }
@@ -236,6 +220,15 @@ Task<> StoreModel::revert() {
   const uint64_t sectors = content_.size();
   content_ = snapshots_[id];
   content_.resize(sectors);  // the volume keeps its size
+}
+
+Task<> StoreModel::clone() {
+  if (snapshots_.empty() || clones_.full()) co_return;
+  const auto at = std::next(snapshots_.begin(), static_cast<ptrdiff_t>(below(snapshots_.size())));
+  const SectorTags content = at->second;
+  const store::CloneTarget target = clones_.target(at->first);
+  expect_ok(co_await fixture_.store().clone(target));
+  clones_.add(target, content);
 }
 
 Task<> StoreModel::grow() {

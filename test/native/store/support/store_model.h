@@ -2,12 +2,9 @@
 #pragma once
 
 #include "test/native/store/support/faulty_disk.h"
-#include "test/native/store/support/tagged_sectors.h"
+#include "test/native/store/support/model_clones.h"
 
 namespace cairn::test {
-
-/// The tag of each sector; 0 is zeros. Tags are unique, so a sector says which write it is of.
-using SectorTags = std::vector<uint64_t>;
 
 class StoreModel {
  public:
@@ -53,6 +50,7 @@ class StoreModel {
   Task<> take_snapshot();
   Task<> delete_snapshot();
   Task<> revert();
+  Task<> clone();
   Task<> grow();
   Task<End> suffer_faults();
   void break_disk(FaultyDisk& disk, bool full_too);
@@ -63,6 +61,7 @@ class StoreModel {
   AlignedMemory memory_{size_max};
   uint64_t operations_ = 0;
   uint64_t last_tag_ = 0;
+  ModelClones clones_;
   SectorTags content_;
   std::map<std::string, SectorTags> snapshots_;
   bool faulty_ = false;
