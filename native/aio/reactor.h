@@ -95,8 +95,6 @@ class IoTap {
   /// How long an operation that may go on waits before it reaches the kernel: a slow disk, and orders that a fast one
   /// hides.
   virtual std::chrono::nanoseconds delay(const Event&) { return {}; }
-  /// So many bytes go in one transfer at most: the kernel may always do less than it is asked for.
-  virtual size_t longest(const Event&) { return SIZE_MAX; }
   /// The operation has succeeded.
   virtual void after(const Event& event) = 0;
 };

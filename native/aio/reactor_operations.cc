@@ -46,10 +46,7 @@ bool Reactor::Transfer::await_suspend(std::coroutine_handle<> waiting) {
 void Reactor::Transfer::submit() {
   io_uring_sqe* sqe = reactor_.next_sqe();
   std::byte* data = data_ + done_;
-  size_t left = length_ - done_;
-  if (reactor_.tap_ != nullptr) [[unlikely]]
-    left = std::min(left, reactor_.tap_->longest(event()));
-  const auto length = static_cast<unsigned>(left);
+  const auto length = static_cast<unsigned>(length_ - done_);
   const bool fixed = reactor_.registered(data, length);
   const uint64_t offset = offset_ + done_;
   if (direction_ == Direction::read) {

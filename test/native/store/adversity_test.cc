@@ -9,60 +9,7 @@
 namespace cairn::test {
 namespace {
 
-// ---- Short transfers ------------------------------------------------------------------------------------------------
-
-/// Reads and writes of a sector or a few at a time, whatever was asked for.
-class ShortTransfers final : public IoTap {
- public:
-  explicit ShortTransfers(uint64_t seed) : random_(seed) {}
-  Status before(const Event&) override { return Status(); }
-  void after(const Event&) override {}
-  size_t longest(const Event& event) override {
-    if (event.kind != Kind::read && event.kind != Kind::write) return SIZE_MAX;
-    ++transfers_;
-    return 512 * (1 + random_() % 5);
-  }
-  size_t transfers() const { return transfers_; }
-
- private:
-  std::mt19937_64 random_;
-  size_t transfers_ = 0;
-};
-
-class StoreShortTransfers : public ::testing::TestWithParam<store::CacheMode> {};
-
-TEST_P(StoreShortTransfers, AreGoneOnWithUntilAllIsDone) {
-  constexpr size_t length = 40 * store_block_size;
-  std::mt19937_64 random(test_seed());
-  StoreFixture fixture(mebibyte, 512, GetParam());
-  ShortTransfers disk(random());
-  fixture.loop().reactor().set_tap(&disk);
-  Bytes content(length);
-  for (int step = 0; step < 60; ++step) {
-    if (step % 20 == 10) {
-      ASSERT_TRUE(succeeded(fixture.snapshot(new_id())));
-    }
-    const size_t first = random() % (length / 512);
-    const size_t count = 1 + random() % (length / 512 - first);
-    const Bytes bytes = random_bytes(random, count * 512);
-    ASSERT_TRUE(succeeded(fixture.write(first * 512, bytes)));
-    std::copy(bytes.begin(), bytes.end(), content.begin() + static_cast<ptrdiff_t>(first * 512));
-    ASSERT_EQ(fixture.read(0, length), content);
-  }
-  ASSERT_TRUE(succeeded(fixture.flush()));
-  EXPECT_GT(disk.transfers(), 1000U);
-  fixture.loop().reactor().set_tap(nullptr);
-  fixture.abandon();
-  fixture.new_boot();
-  fixture.open();
-  EXPECT_EQ(fixture.read(0, length), content);
-}
-
-INSTANTIATE_TEST_SUITE_P(Of, StoreShortTransfers,
-                         ::testing::Values(store::CacheMode::none, store::CacheMode::writeback),
-                         [](const auto& tested) {
-                           return tested.param == store::CacheMode::none ? "DirectIo" : "ThePageCache";
-                         });
+// ---- Short transfers (reactor_test.cc has those that go on) ----------------------------------------------------------
 
 TEST(StoreShortTransfers, ADataFileThatHasBecomeShorterIsEio) {
   StoreFixture fixture(mebibyte, 4096);
