@@ -1,20 +1,13 @@
 #include "test/native/store/support/disk_journal.h"
 
-#include <fcntl.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
 #include <algorithm>
-#include <cstring>
 #include <filesystem>
-
-#include "base/unique_fd.h"
 
 namespace cairn::test {
 namespace {
-
-constexpr const char* ring_name = "write-ring";
 
 uint64_t inode_of(int fd) {
   struct stat status {};
@@ -45,43 +38,7 @@ DiskJournal::DiskJournal(std::string directory) : directory_(std::move(directory
     first_files_.push_back(entry.path().filename().string());
   std::sort(first_files_.begin(), first_files_.end());
   for (const std::string& name : first_files_) name_file(inode_of(directory_ + "/" + name), name);
-  map_ring();
   watch_file_calls(this);
-}
-
-DiskJournal::~DiskJournal() {
-  watch_file_calls(nullptr);
-  if (ring_ != nullptr) ::munmap(const_cast<std::byte*>(ring_), ring_noted_.size());
-}
-
-void DiskJournal::map_ring() {
-  const std::string path = directory_ + "/" + ring_name;
-  const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!file.valid()) return;
-  const size_t bytes = std::filesystem::file_size(path);
-  void* memory = ::mmap(nullptr, bytes, PROT_READ, MAP_SHARED, file.get(), 0);
-  if (memory == MAP_FAILED) return;
-  ring_ = static_cast<const std::byte*>(memory);
-  ring_noted_.assign(ring_, ring_ + bytes);
-  ring_file_ = file_of_inode_.at(inode_of(file.get()));
-}
-
-/// What has been stored into it since the last event, as writes that are done. Records are used one after the other.
-void DiskJournal::note_ring() {
-  if (ring_ == nullptr) return;
-  const size_t pages = ring_noted_.size() / store_block_size;
-  for (size_t page = 0; page < std::min(ring_pages_used_ + 2, pages); ++page) {
-    const size_t at = page * store_block_size;
-    if (std::memcmp(ring_ + at, ring_noted_.data() + at, store_block_size) == 0) continue;
-    std::memcpy(ring_noted_.data() + at, ring_ + at, store_block_size);
-    ring_pages_used_ = std::max(ring_pages_used_, page);
-    JournalEntry write{.step = Step::write, .file = ring_file_, .number = next_number_++, .offset = at};
-    write.length = store_block_size;
-    write.data.assign(ring_noted_.data() + at, ring_noted_.data() + at + store_block_size);
-    const uint64_t number = write.number;
-    entries_.push_back(std::move(write));
-    entries_.push_back({.step = Step::done, .number = number});
-  }
 }
 
 void DiskJournal::name_file(uint64_t inode, const std::string& name) {
@@ -99,7 +56,6 @@ DiskJournal::Known DiskJournal::known(int fd) {
 
 uint64_t DiskJournal::add(JournalEntry entry) {
   const std::lock_guard lock(mutex_);
-  note_ring();
   if (entry.number == 0) entry.number = next_number_++;
   const uint64_t number = entry.number;
   entries_.push_back(std::move(entry));

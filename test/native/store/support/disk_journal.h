@@ -53,7 +53,7 @@ class DiskJournal final : public IoTap, public FileCallWatch, public WorkloadLog
  public:
   /// Records from now on; the files there now are files 0, 1, ... by name, with what they hold durable.
   explicit DiskJournal(std::string directory);
-  ~DiskJournal() override;
+  ~DiskJournal() override { watch_file_calls(nullptr); }
 
   const std::vector<JournalEntry>& entries() const { return entries_; }
   const std::vector<std::string>& first_files() const { return first_files_; }
@@ -101,16 +101,9 @@ class DiskJournal final : public IoTap, public FileCallWatch, public WorkloadLog
   uint64_t add(JournalEntry entry);
   void add_named(Step step, const std::string& name);
   uint64_t add_sync(int fd);
-  void map_ring();
-  void note_ring();
 
   std::string directory_;
   std::recursive_mutex mutex_;
-  // The write ring is memory of the process: looked at whenever anything else happens.
-  const std::byte* ring_ = nullptr;
-  uint32_t ring_file_ = 0;
-  size_t ring_pages_used_ = 0;
-  std::vector<std::byte> ring_noted_;
   std::vector<JournalEntry> entries_;
   std::vector<std::string> first_files_;
   std::map<uint64_t, uint32_t> file_of_inode_;
