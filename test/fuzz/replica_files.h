@@ -89,13 +89,19 @@ inline void repair(std::string& file, size_t part, size_t checksum, size_t from,
 inline void repair_around(const std::string& name, std::string& file, size_t at) {
   constexpr size_t sector = store::map_sector_size;
   constexpr size_t record = sizeof(store::RingRecord);
+  constexpr size_t records = store::ring_header_bytes;
   if (name == "superblock")
     repair(file, at / store::superblock_size * store::superblock_size, offsetof(store::Superblock, checksum), 0,
            store::superblock_size);
-  else if (name.ends_with(".map"))
+  else if (name == "activity")
+    repair(file, at / store::activity_slot_size * store::activity_slot_size, offsetof(store::ActivitySlot, checksum), 0,
+           store::activity_slot_size);
+  else if (name.ends_with(".map") || name.ends_with(".stamps"))
     repair(file, at / sector * sector, sector - 4, 0, sector - 4);
-  else if (name == "ring")
-    repair(file, at / record * record, 0, 4, record);
+  else if (name == "write-ring" && at < records)
+    repair(file, 0, offsetof(store::RingHeader, checksum), 0, offsetof(store::RingHeader, maps_through));
+  else if (name == "write-ring")
+    repair(file, records + (at - records) / record * record, 0, store::ring_record_checked, record);
 }
 
 inline bool blank(const std::string& file, size_t at) {

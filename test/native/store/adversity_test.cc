@@ -9,7 +9,7 @@
 namespace cairn::test {
 namespace {
 
-// ---- Short transfers (reactor_test.cc has those that go on) ----------------------------------------------------------
+// ---- A file that is too short; transfers that are, are in reactor_test.cc -------------------------------------------
 
 TEST(StoreShortTransfers, ADataFileThatHasBecomeShorterIsEio) {
   StoreFixture fixture(mebibyte, 4096);
