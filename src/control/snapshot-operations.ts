@@ -44,7 +44,7 @@ export class SnapshotOperations {
         if (hasCode(error, 'snapshot-in-use'))
           await this.parts.records.snapshotsOf(volume.id).change(doomed, stored.record);
         else this.parts.leftUndone(volumeName, error);
-        throw error;
+        throw hasCode(error, 'snapshot-in-use') ? inUse(volumeName, name, error) : error;
       }
       this.tell(
         'snapshot-deleted',
@@ -115,6 +115,11 @@ export class SnapshotOperations {
   private tell(kind: string, volume: string, message: string): void {
     this.parts.events.add({ kind, volume, message });
   }
+}
+
+function inUse(volume: string, snapshot: string, cause: unknown): CairnError {
+  const what = `Clients read snapshot ${snapshot} of volume ${volume} as ${volume}@${snapshot}.`;
+  return new CairnError('snapshot-in-use', `${what} Disconnect them, then delete it.`, { cause });
 }
 
 /** 2025-01-31T23:59:59.000Z -> 20250131-235959-000 */

@@ -6,7 +6,7 @@
  * are detached, the process that listens goes on listening while any volume is open, and volumes attached from then on go where
  * the setting says.
  */
-import { hasCode, CairnError } from '../errors.js';
+import { hasCode, CairnError, toCairnError } from '../errors.js';
 import {
   CacheMode,
   type Event,
@@ -290,6 +290,17 @@ export class LocalNodeEngine implements NodeEngine {
     });
   }
 
+  /** A process of an earlier version knows no TLS; without it, it goes on serving. */
+  private async setTlsIfKnown(process: RunningProcess): Promise<void> {
+    try {
+      await this.setTls(process);
+    } catch (error) {
+      if (this.options.tls.mode !== 'off') throw error;
+      const { code, detail } = toCairnError(error);
+      this.options.log('warn', 'TLS cannot be switched off', { process: process.id, code, detail });
+    }
+  }
+
   private async setTls({ calls }: RunningProcess): Promise<void> {
     await calls.setTls({ tls: toWireTls(this.options.tls) });
   }
@@ -326,7 +337,7 @@ export class LocalNodeEngine implements NodeEngine {
   /** Volumes before listeners, so that a client that connects again finds its volume. */
   private async prepare(process: RunningProcess): Promise<void> {
     await this.held.restore(process);
-    await this.setTls(process);
+    await this.setTlsIfKnown(process);
     if (process.id === this.frontProcess) return this.front.serve(process, this.held.handedOver());
     const value = this.directory.handoverSocket(process.id);
     await process.calls.listen({ listener: { address: { case: 'handover', value } } });

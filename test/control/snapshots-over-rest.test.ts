@@ -61,6 +61,7 @@ describe('a snapshot that clients read', () => {
     service.engine.failNext('deleteSnapshot', new CairnError('snapshot-in-use', 'Clients read it. Disconnect them.'));
     const { status, body } = await service.ask('DELETE', '/v1/volumes/db/snapshots/one');
     expect([status, body.code]).toEqual([409, 'snapshot-in-use']);
+    expect(body.detail).toBe('Clients read snapshot one of volume db as db@one. Disconnect them, then delete it.');
     expect(await service.client.getSnapshot(named('one'))).toMatchObject({ state: 'ready' });
     expect(await service.client.getVolume(db)).toMatchObject({ state: 'detached' });
   });
