@@ -115,6 +115,9 @@ Result<Unit> Reactor::set_up() {
 
   rlimit files{};
   ::getrlimit(RLIMIT_NOFILE, &files);
+  // Each snapshot is a file that stays open; the soft limit is for programs that select().
+  files.rlim_cur = files.rlim_max;
+  (void)::setrlimit(RLIMIT_NOFILE, &files);
   const auto slots = static_cast<unsigned>(std::min<rlim_t>(fixed_files_max, files.rlim_cur));
   if (io_uring_register_files_sparse(&ring_, slots) == 0)
     for (unsigned slot = slots; slot > 0; --slot) free_slots_.push_back(static_cast<int>(slot - 1));

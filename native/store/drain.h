@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/aligned_memory.h"
+#include "store/layer_sums.h"
 #include "store/layered_store.h"
 
 namespace cairn::store {
@@ -18,6 +19,9 @@ struct LayeredStore::Drain {
   bool to_settled = false;     // frozen, and neither the ring nor memory knows more of it than its files
   std::vector<StateRun> runs;  // what `from` has in the sector at hand
   MapSector to_sector;         // the frozen target's, as it is to be
+  // Checksums of the sector's blocks, as they are in the source and are to be in the target; empty: none are known.
+  std::vector<BlockSum> from_sums;
+  std::vector<BlockSum> to_sums;
   AlignedMemory memory{copy_blocks_max * store_block_size};
   uint64_t chain_generation = 0;
   // Layers outside the chain are not open; they are opened for the merge alone.

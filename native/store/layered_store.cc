@@ -75,10 +75,11 @@ LayeredStore::LayeredStore(Reactor& reactor, BlockingThread& blocking, OpenedRep
       sweep_timer_(reactor, [this] { start_sweep(); }),
       sync_progress_(reactor.ready()),
       maintenance_(reactor.ready()),
-      look_again_timer_(reactor, [this] { maintain(); }) {
+      look_again_timer_(reactor, [this] { start_checksums(); }) {
   slots_.emplace_back();
   for (LayerFiles& files : replica.chain) install(std::move(files));
   find_head();
+  close_frozen_maps();
   pins_->released = [this] { maintain(); };
   for (std::string& repair : replica.repairs) on_event_({StoreEvent::Kind::repaired, std::move(repair)});
 }

@@ -22,6 +22,7 @@
 #include "store/activity_log.h"
 #include "store/block_map.h"
 #include "store/dirty_sectors.h"
+#include "store/layer_scrubber.h"
 #include "store/map_space.h"
 #include "store/range_lock.h"
 #include "store/readers.h"
@@ -51,6 +52,8 @@ struct LayerStatus {
   std::string parent;  // empty: the base
   bool removed = false;
   bool in_chain = false;
+  bool checksummed = false;  // a scrub can verify it
+  bool shared = false;       // another replica has its files too; whoever may block fills it in (layer_shared)
   uint64_t created_ms = 0;
   double merge_progress = 0;
   uint32_t number = 0;
@@ -103,6 +106,9 @@ class LayeredStore final : public BlockDevice, public SnapshotSet {
   /// Files that other replicas have too are copied in the background until this one has its own. Durably decided when
   /// it returns.
   Task<Result<Unit>> flatten();
+  /// Verifies in the background what the disk has of the snapshots. SCRUB_RUNNING while it does.
+  Result<Unit> start_scrub();
+  ScrubStatus scrub_status() const { return scrub_; }
   bool flattening() const { return metadata_.flattening; }
   double flatten_progress() const { return flatten_progress_; }
   /// Flushes and marks the replica clean; only destruction may follow. Nothing may be in flight. When it fails, for
@@ -110,7 +116,9 @@ class LayeredStore final : public BlockDevice, public SnapshotSet {
   /// the maps do not.
   Task<Result<Unit>> close(bool anyway = false);
   /// Goes on with merges that an earlier process did not finish.
-  void resume_maintenance() { maintain(); }
+  void resume_maintenance();
+  /// Checksums of frozen layers are computed some seconds after an opening or a snapshot; this does it now.
+  void start_checksums();
   /// Until all that can be done is done; while somebody waits, it is not paced.
   /// The stamp of the last write; the base of this activation while there was none.
   Stamp newest_stamp() const { return {superblock_.promised_term, 0, sequence_}; }
@@ -184,6 +192,7 @@ class LayeredStore final : public BlockDevice, public SnapshotSet {
   Task<Status> write_zero_pieces(uint64_t offset, uint64_t length);
   Task<Status> make_durable(BlockRange range);
   Status finish(Status status);
+  bool is_frozen(const OpenLayer& layer) const { return &layer != head_ && &layer != overlay_; }
   void report_no_space();
 
   // store_sync.cc: durability
@@ -226,7 +235,6 @@ class LayeredStore final : public BlockDevice, public SnapshotSet {
   enum class Outcome : uint8_t { done, changed, waits, nothing };
   Detached maintain();
   Task<Result<Outcome>> next_work();
-  Task<Result<Outcome>> nothing_to_do();
   Task<Result<Outcome>> remove_next();
   const LayerMetadata* next_removable() const;
   bool may_change(const OpenLayer& layer) const;
@@ -242,6 +250,11 @@ class LayeredStore final : public BlockDevice, public SnapshotSet {
 
   // store_drain.cc: one map sector's blocks from a layer to its neighbour
   Task<Result<Unit>> drain_sector(Drain& drain, uint32_t number);
+  Task<Result<Unit>> load_sums(Drain& drain, uint32_t number, bool into_head);
+  Task<Status> drain_copy(Drain& drain, OpenLayer& to, BlockRange run);
+  Task<Status> save_sums(Drain& drain, uint32_t number);
+  Task<Result<Unit>> open_map(OpenLayer& layer);
+  void close_frozen_maps();
   Task<Status> drain_into_frozen(Drain& drain, uint32_t number);
   Task<Status> drain_into_head(Drain& drain);
   Task<Status> drain_piece_into_head(Drain& drain, BlockRange piece, BlockState state);
@@ -256,6 +269,19 @@ class LayeredStore final : public BlockDevice, public SnapshotSet {
   Task<Status> copy(OpenLayer& from, OpenLayer& to, BlockRange piece, std::span<std::byte> memory);
   Task<Status> punch(OpenLayer& layer, BlockRange range);
   OpenLayer* find_open(uint32_t number) const;
+
+  // store_scrub.cc: checksums of frozen layers
+  const LayerMetadata* next_unsummed() const;
+  Task<Result<Outcome>> sum_next();
+  Task<Result<Outcome>> sum_layer(uint32_t number);
+  Task<Result<Outcome>> note_summed();
+  static constexpr std::chrono::seconds checksum_delay{10};
+  void look_later(Reactor::Clock::duration delay);
+  Task<Result<Unit>> drop_partial_sums(std::vector<uint32_t> numbers);
+  Task<Result<Unit>> forget_sums(uint32_t number);
+  Task<> scrub();
+  Task<> scrub_layer(uint32_t number, double before, double share);
+  bool may_scrub(uint32_t number) const;
 
   // store_snapshot_set.cc
   uint32_t reference_of(const std::string& id) const;
@@ -330,6 +356,10 @@ class LayeredStore final : public BlockDevice, public SnapshotSet {
   Timer look_again_timer_;
   std::set<uint32_t> flattened_;  // layers that need not be copied (again)
   size_t flattening_left_ = 0;
+  bool checksums_due_ = false;
+  std::set<uint32_t> summed_;      // checksums whole, and not yet noted in volume.json
+  std::set<uint32_t> unsummable_;  // damaged
+  ScrubStatus scrub_;
   double flatten_progress_ = 0;
   std::shared_ptr<SnapshotPins> pins_ = std::make_shared<SnapshotPins>();
   mutable std::map<std::string, uint32_t> references_;  // of snapshots, by id

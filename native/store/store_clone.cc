@@ -119,7 +119,7 @@ Task<Result<LayeredStore::Outcome>> LayeredStore::use_private(uint32_t number, s
   }
   if (layer == nullptr) co_return Outcome::done;
   const File old_data = std::exchange(layer->data, reactor_.adopt(std::move(opened.value().data)));
-  const File old_map = std::exchange(layer->map, reactor_.adopt(std::move(opened.value().map)));
+  if (layer->map.valid()) layer->map = reactor_.adopt(std::move(opened.value().map));
   co_await layer->readers.wait_present();  // who began with the old files ends with them; they hold the same
   co_return Outcome::done;
 }

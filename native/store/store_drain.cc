@@ -44,7 +44,9 @@ Task<Result<Unit>> LayeredStore::open_for_drain(Drain& drain) {
   if (!child.ok()) co_return child.error();
   drain.from = parent.value();
   drain.to = child.value();
-  co_return Unit{};
+  const Result<Unit> mapped = co_await open_map(*drain.from);
+  if (!mapped.ok()) co_return mapped;
+  co_return co_await open_map(*drain.to);
 }
 
 /// The layer counts as read meanwhile: a revert may come in between, and must not close its files.
@@ -64,9 +66,17 @@ Task<Status> LayeredStore::write_sector(OpenLayer& layer, const MapSector& secto
 
 /// Moves the blocks of drain.runs. The structure is locked.
 Task<Result<Unit>> LayeredStore::drain_sector(Drain& drain, uint32_t number) {
-  const auto failed = [](Status status) { return Error{errno_code(status.error()), status.message()}; };
+  const auto failed = [&drain](Status status) {
+    if (status.error() != EBADMSG) return Error{errno_code(status.error()), status.message()};
+    return Error{"REPLICA_CORRUPT", "layer " + std::to_string(drain.from->number) +
+                                        " does not match its checksums: scrub the volume, and restore what it reports"};
+  };
   const bool into_head = drain.to->number == metadata_.head;
   Status status;
+  Result<Unit> opened = co_await open_map(*drain.from);
+  if (opened.ok() && !into_head) opened = co_await open_map(*drain.to);
+  if (opened.ok()) opened = co_await load_sums(drain, number, into_head);
+  if (!opened.ok()) co_return opened;
   if (!into_head) {
     // A target that was the head a moment ago may have map sectors that are not in its file yet.
     if (!drain.to_settled) status = co_await settle_layers();
@@ -105,6 +115,8 @@ Task<Status> LayeredStore::drain_into_frozen(Drain& drain, uint32_t number) {
     fail("syncing data", synced);
     co_return synced;
   }
+  const Status noted = co_await save_sums(drain, number);
+  if (!noted.ok()) co_return noted;
   const Status written = co_await write_sector(*drain.to, drain.to_sector, number);
   if (!written.ok()) co_return written;
   if (drain.from->slot != 0)
@@ -124,13 +136,16 @@ Task<Status> LayeredStore::drain_piece_into_frozen(Drain& drain, BlockRange piec
     if (!drain.backward && present != BlockState::absent) continue;
     Status status;
     if (state == BlockState::data)
-      status = co_await copy(*drain.from, *drain.to, run, drain.memory.span());
+      status = co_await drain_copy(drain, *drain.to, run);
     else if (present == BlockState::data)
       status = co_await punch(*drain.to, run);
     if (!status.ok()) co_return status;
     const bool nothing_below = state == BlockState::zero && to_base;
     set_states(drain.to_sector, index_in_sector(run.first), static_cast<uint32_t>(run.count()),
                nothing_below ? BlockState::absent : state);
+    if (state == BlockState::zero && !drain.to_sums.empty())
+      std::fill_n(drain.to_sums.begin() + index_in_sector(run.first), run.count(),
+                  nothing_below ? sum_absent : sum_zero);
   }
   co_return Status();
 }
@@ -170,12 +185,80 @@ Task<Status> LayeredStore::drain_piece_into_head(Drain& drain, BlockRange piece,
     if (run.source.slot() != drain.from->slot) continue;
     const BlockRange visible{run.first, run.first + run.count};
     Status status;
-    if (state == BlockState::data) status = co_await copy(*drain.from, head(), visible, drain.memory.span());
+    if (state == BlockState::data) status = co_await drain_copy(drain, head(), visible);
     // With a ring record, as every block that becomes the head's: the next write there is an overwrite without one.
     if (status.ok()) status = co_await set_state(visible, state);
     if (!status.ok()) co_return status;
   }
   co_return Status();
+}
+
+/// Of the sector's blocks in both layers, where they have them. A target whose checksums are damaged has none from now
+/// on.
+Task<Result<Unit>> LayeredStore::load_sums(Drain& drain, uint32_t number, bool into_head) {
+  const auto load = [this, number](const OpenLayer& layer) -> std::vector<BlockSum> {
+    const uint64_t first = uint64_t{number} * map_sector_blocks;
+    const uint64_t count = std::min<uint64_t>(map_sector_blocks, layer.block_count - first);
+    const Result<SumFile> file = SumFile::open(directory_, layer.number, false);
+    if (!file.ok()) return {};
+    Result<std::optional<std::vector<BlockSum>>> sums = file.value().sums(first, count);
+    return sums.ok() && sums.value() ? std::move(*sums.value()) : std::vector<BlockSum>();
+  };
+  drain.from_sums.clear();
+  drain.to_sums.clear();
+  const bool of_from = metadata_.layer(drain.from->number)->checksummed;
+  const bool of_to = !into_head && metadata_.layer(drain.to->number)->checksummed;
+  if (!of_from && !of_to) co_return Unit{};
+  co_await Offload(blocking_, reactor_, [&] {
+    if (of_from) drain.from_sums = load(*drain.from);
+    if (of_to) drain.to_sums = load(*drain.to);
+    return 0;
+  });
+  if (of_to && drain.to_sums.empty()) co_return co_await forget_sums(drain.to->number);
+  co_return Unit{};
+}
+
+/// Behind the data, before the map: a map repaired from them never lacks what the map had.
+Task<Status> LayeredStore::save_sums(Drain& drain, uint32_t number) {
+  if (drain.to_sums.empty()) co_return Status();
+  const Result<Unit> saved = co_await Offload(blocking_, reactor_, [&]() -> Result<Unit> {
+    const Result<SumFile> file = SumFile::open(directory_, drain.to->number, false);
+    if (!file.ok()) return file.error();
+    return file.value().replace(uint64_t{number} * map_sector_blocks, drain.to_sums);
+  });
+  if (saved.ok()) co_return Status();
+  co_return Status::from_errno(saved.error().code == "ENOSPC" ? ENOSPC : EIO);
+}
+
+/// What the disk has damaged is not passed on as if it were right.
+Task<Status> LayeredStore::drain_copy(Drain& drain, OpenLayer& to, BlockRange run) {
+  const Status status = co_await copy(*drain.from, to, run, drain.memory.span());
+  if (!status.ok() || (drain.from_sums.empty() && drain.to_sums.empty())) co_return status;
+  for (uint64_t block = run.first; block < run.end; ++block) {
+    const BlockSum sum = sum_of(drain.memory.span().subspan((block - run.first) * store_block_size, store_block_size));
+    const uint32_t at = index_in_sector(block);
+    if (!drain.from_sums.empty() && drain.from_sums[at] != sum) co_return Status::from_errno(EBADMSG);
+    if (!drain.to_sums.empty()) drain.to_sums[at] = sum;
+  }
+  co_return status;
+}
+
+/// Frozen layers are read through the index; their maps are only open while something writes them.
+Task<Result<Unit>> LayeredStore::open_map(OpenLayer& layer) {
+  if (layer.map.valid()) co_return Unit{};
+  Result<UniqueFd> map = co_await Offload(blocking_, reactor_, [&] {
+    return open_part(layer_map_path(directory_, layer.number), O_RDWR, map_sector_size);
+  });
+  if (!map.ok()) co_return map.error();
+  layer.map = reactor_.adopt(std::move(map.value()));
+  co_return Unit{};
+}
+
+/// Thousands of layers need not hold two descriptors each. Not while a sync or a merge may be writing them.
+void LayeredStore::close_frozen_maps() {
+  if (maintaining_ || syncing_ || !pending_images_.empty()) return;
+  for (const auto& layer : slots_)
+    if (layer != nullptr && is_frozen(*layer)) layer->map.close();
 }
 
 Task<Status> LayeredStore::copy(OpenLayer& from, OpenLayer& to, BlockRange piece, std::span<std::byte> memory) {

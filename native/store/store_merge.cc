@@ -60,16 +60,29 @@ Detached LayeredStore::maintain() {
   }
   maintaining_ = false;
   // Nobody says when another replica lets go of files that both have.
-  if (!stopping_ && failure_.empty() && !waiting_.empty()) look_again_timer_.start(look_again_delay, true);
+  if (!stopping_ && failure_.empty() && !waiting_.empty()) look_later(look_again_delay);
 }
 
 Task<Result<LayeredStore::Outcome>> LayeredStore::next_work() {
   if (overlay_ != nullptr || next_removable() != nullptr) return remove_next();
   if (metadata_.flattening) return flatten_next();
-  return nothing_to_do();
+  return sum_next();
 }
 
-Task<Result<LayeredStore::Outcome>> LayeredStore::nothing_to_do() { co_return Outcome::nothing; }
+void LayeredStore::resume_maintenance() {
+  maintain();
+  look_later(checksum_delay);
+}
+
+/// Unless that is decided already.
+void LayeredStore::look_later(Reactor::Clock::duration delay) {
+  if (!look_again_timer_.running()) look_again_timer_.start(delay, true);
+}
+
+void LayeredStore::start_checksums() {
+  checksums_due_ = true;
+  maintain();
+}
 
 Task<> LayeredStore::wait_maintenance() {
   ++maintenance_waiters_;
@@ -146,6 +159,10 @@ Task<Result<LayeredStore::Outcome>> LayeredStore::begin_drain(Drain& drain, uint
   OpenLayer& above = *drain.to;
   OpenLayer& below = *drain.from;
   if (!may_change(above) || !may_change(below)) co_return Outcome::waits;
+  std::vector<uint32_t> both(1, parent);
+  both.push_back(child);
+  const Result<Unit> prepared = co_await drop_partial_sums(std::move(both));
+  if (!prepared.ok()) co_return prepared.error();
   if (data_blocks(below.data.fd()) <= data_blocks(above.data.fd())) co_return Outcome::done;
   if (child == metadata_.head && overlay_ != nullptr) co_return Outcome::done;
   if (below.block_count < above.block_count) {

@@ -13,6 +13,9 @@ namespace cairn::store {
 
 /// The structure is locked, and what the ring knows of both layers is in their maps.
 Task<Result<Unit>> LayeredStore::swap_head(uint32_t parent) {
+  // Before anything is written there, and before a tree is found after a power loss that says otherwise.
+  const Result<Unit> unsummed = co_await forget_sums(parent);
+  if (!unsummed.ok()) co_return unsummed;
   VolumeMetadata next = metadata_;
   LayerMetadata& below = *next.layer(parent);
   LayerMetadata& above = *next.layer(next.head);

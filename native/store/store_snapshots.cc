@@ -41,6 +41,7 @@ void freeze_head(VolumeMetadata& metadata, const std::string& id, const std::str
   frozen.snapshot_name = name;
   frozen.created_ms = now_ms();
   frozen.size_bytes = metadata.size_bytes;
+  frozen.checksummed = false;
   frozen.removed = false;
   add_head(metadata, top);
 }
@@ -137,6 +138,8 @@ Task<Result<Unit>> LayeredStore::create_snapshot(std::string id, std::string nam
   const Status durable = co_await settle_former_head();
   if (!durable.ok())
     co_return Error{errno_code(durable.error()), "the snapshot could not be made durable: " + durable.message()};
+  close_frozen_maps();
+  look_later(checksum_delay);
   co_return Unit{};
 }
 
@@ -278,6 +281,7 @@ Task<Result<Unit>> LayeredStore::restart_on(VolumeMetadata next) {
   for (LayerFiles& files : opened.value().files) install(std::move(files));
   find_head();
   index_ = std::move(opened.value().index);
+  close_frozen_maps();
   co_await remove_files(gone);
   co_return Unit{};
 }
@@ -314,21 +318,21 @@ Task<Result<Unit>> LayeredStore::close(bool anyway) {
 }
 
 std::vector<LayerStatus> LayeredStore::layers() const {
-  const auto id_of = [this](uint32_t number) {
-    const LayerMetadata* layer = metadata_.layer(number);
-    return number == metadata_.head ? "head-" + std::to_string(number) : layer->snapshot_id;
-  };
-  std::vector<uint32_t> chain;
-  for (const LayerMetadata* layer : metadata_.open_chain()) chain.push_back(layer->number);
+  std::map<uint32_t, std::string> ids;
+  for (const LayerMetadata& layer : metadata_.layers)
+    ids[layer.number] = layer.number == metadata_.head ? "head-" + std::to_string(layer.number) : layer.snapshot_id;
+  std::set<uint32_t> chain;
+  for (const LayerMetadata* layer : metadata_.open_chain()) chain.insert(layer->number);
   std::vector<LayerStatus> found;
   for (const LayerMetadata& layer : metadata_.layers) {
     LayerStatus status;
     status.number = layer.number;
-    status.id = id_of(layer.number);
-    if (layer.parent) status.parent = id_of(*layer.parent);
+    status.id = ids[layer.number];
+    if (layer.parent) status.parent = ids[*layer.parent];
     status.name = layer.snapshot_name;
     status.removed = layer.removed;
-    status.in_chain = std::find(chain.begin(), chain.end(), layer.number) != chain.end();
+    status.in_chain = chain.contains(layer.number);
+    status.checksummed = layer.checksummed;
     status.created_ms = layer.created_ms;
     if (layer.removed && merging_ == layer.number) status.merge_progress = merge_progress_;
     found.push_back(std::move(status));

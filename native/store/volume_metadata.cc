@@ -25,10 +25,10 @@ std::string checksum_of(const json& document) {
 }
 
 json layer_to_json(const LayerMetadata& layer) {
-  return {{"number", layer.number},       {"snapshot", layer.snapshot_id},
-          {"name", layer.snapshot_name},  {"parent", layer.parent ? json(*layer.parent) : json(nullptr)},
-          {"removed", layer.removed},     {"createdMs", layer.created_ms},
-          {"sizeBytes", layer.size_bytes}};
+  return {{"number", layer.number},        {"snapshot", layer.snapshot_id},
+          {"name", layer.snapshot_name},   {"parent", layer.parent ? json(*layer.parent) : json(nullptr)},
+          {"removed", layer.removed},      {"createdMs", layer.created_ms},
+          {"sizeBytes", layer.size_bytes}, {"checksummed", layer.checksummed}};
 }
 
 LayerMetadata layer_from_json(const json& document) {
@@ -40,6 +40,7 @@ LayerMetadata layer_from_json(const json& document) {
   if (!document.at("parent").is_null()) layer.parent = document.at("parent").get<uint32_t>();
   layer.removed = document.at("removed").get<bool>();
   layer.created_ms = document.at("createdMs").get<uint64_t>();
+  layer.checksummed = document.value("checksummed", false);
   layer.size_bytes = document.value("sizeBytes", uint64_t{0});
   return layer;
 }

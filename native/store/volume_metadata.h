@@ -18,6 +18,7 @@ struct LayerMetadata {
   bool removed = false;            // deleted, to be merged into its child
   uint64_t created_ms = 0;         // Unix time of the cut
   uint64_t size_bytes = 0;         // the volume's at the cut; 0: as it is now
+  bool checksummed = false;        // its .sum file is whole
 };
 
 struct VolumeMetadata {

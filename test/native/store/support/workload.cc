@@ -93,6 +93,8 @@ Task<> Workload::change_layers() {
     const uint64_t kind = below(16);
     if (kind == 0)
       co_await grow();
+    else if (kind == 1)
+      store_->start_checksums();
     else if (kind % 2 == 0)
       co_await take_snapshot();
     else

@@ -1,0 +1,188 @@
+// Checksums of frozen layers, computed in the background, and the scrub that verifies what the disk has.
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "store/layered_store.h"
+#include "store/replica_files.h"
+
+namespace cairn::store {
+namespace {
+
+/// So many layers' checksums are noted in volume.json at once.
+constexpr size_t checksummed_at_once = 64;
+
+std::string name_of(const LayerMetadata& layer) {
+  return "snapshot " + layer.snapshot_name + " (layer " + std::to_string(layer.number) + ")";
+}
+
+}  // namespace
+
+// ---- Checksums ------------------------------------------------------------------------------------------------------
+
+/// A frozen layer that stays, and whose checksums are not whole.
+const LayerMetadata* LayeredStore::next_unsummed() const {
+  for (const LayerMetadata& layer : metadata_.layers)
+    if (layer.number != metadata_.head && !layer.removed && !layer.checksummed && !summed_.contains(layer.number) &&
+        !unsummable_.contains(layer.number))
+      return &layer;
+  return nullptr;
+}
+
+Task<Result<LayeredStore::Outcome>> LayeredStore::sum_next() {
+  const LayerMetadata* layer = checksums_due_ ? next_unsummed() : nullptr;
+  if (layer == nullptr || summed_.size() >= checksummed_at_once) co_return co_await note_summed();
+  const uint32_t number = layer->number;
+  const Result<Outcome> summed = co_await sum_layer(number);
+  if (summed.ok() && summed.value() == Outcome::done) summed_.insert(number);
+  if (summed.ok() || summed.error().code == "CLOSED" || summed.error().code == "ENOSPC") co_return summed;
+  // Merges and the other layers go on; a scrub says where the damage is.
+  unsummable_.insert(number);
+  on_event_({StoreEvent::Kind::failed, "no checksums can be made for layer " + std::to_string(number) + ": " +
+                                           summed.error().message + "; scrub the volume"});
+  co_return Outcome::changed;
+}
+
+/// Gives way to merges; what is computed stays.
+Task<Result<LayeredStore::Outcome>> LayeredStore::sum_layer(uint32_t number) {
+  SumBuilder builder;
+  Result<Unit> done = Unit{};
+  {
+    const AsyncMutex::Guard guard = co_await structure_.lock();
+    const Status settled = co_await settle_layers();
+    if (!settled.ok()) co_return Error{errno_code(settled.error()), settled.message()};
+    if (metadata_.layer(number) == nullptr) co_return Outcome::changed;
+    done = co_await Offload(blocking_, reactor_, [&] { return builder.begin(directory_, number); });
+  }
+  while (done.ok() && !builder.whole()) {
+    if (stopping_) co_return Error{"CLOSED", "the volume is closing"};
+    if (look_again_) co_return Outcome::changed;
+    const auto started = Reactor::Clock::now();
+    done = co_await Offload(blocking_, reactor_, [&] { return builder.step(); });
+    co_await pace(Reactor::Clock::now() - started);
+  }
+  if (done.ok()) done = co_await Offload(blocking_, reactor_, [&] { return builder.finish(directory_); });
+  if (!done.ok()) co_return done.error();
+  co_return Outcome::done;
+}
+
+Task<Result<LayeredStore::Outcome>> LayeredStore::note_summed() {
+  if (summed_.empty()) {
+    checksums_due_ = false;
+    co_return Outcome::nothing;
+  }
+  const AsyncMutex::Guard guard = co_await structure_.lock();
+  if (stopping_) co_return Error{"CLOSED", "the volume is closing"};
+  VolumeMetadata next = metadata_;
+  for (LayerMetadata& layer : next.layers)
+    if (summed_.contains(layer.number) && layer.number != next.head && layer.number != next.overlay)
+      layer.checksummed = true;
+  const Result<Unit> noted = co_await replace_metadata(std::move(next));
+  if (!noted.ok()) co_return noted.error();
+  summed_.clear();
+  co_return Outcome::changed;
+}
+
+/// Before layers change that have no whole checksums: what has been computed of them would be wrong. Durable, for a
+/// later attempt keeps what it finds.
+Task<Result<Unit>> LayeredStore::drop_partial_sums(std::vector<uint32_t> numbers) {
+  for (const uint32_t number : numbers) summed_.erase(number);
+  std::erase_if(numbers, [this](uint32_t number) { return metadata_.layer(number)->checksummed; });
+  co_return co_await Offload(blocking_, reactor_, [&]() -> Result<Unit> {
+    bool removed = false;
+    for (const uint32_t number : numbers) {
+      const std::string path = layer_path(directory_, number, ".sum");
+      if (::access(path.c_str(), F_OK) != 0) continue;
+      Result<Unit> done = remove_file(path);
+      if (!done.ok()) return done;
+      removed = true;
+    }
+    return removed ? sync_directory(directory_) : Result<Unit>(Unit{});
+  });
+}
+
+/// A layer that will be written: it has no checksums from now on.
+Task<Result<Unit>> LayeredStore::forget_sums(uint32_t number) {
+  if (metadata_.layer(number)->checksummed) {
+    VolumeMetadata next = metadata_;
+    next.layer(number)->checksummed = false;
+    const Result<Unit> replaced = co_await replace_metadata(std::move(next));
+    if (!replaced.ok()) co_return replaced;
+  }
+  const std::vector<uint32_t> one(1, number);
+  co_return co_await drop_partial_sums(one);
+}
+
+// ---- Scrub ----------------------------------------------------------------------------------------------------------
+
+Result<Unit> LayeredStore::start_scrub() {
+  if (scrub_.state == ScrubStatus::State::running)
+    return Error{"SCRUB_RUNNING", "a scrub of this volume runs already: wait for it to end"};
+  if (stopping_) return Error{"CLOSED", "the volume is closing"};
+  scrub_ = {};
+  scrub_.state = ScrubStatus::State::running;
+  maintenance_.add();
+  run_detached(scrub(), [this] { maintenance_.remove(); });
+  return Unit{};
+}
+
+Task<> LayeredStore::scrub() {
+  Status settled;
+  {
+    const AsyncMutex::Guard guard = co_await structure_.lock();
+    settled = co_await settle_layers();
+  }
+  std::vector<uint32_t> numbers;
+  for (const LayerMetadata& layer : metadata_.layers)
+    if (layer.number != metadata_.head) numbers.push_back(layer.number);
+  for (size_t i = 0; i < numbers.size() && settled.ok() && !stopping_; ++i) {
+    const double before = static_cast<double>(i) / static_cast<double>(numbers.size());
+    co_await scrub_layer(numbers[i], before, 1.0 / static_cast<double>(numbers.size()));
+  }
+  if (stopping_ || !settled.ok()) {
+    scrub_.state = ScrubStatus::State::stopped;
+    co_return;
+  }
+  scrub_.progress = 1;
+  scrub_.state = ScrubStatus::State::finished;
+  on_event_({StoreEvent::Kind::scrub_finished, std::to_string(scrub_.blocks_checked) + " blocks checked, " +
+                                                   std::to_string(scrub_.blocks_damaged) + " damaged, " +
+                                                   std::to_string(scrub_.blocks_unverified) + " without checksums, " +
+                                                   std::to_string(scrub_.repaired) + " map sectors repaired"});
+}
+
+/// What a merge moves is not scrubbed: neither a removed layer nor its child.
+bool LayeredStore::may_scrub(uint32_t number) const {
+  const LayerMetadata* layer = metadata_.layer(number);
+  if (layer == nullptr || number == metadata_.head || layer->removed) return false;
+  return !layer->parent || !metadata_.layer(*layer->parent)->removed;
+}
+
+Task<> LayeredStore::scrub_layer(uint32_t number, double before, double share) {
+  LayerScrubber scrubber;
+  Result<Unit> done = Unit{};
+  for (bool begun = false; done.ok() && !stopping_ && (!begun || !scrubber.whole()); begun = true) {
+    const auto started = Reactor::Clock::now();
+    {
+      const AsyncMutex::Guard guard = co_await structure_.lock();
+      if (!may_scrub(number)) co_return;
+      const LayerMetadata& layer = *metadata_.layer(number);
+      const std::string name = name_of(layer);
+      const bool checksummed = layer.checksummed;
+      ScrubStatus next = scrub_;  // the present one is asked for on this thread meanwhile
+      done = co_await Offload(blocking_, reactor_, [&] {
+        return begun ? scrubber.step(next) : scrubber.begin(directory_, number, name, checksummed);
+      });
+      std::swap(scrub_, next);
+      if (scrub_.repaired > next.repaired)
+        on_event_({StoreEvent::Kind::repaired, name + ": a damaged sector of the block map is made anew"});
+      if (!done.ok() && scrub_.findings.size() < ScrubStatus::findings_max)
+        scrub_.findings.push_back(name + ": " + done.error().message);
+      if (!done.ok()) ++scrub_.blocks_damaged;
+    }
+    if (begun) scrub_.progress = before + share * scrubber.progress();
+    co_await pace(Reactor::Clock::now() - started);
+  }
+}
+
+}  // namespace cairn::store
