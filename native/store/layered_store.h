@@ -53,7 +53,6 @@ struct LayerStatus {
   bool removed = false;
   bool in_chain = false;
   bool checksummed = false;  // a scrub can verify it
-  bool shared = false;       // another replica has its files too; whoever may block fills it in (layer_shared)
   uint64_t created_ms = 0;
   double merge_progress = 0;
   uint32_t number = 0;

@@ -13,6 +13,7 @@
 
 #include "store/activity_log.h"
 #include "store/block_map.h"
+#include "store/layer_sums.h"
 #include "store/recovery.h"
 #include "store/replica_files.h"
 #include "store/uuid.h"
@@ -399,6 +400,17 @@ Result<std::unique_ptr<ReadIndex>> build_index(const std::string& directory, con
   return index;
 }
 
+/// Of frozen layers that have checksums.
+static Result<Unit> mend_maps(OpenedReplica& replica) {
+  std::vector<uint32_t> layers;
+  for (const LayerMetadata* layer : replica.metadata.open_chain())
+    if (layer->checksummed) layers.push_back(layer->number);
+  Result<std::vector<std::string>> mended = repair_maps(replica.directory, layers);
+  if (!mended.ok()) return mended.error();
+  for (std::string& what : mended.value()) replica.repairs.push_back(std::move(what));
+  return Unit{};
+}
+
 uint64_t allocated_bytes(const std::string& directory, uint32_t layer) {
   uint64_t bytes = 0;
   for (const char* suffix : layer_file_suffixes) {
@@ -422,6 +434,11 @@ Result<OpenedReplica> open_replica(const std::string& directory, const OpenOptio
   if (done.ok()) done = activate(replica, options.boot_id);
   if (!done.ok()) return done.error();
   Result<std::unique_ptr<ReadIndex>> index = build_index(directory, replica.chain, replica.metadata.block_count());
+  if (!index.ok() && index.error().code == "REPLICA_CORRUPT") {
+    done = mend_maps(replica);
+    if (!done.ok()) return done.error();
+    index = build_index(directory, replica.chain, replica.metadata.block_count());
+  }
   if (!index.ok()) return index.error();
   replica.index = std::move(index.value());
   return replica;
