@@ -75,6 +75,7 @@ class DataPlaneObject : public Napi::ObjectWrap<DataPlaneObject> {
          InstanceMethod<&DataPlaneObject::volume_info>("volumeInfo"),
          InstanceMethod<&DataPlaneObject::resize_volume>("resizeVolume"),
          InstanceMethod<&DataPlaneObject::flatten_volume>("flattenVolume"),
+         InstanceMethod<&DataPlaneObject::start_scrub>("startScrub"),
          InstanceMethod<&DataPlaneObject::clone_snapshot>("cloneSnapshot"),
          InstanceMethod<&DataPlaneObject::create_snapshot>("createSnapshot"),
          InstanceMethod<&DataPlaneObject::delete_snapshot>("deleteSnapshot"),
@@ -173,6 +174,10 @@ class DataPlaneObject : public Napi::ObjectWrap<DataPlaneObject> {
   Napi::Value flatten_volume(const Napi::CallbackInfo& info) {
     const std::string name = argument_string(info, 0, "volume");
     return promise<Unit>(info, [&](auto done) { plane_->flatten_volume(name, done); });
+  }
+  Napi::Value start_scrub(const Napi::CallbackInfo& info) {
+    const std::string name = argument_string(info, 0, "volume");
+    return promise<Unit>(info, [&](auto done) { plane_->start_scrub(name, done); });
   }
   Napi::Value clone_snapshot(const Napi::CallbackInfo& info) {
     const std::string volume = argument_string(info, 0, "volume");

@@ -63,7 +63,7 @@ Napi::Object layer_to_js(Napi::Env env, const LayerInfo& layer) {
   object["createdMs"] = number(env, layer.status.created_ms);
   object["mergeProgress"] = Napi::Number::New(env, layer.status.merge_progress);
   object["shared"] = Napi::Boolean::New(env, layer.shared);
-  object["checksummed"] = Napi::Boolean::New(env, false);
+  object["checksummed"] = Napi::Boolean::New(env, layer.status.checksummed);
   return object;
 }
 
@@ -88,13 +88,31 @@ Napi::Value flatten_to_js(Napi::Env env, const VolumeInfo& info) {
   return object;
 }
 
-/// The store has no checksums to verify yet.
-Napi::Object no_scrub(Napi::Env env) {
+const char* scrub_state_name(store::ScrubStatus::State state) {
+  switch (state) {
+    case store::ScrubStatus::State::never:
+      return "never";
+    case store::ScrubStatus::State::running:
+      return "running";
+    case store::ScrubStatus::State::finished:
+      return "finished";
+    case store::ScrubStatus::State::stopped:
+      return "stopped";
+  }
+  return "";
+}
+
+Napi::Object scrub_to_js(Napi::Env env, const store::ScrubStatus& scrub) {
   Napi::Object object = Napi::Object::New(env);
-  object["state"] = "never";
-  for (const char* count : {"progress", "blocksChecked", "blocksDamaged", "blocksUnverified", "repaired"})
-    object[count] = number(env, 0);
-  object["findings"] = Napi::Array::New(env);
+  object["state"] = scrub_state_name(scrub.state);
+  object["progress"] = Napi::Number::New(env, scrub.progress);
+  object["blocksChecked"] = number(env, scrub.blocks_checked);
+  object["blocksDamaged"] = number(env, scrub.blocks_damaged);
+  object["blocksUnverified"] = number(env, scrub.blocks_unverified);
+  object["repaired"] = number(env, scrub.repaired);
+  Napi::Array findings = Napi::Array::New(env, scrub.findings.size());
+  for (uint32_t i = 0; i < scrub.findings.size(); ++i) findings[i] = scrub.findings[i];
+  object["findings"] = findings;
   return object;
 }
 
@@ -214,7 +232,7 @@ Napi::Value to_js(Napi::Env env, const VolumeInfo& info) {
   object["clients"] = number(env, info.clients);
   object["failure"] = string_or_null(env, info.failure);
   object["flatten"] = flatten_to_js(env, info);
-  object["scrub"] = no_scrub(env);
+  object["scrub"] = scrub_to_js(env, info.scrub);
   object["recovered"] = Napi::Boolean::New(env, info.recovered);
   return object;
 }

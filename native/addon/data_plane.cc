@@ -248,7 +248,8 @@ void DataPlane::gather_info(Volume& volume, Done<VolumeInfo> done) {
                                                         .failure = store.failure(),
                                                         .recovered = store.recovered(),
                                                         .flattening = store.flattening(),
-                                                        .flatten_progress = store.flatten_progress()});
+                                                        .flatten_progress = store.flatten_progress(),
+                                                        .scrub = store.scrub_status()});
     for (store::LayerStatus& status : store.layers()) info->layers.push_back({.status = std::move(status)});
     sizes_.run([this, &volume, info, done] {
       for (LayerInfo& layer : info->layers) {
@@ -271,6 +272,11 @@ void DataPlane::resize_volume(const std::string& name, uint64_t size_bytes, Done
 void DataPlane::flatten_volume(const std::string& name, Done<Unit> done) {
   operate(
       name, [](store::LayeredStore& store) { return store.flatten(); }, std::move(done));
+}
+
+void DataPlane::start_scrub(const std::string& name, Done<Unit> done) {
+  operate(
+      name, [](store::LayeredStore& store) -> Task<Result<Unit>> { co_return store.start_scrub(); }, std::move(done));
 }
 
 void DataPlane::clone_snapshot(const std::string& volume, store::CloneTarget target, Done<Unit> done) {

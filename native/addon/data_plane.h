@@ -50,6 +50,7 @@ struct VolumeInfo {
   bool recovered = false;
   bool flattening = false;
   double flatten_progress = 0;
+  store::ScrubStatus scrub;
 };
 
 struct DataPlaneEvent {
@@ -86,6 +87,7 @@ class DataPlane {
   void volume_info(const std::string& name, Done<VolumeInfo> done);
   void resize_volume(const std::string& name, uint64_t size_bytes, Done<Unit> done);
   void flatten_volume(const std::string& name, Done<Unit> done);
+  void start_scrub(const std::string& name, Done<Unit> done);
   void clone_snapshot(const std::string& volume, store::CloneTarget target, Done<Unit> done);
   void create_snapshot(const std::string& volume, const std::string& id, const std::string& snapshot, Done<Unit> done);
   void delete_snapshot(const std::string& volume, const std::string& id, Done<Unit> done);

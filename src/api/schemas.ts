@@ -95,7 +95,7 @@ export const Scrub = closed(
     }),
     repaired: Type.Integer({ minimum: 0, description: 'Damages that were mended.' }),
     findings: Type.Array(Type.String(), { description: 'The first of them, in words.' }),
-    ended: nullable(time('When it ended. Null while it runs.')),
+    ended: nullable(time('When it ended. Null while it runs, and until its result is kept.')),
   },
   { title: 'Scrub' },
 );

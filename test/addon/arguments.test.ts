@@ -45,6 +45,7 @@ const wrong: [keyof NativeDataPlane, unknown[], string][] = [
   ['resizeVolume', ['volume', 2 ** 53], 'sizeBytes must be a whole number'],
   ['resizeVolume', [1, 4096], 'volume must be a string'],
   ['flattenVolume', [], 'volume must be a string'],
+  ['startScrub', [1], 'volume must be a string'],
   ['cloneSnapshot', ['volume'], 'target must be an object'],
   ['cloneSnapshot', ['volume', { ...cloneTarget, snapshotId: undefined }], 'snapshotId must be given'],
   ['cloneSnapshot', ['volume', { ...cloneTarget, directory: 1 }], 'directory must be a string'],
