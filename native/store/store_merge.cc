@@ -268,6 +268,7 @@ Task<Result<Unit>> LayeredStore::forget_layer(VolumeMetadata next, uint32_t numb
   if (OpenLayer* layer = find_open(number)) {
     CAIRN_ASSERT(!index_->mentions(layer->slot));
     co_await layer->readers.wait_idle();
+    const AsyncMutex::Guard settling = co_await settling_.lock();
     slots_[layer->slot].reset();
   }
   const std::vector<uint32_t> gone(1, number);

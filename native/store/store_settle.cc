@@ -38,7 +38,9 @@ Task<Status> LayeredStore::raise_recorded(uint64_t through) {
   co_return Status();
 }
 
+/// Under the lock that whoever closes a layer's stamps takes too.
 Task<Status> LayeredStore::sync_stamps() {
+  const AsyncMutex::Guard guard = co_await settling_.lock();
   for (size_t slot = 1; slot < slots_.size(); ++slot) {
     OpenLayer* layer = slots_[slot].get();
     if (layer == nullptr || !layer->stamps) continue;

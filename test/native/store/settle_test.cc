@@ -154,6 +154,35 @@ TEST_F(StoreSettle, ExtentsCoolWhenAllInThemIsSyncedAndHeatAgain) {
   EXPECT_FALSE(hot(0));
 }
 
+/// Syncs of region stamps take their time; whether a file was closed under one.
+class SlowStamps final : public IoTap {
+ public:
+  Status before(const Event&) override { return Status(); }
+  std::chrono::nanoseconds delay(const Event& event) override {
+    if (event.kind != Kind::sync) return {};
+    const auto path = std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(event.fd));
+    return path.extension() == ".stamps" ? std::chrono::milliseconds(30) : std::chrono::milliseconds(0);
+  }
+  void after(const Event& event) override {
+    if (event.fd < 0) ++closed_early;
+  }
+  int closed_early = 0;
+};
+
+TEST_F(StoreSettle, ASnapshotWaitsForTheSyncOfItsStamps) {
+  SlowStamps slow;
+  fixture.loop().reactor().set_tap(&slow);
+  for (int i = 0; i < 3; ++i) {
+    write(0);
+    bool swept = false;
+    run_detached(fixture.store().sweep(), [&swept] { swept = true; });
+    EXPECT_TRUE(succeeded(fixture.snapshot(new_id())));
+    fixture.loop().reactor().run([&swept] { return swept; });
+  }
+  fixture.loop().reactor().set_tap(nullptr);
+  EXPECT_EQ(slow.closed_early, 0);
+}
+
 TEST_F(StoreSettle, AfterAPowerLossHotExtentsCountAsChanged) {
   write(0);
   cool();

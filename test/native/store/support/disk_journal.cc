@@ -95,7 +95,7 @@ void DiskJournal::after(const Event& event) {
   const auto at = std::find_if(in_flight_.begin(), in_flight_.end(), [&event](const InFlightEvent& begun) {
     return begun.kind == event.kind && begun.fd == event.fd && begun.offset == event.offset;
   });
-  if (at == in_flight_.end()) return;  // it had begun before anybody listened
+  CAIRN_ASSERT(at != in_flight_.end());
   succeeded(at->number);
   in_flight_.erase(at);
 }
