@@ -94,7 +94,9 @@ TEST_F(DevicesTest, CheckedRefusesToWriteToAReadOnlyDevice) {
     Task<Status> flush() override { co_return Status(); }
     Task<Status> trim(uint64_t, uint64_t, Durability) override { return reached(); }
     Task<Status> write_zeroes(uint64_t, uint64_t, ZeroMode, Durability) override { return reached(); }
-    Task<Status> block_status(uint64_t, uint64_t, StatusQuery, size_t, std::vector<Extent>&) override { co_return Status(); }
+    Task<Status> block_status(uint64_t, uint64_t, StatusQuery, size_t, std::vector<Extent>&) override {
+      co_return Status();
+    }
 
    private:
     static Task<Status> reached() {
