@@ -267,8 +267,15 @@ Task<Result<Unit>> LayeredStore::forget_layer(VolumeMetadata next, uint32_t numb
   find_head();
   if (OpenLayer* layer = find_open(number)) {
     CAIRN_ASSERT(!index_->mentions(layer->slot));
-    co_await layer->readers.wait_idle();
     const AsyncMutex::Guard settling = co_await settling_.lock();
+    // A flush that began before may still be writing the layer's map.
+    while (syncing_ || layer->readers.count() > 0) {
+      if (syncing_)
+        co_await sync_progress_.wait();
+      else
+        co_await layer->readers.wait_idle();
+    }
+    std::erase_if(pending_images_, [layer](const MapImage& image) { return image.layer == layer; });
     slots_[layer->slot].reset();
   }
   const std::vector<uint32_t> gone(1, number);

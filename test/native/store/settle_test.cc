@@ -110,6 +110,48 @@ TEST_F(StoreSettle, MoreWritesThanTheRingHasSlotsAreSettledOnTheWay) {
   EXPECT_EQ(fixture.read(0, 4096), Bytes(4096, std::byte{7}));
 }
 
+/// Syncs of one file take their time.
+class SlowSync final : public IoTap {
+ public:
+  explicit SlowSync(std::string file) : file_(std::move(file)) {}
+  Status before(const Event&) override { return Status(); }
+  std::chrono::nanoseconds delay(const Event& event) override {
+    if (event.kind != Kind::sync) return {};
+    const auto path = std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(event.fd));
+    return path.filename() == file_ ? std::chrono::milliseconds(5) : std::chrono::milliseconds(0);
+  }
+  void after(const Event&) override {}
+
+ private:
+  std::string file_;
+};
+
+TEST_F(StoreSettle, ALayerThatIsMergedAwayIsKeptWhileAFlushWritesItsMap) {
+  ASSERT_TRUE(succeeded(fixture.write(0, pattern(1, 8 * mebibyte))));
+  const std::string id = new_id();
+  ASSERT_TRUE(succeeded(fixture.snapshot(id)));
+  ASSERT_TRUE(succeeded(fixture.write(0, pattern(2, 65536))));  // a small head: it becomes the overlay, layer 1
+  SlowSync slow("layer-1.map");
+  fixture.loop().reactor().set_tap(&slow);
+  ASSERT_TRUE(succeeded(fixture.remove(id)));
+  // Clients write and flush until the overlay is gone.
+  bool merged = false;
+  run_detached(fixture.store().wait_maintenance(), [&merged] { merged = true; });
+  const auto client = [&merged](store::LayeredStore& store) -> Task<Status> {
+    const AlignedMemory memory(4096);
+    for (uint64_t i = 0; !merged; ++i) {
+      Status status = co_await store.write(i % 16 * 4096, memory.span(), Durability::buffered);
+      if (status.ok()) status = co_await store.flush();
+      if (!status.ok()) co_return status;
+    }
+    co_return Status();
+  };
+  EXPECT_TRUE(succeeded(fixture.wait(client(fixture.store()))));
+  fixture.loop().reactor().set_tap(nullptr);
+  EXPECT_EQ(fixture.store().failure(), "");
+  EXPECT_EQ(fixture.store().metadata().layers.size(), 1U);
+}
+
 // ---- The activity log -----------------------------------------------------------------------------------------------
 
 /// In which order files are written.
