@@ -161,6 +161,8 @@ describe('openVolume', () => {
     const [damaged, whole] = [await newReplica(plane), await newReplica(plane)];
     const path = readdirSync(damaged).find((name) => name === file || name.replace('head', 'layer') === file) ?? file;
     damage(join(damaged, path));
+    // One of the two would be mended from the other.
+    if (file === 'volume.json') damage(join(damaged, 'volume.copy.json'));
     const open = (directory: string) => plane.native.openVolume({ name: 'volume', directory, cacheMode: 'none' });
     await expect(open(damaged)).rejects.toMatchObject({ code: 'REPLICA_CORRUPT' });
     await open(whole);
