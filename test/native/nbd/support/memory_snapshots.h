@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <list>
+#include <mutex>
 
 #include "block/block_device.h"
 #include "block/memory_device.h"
@@ -16,9 +17,11 @@ class MemorySnapshots final : public SnapshotSet {
  public:
   /// `volume` is copied as it is now.
   void take(const std::string& name, const MemoryDevice& volume) {
+    const std::lock_guard lock(mutex_);
     entries_.push_back({name, {volume.content().begin(), volume.content().end()}});
   }
   void remove(const std::string& name) {
+    const std::lock_guard lock(mutex_);
     entries_.remove_if([&](const Entry& entry) { return entry.name == name; });
   }
   size_t open() const { return open_; }
@@ -26,6 +29,7 @@ class MemorySnapshots final : public SnapshotSet {
 
   std::vector<SnapshotName> snapshots() const override { return ancestors(""); }
   std::vector<SnapshotName> ancestors(const std::string& of) const override {
+    const std::lock_guard lock(mutex_);
     std::vector<SnapshotName> names;
     for (const Entry& entry : entries_) {
       if (!of.empty() && entry.name == of) break;
@@ -34,6 +38,7 @@ class MemorySnapshots final : public SnapshotSet {
     return names;
   }
   Task<Result<std::unique_ptr<BlockDevice>>> open_snapshot(std::string name) override {
+    const std::lock_guard lock(mutex_);
     const auto found = std::ranges::find(entries_, name, &Entry::name);
     if (found == entries_.end()) co_return Error{"SNAPSHOT_MISSING", "there is no snapshot " + name};
     ++opened_;
@@ -74,6 +79,7 @@ class MemorySnapshots final : public SnapshotSet {
     std::atomic<size_t>& open_;
   };
 
+  mutable std::mutex mutex_;  // tests take snapshots while a reactor serves
   std::list<Entry> entries_;
   std::atomic<size_t> open_ = 0;
   std::atomic<size_t> opened_ = 0;
