@@ -3,6 +3,8 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <atomic>
+#include <cstring>
 
 #include "base/aligned_memory.h"
 #include "base/crc32c.h"
@@ -18,6 +20,20 @@ constexpr uint64_t segment_bytes = segment_records * sizeof(RingRecord);
 /// The last number whose slot is in the same segment.
 constexpr uint64_t segment_end(uint64_t number) {
   return number / segment_records * segment_records + segment_records - 1;
+}
+
+/// The process may die between any two stores. The slot's last record was applied: if the new one's checksum could be
+/// there before its outcome, it would count as applied before its write has begun. They share a word, and it comes
+/// last.
+void publish(RingRecord& slot, const RingRecord& record) {
+  constexpr size_t word = ring_record_checked;
+  static_assert(word == sizeof(uint64_t) && offsetof(RingRecord, outcome) < word);
+  auto* to = reinterpret_cast<std::byte*>(&slot);
+  const auto* from = reinterpret_cast<const std::byte*>(&record);
+  std::memcpy(to + word, from + word, sizeof record - word);
+  uint64_t first = 0;
+  std::memcpy(&first, from, word);
+  std::atomic_ref(*reinterpret_cast<uint64_t*>(to)).store(first, std::memory_order_release);
 }
 
 }  // namespace
@@ -120,7 +136,7 @@ uint64_t WriteRing::put(const Entry& entry) {
   record.block_count = entry.block_count;
   record.stamp = entry.stamp;
   record.checksum = ring_record_checksum(record);
-  slot(number) = record;
+  publish(slot(number), record);
   tell(&slot(number), sizeof record);
   if (number % segment_records == segment_records / 2 && usable_through_ == segment_end(number)) bring_in_ahead();
   return number;
