@@ -124,7 +124,8 @@ Task<bool> TlsPump::deliver() {
       const bool flushed = BIO_ctrl_pending(to_network_) == 0 || co_await flush();
       // A record that is none, or not for this connection: nothing that comes after it can be believed.
       if (error != SSL_ERROR_WANT_READ && error != SSL_ERROR_ZERO_RETURN) broken_ = true;
-      co_return flushed&& error == SSL_ERROR_WANT_READ;
+      const bool goes_on = flushed && error == SSL_ERROR_WANT_READ;
+      co_return goes_on;
     }
     const auto bytes = std::span(decrypted_).first(static_cast<size_t>(length));
     // When the other side has ended, what the client still sends is dropped.

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "nbd/commands/command.h"
@@ -30,21 +31,25 @@ size_t buffer_length(const RequestRules& rules, const RequestFields&) {
   return std::min<size_t>(wanted, rules.length_max);
 }
 
-/// What is asked for: everything selected, or what a payload names, each once.
-std::vector<SelectedContext> take_wanted(const RequestRules& rules, Request& request, Status& status) {
+using NamedContexts = std::array<SelectedContext, contexts_selected_max>;
+
+/// What is asked for: everything selected, or what a payload names, each once; those are put into `named`.
+std::span<const SelectedContext> take_wanted(const RequestRules& rules, Request& request, NamedContexts& named,
+                                             Status& status) {
   if (!request.has(wire::command_flag_payload_length)) return rules.contexts;
   MessageReader payload(request.buffer.first(request.fields.length));
   request.fields.length = payload.take<wire::BlockStatusPayload>()->length;
-  std::vector<SelectedContext> wanted;
+  size_t count = 0;
   while (!payload.at_end()) {
     const uint32_t id = *payload.take<wire::u32>();
     const auto selected = std::ranges::find(rules.contexts, id, &SelectedContext::id);
-    const bool again = std::ranges::find(wanted, id, &SelectedContext::id) != wanted.end();
+    const auto before = std::span(named).first(count);
+    const bool again = std::ranges::find(before, id, &SelectedContext::id) != before.end();
     if (selected == rules.contexts.end() || again) status = Status::from_errno(EINVAL);
     if (!status.ok()) break;
-    wanted.push_back(*selected);
+    named[count++] = *selected;  // no more than were selected, for each comes once
   }
-  return wanted;
+  return std::span(named).first(count);
 }
 
 /// A range that came in a payload, against the size that the device has by now.
@@ -100,7 +105,8 @@ void add_chunk(ChunkWriter& chunks, const RequestRules& rules, const Request& re
 Task<Status> run(BlockDevice& device, const RequestRules& rules, Request& request) {
   Status status;
   const bool from_payload = request.has(wire::command_flag_payload_length);
-  const std::vector<SelectedContext> wanted = take_wanted(rules, request, status);
+  NamedContexts named;
+  const std::span<const SelectedContext> wanted = take_wanted(rules, request, named, status);
   if (status.ok() && from_payload) status = check_effect(device, rules, request);
   const size_t room = buffer_length(rules, request.fields) / rules.contexts.size();
   const size_t extents_max = std::min(block_status_extents_max, room / sizeof(wire::ExtendedDescriptor));
