@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "base/aligned_memory.h"
+#include "store/chain_read.h"
 
 namespace cairn::store {
 namespace {
@@ -20,21 +21,6 @@ std::span<const std::byte> zero_memory() {
 constexpr uint64_t byte_offset(uint64_t block) { return block * store_block_size; }
 
 }  // namespace
-
-/// Counts the pieces of one read; the last one resumes it.
-struct LayeredStore::Join {
-  size_t outstanding = 1;  // the reader itself, until it waits
-  Status status;
-  std::coroutine_handle<> reader;
-
-  void done(Status piece) {
-    if (!piece.ok()) status = piece;
-    if (--outstanding == 0 && reader) reader.resume();
-  }
-  bool await_ready() { return --outstanding == 0; }
-  void await_suspend(std::coroutine_handle<> waiting) { reader = waiting; }
-  Status await_resume() const { return status; }
-};
 
 LayeredStore::OpenLayer::OpenLayer(Reactor& reactor, LayerFiles files, uint16_t layer_slot)
     : number(files.number),
@@ -113,11 +99,6 @@ bool LayeredStore::in_head_as_data(BlockRange range) const {
   return run.source == head_source(false) && run.count == range.count();
 }
 
-bool LayeredStore::aligned_for_device(uint64_t offset, const void* memory, size_t length) const {
-  return offset % alignment_.offset == 0 && length % alignment_.offset == 0 &&
-         reinterpret_cast<uintptr_t>(memory) % alignment_.memory == 0;
-}
-
 /// Counts the error, and reports a full disk once until a write that needs room succeeds again.
 Status LayeredStore::finish(Status status) {
   if (status.ok()) return status;
@@ -138,7 +119,7 @@ void LayeredStore::report_no_space() {
 Task<Status> LayeredStore::read(uint64_t offset, std::span<std::byte> into) {
   ++counters_.reads;
   counters_.read_bytes += into.size();
-  if (!aligned_for_device(offset, into.data(), into.size())) co_return finish(co_await read_bounced(offset, into));
+  if (!alignment_.fits(offset, into)) co_return finish(co_await read_bounced(offset, into));
   const BlockRange range = blocks_touched(offset, into.size());
   const SourceRun run = index_->run_at(range.first, range.end);
   if (run.count != range.count()) co_return finish(co_await read_runs(offset, into));
@@ -152,40 +133,20 @@ Task<Status> LayeredStore::read(uint64_t offset, std::span<std::byte> into) {
 }
 
 Task<Status> LayeredStore::read_runs(uint64_t offset, std::span<std::byte> into) {
-  Join join;
-  const uint64_t end_byte = offset + into.size();
-  const BlockRange range = blocks_touched(offset, into.size());
-  for (uint64_t block = range.first; block < range.end;) {
-    const SourceRun run = index_->run_at(block, range.end);
-    const uint64_t from = std::max(offset, byte_offset(run.first));
-    const uint64_t to = std::min(end_byte, byte_offset(run.first + run.count));
-    const std::span<std::byte> piece = into.subspan(from - offset, to - from);
-    if (run.source.reads_zero()) {
-      std::fill(piece.begin(), piece.end(), std::byte{0});
-    } else {
-      ++join.outstanding;
-      read_piece(layer_at(run.source.slot()), piece, from, join);
-    }
-    block = run.first + run.count;
-  }
-  co_return co_await join;
+  return read_pieces(*index_, offset, into,
+                     [this](uint16_t slot, std::span<std::byte> piece, uint64_t from, PieceJoin& join) {
+                       read_piece(layer_at(slot), piece, from, join);
+                     });
 }
 
-Detached LayeredStore::read_piece(OpenLayer& layer, std::span<std::byte> into, uint64_t offset, Join& join) {
+Detached LayeredStore::read_piece(OpenLayer& layer, std::span<std::byte> into, uint64_t offset, PieceJoin& join) {
   const Readers::Scope reading(layer.readers);
   join.done(co_await reactor_.read(layer.data, into, offset));
 }
 
-/// A read that direct I/O cannot do as it is: the blocks around it, then the part asked for.
 Task<Status> LayeredStore::read_bounced(uint64_t offset, std::span<std::byte> into) {
-  const BlockRange range = blocks_touched(offset, into.size());
-  const AlignedMemory memory(byte_offset(range.count()));
-  if (!memory.valid()) co_return Status::from_errno(ENOMEM);
-  const Status status = co_await read_runs(byte_offset(range.first), memory.span());
-  if (status.ok())
-    std::copy_n(memory.span().begin() + static_cast<ptrdiff_t>(offset - byte_offset(range.first)), into.size(),
-                into.begin());
-  co_return status;
+  return read_around(offset, into,
+                     [this](uint64_t start, std::span<std::byte> blocks) { return read_runs(start, blocks); });
 }
 
 // ---- Write ----------------------------------------------------------------------------------------------------------
@@ -193,7 +154,7 @@ Task<Status> LayeredStore::read_bounced(uint64_t offset, std::span<std::byte> in
 /// Whether the write cannot go into the head as it is: it fills a block in part whose rest is not there, or direct I/O
 /// does not take it.
 bool LayeredStore::needs_merge(uint64_t offset, std::span<const std::byte> from) const {
-  if (!aligned_for_device(offset, from.data(), from.size())) return true;
+  if (!alignment_.fits(offset, from)) return true;
   const BlockRange touched = blocks_touched(offset, from.size());
   const bool first_in_part = offset % store_block_size != 0;
   const bool last_in_part = (offset + from.size()) % store_block_size != 0;

@@ -21,6 +21,7 @@
 #include "block/snapshot_set.h"
 #include "store/activity_log.h"
 #include "store/block_map.h"
+#include "store/chain_read.h"
 #include "store/dirty_sectors.h"
 #include "store/layer_scrubber.h"
 #include "store/map_space.h"
@@ -159,7 +160,6 @@ class LayeredStore final : public BlockDevice, public SnapshotSet {
     uint64_t end;
     uint64_t count() const { return end - first; }
   };
-  struct Join;
   /// How often what has long been synced cools.
   static constexpr std::chrono::seconds sweep_interval{5};
 
@@ -174,11 +174,10 @@ class LayeredStore final : public BlockDevice, public SnapshotSet {
   }
 
   // layered_store.cc: the data path
-  bool aligned_for_device(uint64_t offset, const void* memory, size_t length) const;
   bool needs_merge(uint64_t offset, std::span<const std::byte> from) const;
   Task<Status> read_runs(uint64_t offset, std::span<std::byte> into);
   Task<Status> read_bounced(uint64_t offset, std::span<std::byte> into);
-  Detached read_piece(OpenLayer& layer, std::span<std::byte> into, uint64_t offset, Join& join);
+  Detached read_piece(OpenLayer& layer, std::span<std::byte> into, uint64_t offset, PieceJoin& join);
   Task<Status> write_merged(uint64_t offset, std::span<const std::byte> from, Durability durability);
   Task<Status> put(uint64_t offset, std::span<const std::byte> from, Durability durability);
   Task<Status> set_state(BlockRange range, BlockState state);
@@ -204,6 +203,7 @@ class LayeredStore final : public BlockDevice, public SnapshotSet {
   // store_settle.cc: what follows behind a sync
   Task<Status> settle();
   Task<Status> raise_recorded(uint64_t through);
+  Task<Status> raise_portion(uint64_t through);
   Task<Status> sync_stamps();
   Task<Status> settle_former_head();
   Task<Result<Unit>> inherit_stamps(uint32_t from, uint32_t to);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -49,6 +50,10 @@ struct LayerFiles {
 struct DirectAlignment {
   uint32_t memory = 4096;
   uint32_t offset = 4096;
+
+  bool fits(uint64_t at, std::span<const std::byte> bytes) const {
+    return at % offset == 0 && bytes.size() % offset == 0 && reinterpret_cast<uintptr_t>(bytes.data()) % memory == 0;
+  }
 };
 
 struct OpenedReplica {

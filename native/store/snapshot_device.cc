@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "base/aligned_memory.h"
+#include "store/chain_read.h"
 
 namespace cairn::store {
 namespace {
@@ -13,24 +13,18 @@ Task<Status> read_only() { co_return Status::from_errno(EPERM); }
 
 void append_extents(const ReadIndex& index, uint64_t offset, uint64_t length, const std::vector<bool>* unchanged,
                     size_t extents_max, std::vector<Extent>& extents) {
-  const uint64_t end_byte = offset + length;
-  const uint64_t end = (end_byte + store_block_size - 1) / store_block_size;
-  for (uint64_t block = offset / store_block_size; block < end;) {
-    const SourceRun run = index.run_at(block, end);
-    block += run.count;
-    const uint64_t from = std::max(offset, run.first * store_block_size);
-    const uint64_t to = std::min(end_byte, block * store_block_size);
-    const bool zero = unchanged == nullptr && run.source.reads_zero();
-    const bool changed = unchanged != nullptr && run.source.slot() != 0 && !(*unchanged)[run.source.slot()];
-    const Extent extent{to - from, zero, zero, changed};
+  for_each_piece(index, offset, length, [&](Source source, uint64_t from, uint64_t to) {
+    const bool zero = unchanged == nullptr && source.reads_zero();
+    const bool changed = unchanged != nullptr && source.slot() != 0 && !(*unchanged)[source.slot()];
     // Layers are not visible.
     if (!extents.empty() && extents.back().zero == zero && extents.back().changed == changed)
-      extents.back().length += extent.length;
+      extents.back().length += to - from;
     else if (extents.size() < extents_max)
-      extents.push_back(extent);
+      extents.push_back({to - from, zero, zero, changed});
     else
-      return;
-  }
+      return false;
+    return true;
+  });
 }
 
 SnapshotDevice::SnapshotDevice(Reactor& reactor, SnapshotChain chain, std::shared_ptr<SnapshotPins> pins)
@@ -63,37 +57,20 @@ Geometry SnapshotDevice::geometry() const {
 }
 
 Task<Status> SnapshotDevice::read(uint64_t offset, std::span<std::byte> into) {
-  const bool aligned = offset % chain_.alignment.offset == 0 && into.size() % chain_.alignment.offset == 0 &&
-                       reinterpret_cast<uintptr_t>(into.data()) % chain_.alignment.memory == 0;
-  if (aligned) co_return co_await read_runs(offset, into);
-  // What direct I/O cannot read as it is: the blocks around it.
-  const uint64_t start = offset / store_block_size * store_block_size;
-  const uint64_t end = (offset + into.size() + store_block_size - 1) / store_block_size * store_block_size;
-  const AlignedMemory memory(end - start);
-  if (!memory.valid()) co_return Status::from_errno(ENOMEM);
-  const Status status = co_await read_runs(start, memory.span());
-  if (status.ok())
-    std::copy_n(memory.span().begin() + static_cast<ptrdiff_t>(offset - start), into.size(), into.begin());
-  co_return status;
+  if (chain_.alignment.fits(offset, into)) return read_runs(offset, into);
+  return read_around(offset, into,
+                     [this](uint64_t start, std::span<std::byte> blocks) { return read_runs(start, blocks); });
 }
 
 Task<Status> SnapshotDevice::read_runs(uint64_t offset, std::span<std::byte> into) {
-  const uint64_t end_byte = offset + into.size();
-  const uint64_t end = (end_byte + store_block_size - 1) / store_block_size;
-  for (uint64_t block = offset / store_block_size; block < end;) {
-    const SourceRun run = chain_.index->run_at(block, end);
-    block += run.count;
-    const uint64_t from = std::max(offset, run.first * store_block_size);
-    const uint64_t to = std::min(end_byte, block * store_block_size);
-    const std::span<std::byte> piece = into.subspan(from - offset, to - from);
-    if (run.source.reads_zero()) {
-      std::fill(piece.begin(), piece.end(), std::byte{0});
-      continue;
-    }
-    const Status status = co_await reactor_.read(data_[run.source.slot() - 1], piece, from);
-    if (!status.ok()) co_return status;
-  }
-  co_return Status();
+  return read_pieces(*chain_.index, offset, into,
+                     [this](uint16_t slot, std::span<std::byte> piece, uint64_t from, PieceJoin& join) {
+                       read_piece(data_[slot - 1], piece, from, join);
+                     });
+}
+
+Detached SnapshotDevice::read_piece(const File& file, std::span<std::byte> into, uint64_t offset, PieceJoin& join) {
+  join.done(co_await reactor_.read(file, into, offset));
 }
 
 Task<Status> SnapshotDevice::write(uint64_t, std::span<const std::byte>, Durability) { return read_only(); }

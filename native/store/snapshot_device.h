@@ -8,6 +8,7 @@
 
 #include "aio/reactor.h"
 #include "block/block_device.h"
+#include "store/chain_read.h"
 #include "store/replica.h"
 
 namespace cairn::store {
@@ -48,6 +49,7 @@ class SnapshotDevice final : public BlockDevice {
 
  private:
   Task<Status> read_runs(uint64_t offset, std::span<std::byte> into);
+  Detached read_piece(const File& file, std::span<std::byte> into, uint64_t offset, PieceJoin& join);
 
   Reactor& reactor_;
   SnapshotChain chain_;
