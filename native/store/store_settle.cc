@@ -6,6 +6,12 @@
 #include "store/layered_store.h"
 
 namespace cairn::store {
+namespace {
+
+/// Taken over by the region stamps at once: well under a millisecond of the reactor's time.
+constexpr uint64_t records_at_once = 4096;
+
+}  // namespace
 
 /// Syncs, and frees the ring's slots of all that this covers.
 Task<Status> LayeredStore::settle() {
@@ -16,6 +22,15 @@ Task<Status> LayeredStore::settle() {
 }
 
 Task<Status> LayeredStore::raise_recorded(uint64_t through) {
+  // In portions: sorting all of a full ring would hold the reactor up for milliseconds.
+  while (ring_.done_through() < through) {
+    const Status raised = co_await raise_portion(std::min(through, ring_.done_through() + records_at_once));
+    if (!raised.ok()) co_return raised;
+  }
+  co_return Status();
+}
+
+Task<Status> LayeredStore::raise_portion(uint64_t through) {
   std::map<uint32_t, std::vector<RegionUpdate>> by_layer;
   for (uint64_t number = ring_.done_through() + 1; number <= through; ++number) {
     const RingRecord& record = ring_.record(number);
