@@ -5,27 +5,21 @@
 #include <algorithm>
 #include <bit>
 
-#include "base/crc32c.h"
 #include "store/replica_files.h"
+#include "store/sealed.h"
 
 namespace cairn::store {
 namespace {
 
-uint32_t checksum_of(const ActivitySlot& slot) {
-  ActivitySlot copy = slot;
-  copy.checksum = 0;
-  return crc32c(&copy, sizeof copy);
-}
-
 void seal(ActivitySlot& slot) {
   slot.magic = activity_magic;
   ++slot.generation;
-  slot.checksum = checksum_of(slot);
+  slot.checksum = whole_checksum_of(slot);
 }
 
 bool valid(const ActivitySlot& slot) {
-  return slot.magic == activity_magic && slot.checksum == checksum_of(slot) && std::has_single_bit(slot.extent_bytes) &&
-         slot.extent_bytes >= activity_extent_min;
+  return slot.magic == activity_magic && slot.checksum == whole_checksum_of(slot) &&
+         std::has_single_bit(slot.extent_bytes) && slot.extent_bytes >= activity_extent_min;
 }
 
 bool bit(const ActivityLog::Bitmap& bitmap, uint32_t index) { return (bitmap[index / 8] >> index % 8 & 1) != 0; }
@@ -46,11 +40,16 @@ uint64_t slot_offset(const ActivitySlot& slot) { return slot.generation % activi
 }  // namespace
 
 ActivityLog::ActivityLog(Reactor& reactor, File file, const ActivitySlot& slot)
-    : reactor_(reactor), file_(std::move(file)), slot_(slot), durable_(slot.hot), progress_(reactor.ready()) {}
+    : reactor_(reactor),
+      file_(std::move(file)),
+      slot_(slot),
+      shift_(std::countr_zero(slot.extent_bytes)),
+      durable_(slot.hot),
+      progress_(reactor.ready()) {}
 
 ActivityLog::Extents ActivityLog::extents(uint64_t first_block, uint64_t block_count) const {
-  const uint64_t first = first_block * store_block_size / slot_.extent_bytes;
-  const uint64_t last = ((first_block + block_count) * store_block_size - 1) / slot_.extent_bytes;
+  const uint64_t first = first_block * store_block_size >> shift_;
+  const uint64_t last = ((first_block + block_count) * store_block_size - 1) >> shift_;
   CAIRN_ASSERT(last < activity_extents_max);
   return {static_cast<uint32_t>(first), static_cast<uint32_t>(last)};
 }
@@ -115,6 +114,7 @@ void ActivityLog::grow(uint64_t volume_bytes) {
   for (Bitmap* bitmap : {&slot_.hot, &touched_, &previous_}) coarsen(*bitmap, factor);
   durable_ = {};  // the file still has the smaller ones
   slot_.extent_bytes = extent;
+  shift_ = std::countr_zero(extent);
   ++layout_;
 }
 
@@ -139,7 +139,7 @@ Result<Unit> create_activity(const std::string& directory, uint64_t volume_bytes
 }
 
 Result<LoadedActivity> load_activity(const std::string& directory, uint64_t volume_bytes) {
-  Result<UniqueFd> file = open_file(activity_path(directory), O_RDWR);
+  Result<UniqueFd> file = open_file(activity_path(directory), O_RDWR | O_CREAT);
   if (!file.ok()) return file.error();
   LoadedActivity loaded{std::move(file.value()), {}, true};
   for (size_t copy = 0; copy < activity_slots; ++copy) {

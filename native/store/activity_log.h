@@ -45,6 +45,7 @@ class ActivityLog {
   Reactor& reactor_;
   File file_;
   ActivitySlot slot_;  // as it is to be
+  int shift_;          // of slot_.extent_bytes
   Bitmap durable_{};   // hot for sure, in extents of slot_
   Bitmap touched_{};   // since the epoch began
   Bitmap previous_{};  // in the epoch before
@@ -56,7 +57,7 @@ class ActivityLog {
 
 /// Blocking: a file with both slots, nothing hot.
 Result<Unit> create_activity(const std::string& directory, uint64_t volume_bytes);
-/// Blocking. The newer valid slot; damaged in both, all of it is hot and `damaged` says so.
+/// Blocking. The newer valid slot; damaged in both, or missing, all of it is hot and `damaged` says so.
 struct LoadedActivity {
   UniqueFd file;
   ActivitySlot slot;

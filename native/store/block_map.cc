@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <cstring>
 
-#include "base/crc32c.h"
 #include "store/replica_files.h"
+#include "store/sealed.h"
 
 namespace cairn::store {
 namespace {
@@ -18,24 +18,16 @@ Error damaged(const std::string& path, uint32_t number) {
           path + " is damaged in sector " + std::to_string(number) + ": restore this replica from a backup or a peer"};
 }
 
-uint32_t sector_checksum(const MapSector& sector) { return crc32c(&sector, offsetof(MapSector, checksum)); }
-uint32_t header_checksum(const MapHeader& header) { return crc32c(&header, offsetof(MapHeader, checksum)); }
-
 Result<MapHeader> read_header(int fd, const std::string& path, uint32_t layer) {
   MapHeader header;
   Result<Unit> read = read_all(fd, path, bytes_of(header), 0);
   if (!read.ok()) return read.error();
-  const bool good = header.magic == map_magic && header.checksum == header_checksum(header) &&
+  const bool good = header.magic == map_magic && header.checksum == checksum_of(header) &&
                     header.version_major == format_major && header.layer == layer &&
                     header.block_count <= volume_size_max / store_block_size;
   if (!good)
     return Error{"REPLICA_CORRUPT", path + " has a damaged header: restore this replica from a backup or a peer"};
   return header;
-}
-
-bool all_zero(const MapSector& sector) {
-  static const MapSector zero;
-  return std::memcmp(&sector, &zero, sizeof zero) == 0;
 }
 
 Result<Unit> check_sectors(const std::string& path, uint32_t first, std::span<const MapSector> sectors) {
@@ -64,12 +56,12 @@ void set_states(MapSector& sector, uint32_t index, uint32_t count, BlockState st
 
 void seal(MapSector& sector, uint32_t number) {
   sector.number = number;
-  sector.checksum = sector_checksum(sector);
+  sector.checksum = checksum_of(sector);
 }
 
 bool valid(const MapSector& sector, uint32_t number) {
   if (all_zero(sector)) return true;
-  if (sector.number != number || sector.checksum != sector_checksum(sector)) return false;
+  if (sector.number != number || sector.checksum != checksum_of(sector)) return false;
   // State 3 does not exist.
   return std::none_of(sector.states.begin(), sector.states.end(),
                       [](uint8_t byte) { return (byte & byte >> 1 & 0x55) != 0; });
@@ -101,7 +93,7 @@ Result<Unit> create_map(int fd, const std::string& path, uint32_t layer, uint64_
   header.layer = layer;
   header.block_count = block_count;
   header.volume_id = volume_id;
-  header.checksum = header_checksum(header);
+  header.checksum = checksum_of(header);
   const uint64_t size = map_sector_offset(map_sector_count(block_count));
   if (::ftruncate(fd, static_cast<off_t>(size)) != 0) return system_error("size", path, errno);
   return write_all(fd, path, bytes_of(header), 0);
@@ -122,7 +114,7 @@ Result<Unit> grow_map(int fd, const std::string& path, uint32_t layer, uint64_t 
   Result<Unit> done = sync_file(fd, path);
   if (!done.ok()) return done;
   header.value().block_count = block_count;
-  header.value().checksum = header_checksum(header.value());
+  header.value().checksum = checksum_of(header.value());
   done = write_all(fd, path, bytes_of(header.value()), 0);
   return done.ok() ? sync_file(fd, path) : done;
 }

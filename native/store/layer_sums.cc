@@ -9,20 +9,12 @@
 
 #include "base/crc32c.h"
 #include "store/replica_files.h"
+#include "store/sealed.h"
 
 namespace cairn::store {
 namespace {
 
 constexpr uint64_t page_offset(uint64_t number) { return (number + 1) * sizeof(SumPage); }
-
-uint32_t checksum_of(const SumPage& page) { return crc32c(&page, offsetof(SumPage, checksum)); }
-uint32_t checksum_of(const SumHeader& header) { return crc32c(&header, offsetof(SumHeader, checksum)); }
-
-template <typename T>
-bool all_zero(const T& object) {
-  static const T zero;
-  return std::memcmp(&object, &zero, sizeof zero) == 0;
-}
 
 bool valid(const SumHeader& header, uint32_t layer) {
   return header.magic == sum_magic && header.checksum == checksum_of(header) && header.version_major == format_major &&

@@ -7,8 +7,8 @@
 #include <algorithm>
 #include <functional>
 
-#include "base/crc32c.h"
 #include "store/replica_files.h"
+#include "store/sealed.h"
 
 namespace cairn::store {
 namespace {
@@ -21,13 +21,6 @@ constexpr uint64_t regions_by_piece_max = 64 * piece_regions;
 
 using Piece = std::array<StampSector, piece_sectors>;
 
-uint32_t checksum_of(const StampSector& sector) { return crc32c(&sector, offsetof(StampSector, checksum)); }
-uint32_t checksum_of(const StampsHeader& header) { return crc32c(&header, offsetof(StampsHeader, checksum)); }
-
-bool all_zero(const StampSector& sector) {
-  static const StampSector zero;
-  return std::memcmp(&sector, &zero, sizeof zero) == 0;
-}
 bool valid(const StampSector& sector, uint32_t number) {
   return all_zero(sector) || (sector.number == number && sector.checksum == checksum_of(sector));
 }

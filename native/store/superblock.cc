@@ -3,19 +3,14 @@
 #include <cstddef>
 #include <optional>
 
-#include "base/crc32c.h"
 #include "store/replica_files.h"
+#include "store/sealed.h"
 
 namespace cairn::store {
 namespace {
 
-uint32_t checksum_of(Superblock superblock) {
-  superblock.checksum = 0;
-  return crc32c(&superblock, sizeof superblock);
-}
-
 bool valid(const Superblock& superblock) {
-  return superblock.magic == superblock_magic && superblock.checksum == checksum_of(superblock);
+  return superblock.magic == superblock_magic && superblock.checksum == whole_checksum_of(superblock);
 }
 
 std::string version(uint16_t major, uint16_t minor) { return std::to_string(major) + "." + std::to_string(minor); }
@@ -47,7 +42,7 @@ Result<FoundSuperblock> read_superblock(int fd, const std::string& path) {
 Result<Unit> write_superblock(int fd, const std::string& path, Superblock& superblock) {
   superblock.magic = superblock_magic;
   superblock.generation += 1;
-  superblock.checksum = checksum_of(superblock);
+  superblock.checksum = whole_checksum_of(superblock);
   const uint64_t offset = superblock.generation % superblock_copies * superblock_size;
   Result<Unit> written = write_all(fd, path, bytes_of(superblock), offset);
   return written.ok() ? sync_file(fd, path) : written;

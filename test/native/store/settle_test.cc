@@ -284,6 +284,21 @@ TEST_F(StoreSettle, ADamagedActivityLogMakesAllSuspect) {
   for (const store::PackedStamp stamp : stamps()) ASSERT_EQ(stamp, store::pack(base));
 }
 
+TEST_F(StoreSettle, AMissingActivityLogMakesAllSuspectAndIsMadeAnew) {
+  write(0);
+  fixture.abandon();
+  std::filesystem::remove(file("activity"));
+  fixture.new_boot();
+  fixture.open();
+  EXPECT_EQ(repairs("activity"), 1U);
+  const store::Stamp base = fixture.store().newest_stamp();
+  write(8 * mebibyte);
+  EXPECT_TRUE(hot(8 * mebibyte));
+  EXPECT_FALSE(hot(0));
+  fixture.close();
+  for (const store::PackedStamp stamp : stamps()) ASSERT_GE(stamp, store::pack(base));
+}
+
 TEST_F(StoreSettle, ADamagedStampTableMeansThatAllHasChanged) {
   for (const uint64_t offset : {uint64_t{16}, uint64_t{512 + 8}}) {
     fixture.events.clear();
