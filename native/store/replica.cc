@@ -139,9 +139,10 @@ Result<Unit> open_metadata(OpenedReplica& replica) {
   Result<FoundMetadata> found = find_metadata(replica.directory);
   if (!found.ok()) return found.error();
   replica.metadata = std::move(found.value().metadata);
-  if (found.value().damage.empty()) return Unit{};
+  if (found.value().agree) return Unit{};
   // Format 1.0 had no copy.
-  if (replica.superblock.version_minor > 0) replica.repairs.push_back(found.value().damage + "; its copy was used");
+  if (!found.value().damage.empty() && replica.superblock.version_minor > 0)
+    replica.repairs.push_back(found.value().damage + "; its copy was used");
   return write_metadata(replica.directory, replica.metadata);
 }
 
@@ -221,7 +222,8 @@ Result<Unit> open_files(OpenedReplica& replica) {
   replica.activity_file = std::move(activity.value().file);
   replica.activity = activity.value().slot;
   if (activity.value().damaged)
-    replica.repairs.push_back(activity_path(replica.directory) + " was damaged: every block counts as changed");
+    replica.repairs.push_back(activity_path(replica.directory) +
+                              " was damaged or missing, and is made anew: all of it counts as hot");
   Result<UniqueFd> directory = open_file(replica.directory, O_RDONLY | O_DIRECTORY);
   if (!directory.ok()) return directory.error();
   replica.directory_file = std::move(directory.value());

@@ -57,16 +57,23 @@ std::vector<uint32_t> erase_head(VolumeMetadata& metadata) {
   return erased;
 }
 
-/// The files of the new head and the metadata that will name them, durable and not yet in force.
-Result<LayerFiles> prepare_head(const std::string& directory, const VolumeMetadata& next, bool direct) {
+/// The files of the new head, durable; nothing names them yet.
+Result<LayerFiles> make_head(const std::string& directory, const VolumeMetadata& next, bool direct) {
   Result<LayerFiles> made = create_layer(directory, next.head, next);
   if (!made.ok()) return made.error();
-  Result<Unit> staged = stage_metadata(directory, next);
-  if (staged.ok()) staged = sync_directory(directory);
-  if (!staged.ok()) return staged.error();
   Result<LayerFiles> opened = open_layer(directory, next.head, next.block_count(), direct);
   if (opened.ok()) opened.value().stamps = std::move(made.value().stamps);
   return opened;
+}
+
+/// With the metadata that will name them beside it, not yet in force. Staging syncs the directory, the files' names
+/// with it.
+Result<LayerFiles> prepare_head(const std::string& directory, const VolumeMetadata& next, bool direct) {
+  Result<LayerFiles> made = make_head(directory, next, direct);
+  if (!made.ok()) return made.error();
+  const Result<Unit> staged = stage_metadata(directory, next);
+  if (!staged.ok()) return staged.error();
+  return made;
 }
 
 Error snapshot_missing(const std::string& id) { return {"SNAPSHOT_MISSING", "there is no snapshot " + id}; }
@@ -250,7 +257,7 @@ Task<Result<Unit>> LayeredStore::restart_on(VolumeMetadata next) {
   };
   Result<Chain> opened = co_await Offload(blocking_, reactor_, [&]() -> Result<Chain> {
     Chain chain;
-    Result<LayerFiles> new_head = prepare_head(directory_, next, direct_);
+    Result<LayerFiles> new_head = make_head(directory_, next, direct_);
     if (!new_head.ok()) return new_head.error();
     for (const LayerMetadata* layer : next.chain()) {
       Result<LayerFiles> files = open_layer(directory_, layer->number, 0, direct_);

@@ -197,11 +197,13 @@ Result<VolumeMetadata> read_metadata(const std::string& directory) { return read
 Result<FoundMetadata> find_metadata(const std::string& directory) {
   Result<VolumeMetadata> present = read_from(metadata_path(directory));
   Result<VolumeMetadata> copy = read_from(metadata_copy_path(directory));
-  if (present.ok()) {
-    // The copy of a change that was cut short is newer than what it is a copy of; it is no damage.
-    return FoundMetadata{std::move(present.value()), copy.ok() ? "" : copy.error().message};
+  if (present.ok() && copy.ok()) {
+    // The copy of a change that was cut short is newer than what it is a copy of: no damage, but it must not stay.
+    const bool agree = format_metadata(present.value()) == format_metadata(copy.value());
+    return FoundMetadata{std::move(present.value()), "", agree};
   }
-  if (copy.ok()) return FoundMetadata{std::move(copy.value()), present.error().message};
+  if (present.ok()) return FoundMetadata{std::move(present.value()), copy.error().message, false};
+  if (copy.ok()) return FoundMetadata{std::move(copy.value()), present.error().message, false};
   return present.error();
 }
 

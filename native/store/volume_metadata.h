@@ -59,7 +59,8 @@ Result<VolumeMetadata> read_metadata(const std::string& directory);
 /// volume.json, or its copy where that is damaged: the copy is never older.
 struct FoundMetadata {
   VolumeMetadata metadata;
-  std::string damage;  // of one of the two; mended by write_metadata()
+  std::string damage;  // of one of the two
+  bool agree = true;   // both say the same; else write_metadata() is due
 };
 Result<FoundMetadata> find_metadata(const std::string& directory);
 /// Both files at once, durably; for a replica that is being opened.

@@ -159,6 +159,23 @@ TEST_F(StoreDamage, ADamagedVolumeJsonIsMendedFromItsCopyAndTheOtherWayRound) {
   }
 }
 
+/// Staged, then the process died: what the copy says never was, and must not be what damage is mended from later.
+TEST_F(StoreDamage, ACopyOfAChangeThatNeverWasIsTakenBack) {
+  fill_and_close();
+  store::VolumeMetadata never = store::read_metadata(fixture.path()).value();
+  never.layers.front().removed = true;
+  ASSERT_TRUE(succeeded(store::stage_metadata(fixture.path(), never)));
+  fixture.events.clear();
+  fixture.open();
+  EXPECT_TRUE(fixture.events.empty());
+  fixture.close();
+  flip("volume.json", std::filesystem::file_size(file("volume.json")) / 2);
+  fixture.open();
+  EXPECT_EQ(fixture.snapshots().size(), 1U);
+  EXPECT_FALSE(fixture.store().metadata().layers.front().removed);
+  expect_content();
+}
+
 TEST_F(StoreDamage, BothVolumeJsonsDamagedIsReplicaCorrupt) {
   fill_and_close();
   flip("volume.json", std::filesystem::file_size(file("volume.json")) / 2);
