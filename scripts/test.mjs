@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { root, setUpBuild, setUpNodeModules, setUpPackages } from './setup/index.mjs';
 import { CommandFailed, main, SetupFailed, step } from './setup/steps.mjs';
 import { packages } from './setup/system-packages.mjs';
+import { buildFuzzers, fuzzAll } from './testing/fuzzing.mjs';
 import {
   addonSettings,
   asanAddonEnvironment,
@@ -22,6 +23,8 @@ const parts = {
   native: ['native'],
   e2e: ['addon', 'e2e'],
 };
+/** For each fuzz target. */
+const fuzzSeconds = 60;
 const totals = new Totals();
 const failures = [];
 
@@ -38,6 +41,7 @@ await main(async () => {
     await counted(`vitest ${project}`, (progress) => runVitest(root, project, progress));
   }
   if (chosen.includes('native') && chosen.includes('addon')) await testAddonUnderAsan();
+  if (part === 'all') await fuzz(missing);
   finish();
 });
 
@@ -51,8 +55,20 @@ async function testAddonUnderAsan() {
   await counted('vitest addon, ASan', (progress) => runVitest(root, 'addon', progress, environment));
 }
 
+/** New inputs, for a little while; `npm run fuzz` and `npm run test:long` go on for longer. */
+async function fuzz(missing) {
+  const needed = missing.filter((absent) => packages.fuzzing.includes(absent)).map((absent) => absent.name);
+  if (needed.length > 0) {
+    totals.skip('fuzzing', `${needed.join(', ')} not installed`);
+    return;
+  }
+  if (await built('build fuzzers', (progress) => buildFuzzers(root, progress)))
+    await counted('fuzzing', (progress) => fuzzAll(root, fuzzSeconds, progress));
+}
+
 function packagesFor(chosen) {
   return [
+    ...(chosen === parts.all ? packages.fuzzing : []),
     ...(chosen.includes('native') ? packages.nativeTests : []),
     ...(chosen.includes('e2e') ? packages.clients : []),
     ...(chosen.includes('unit') ? packages.checks : []),

@@ -1,8 +1,12 @@
 // The fuzz targets under libFuzzer, built with clang into build/fuzzer.
 import { existsSync, mkdirSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { basename, join } from 'node:path';
-import { SetupFailed, run } from '../setup/steps.mjs';
+import { CommandFailed, SetupFailed, run } from '../setup/steps.mjs';
 import { buildNative, corpusOf, nativeLists } from './native.mjs';
+
+/** Of a finding's output: its end, where the stack is. */
+const outputMax = 8_000;
 
 /** The targets of that name, all of them when none is named. */
 export function chooseTargets(root, wanted) {
@@ -35,4 +39,25 @@ export async function fuzzTarget(root, target, seconds, progress) {
     onLine: progress,
   });
   return Number(/number_of_executed_units: (\d+)/.exec(output)?.[1] ?? 0);
+}
+
+/** Every target for so many seconds, as many at once as there are processors. One target counts as one test. */
+export async function fuzzAll(root, seconds, progress, fuzz = fuzzTarget) {
+  const waiting = chooseTargets(root, []);
+  const result = { passed: 0, failed: 0, skipped: [], failures: [] };
+  const worker = async () => {
+    for (let target = waiting.shift(); target !== undefined; target = waiting.shift()) {
+      progress(target);
+      try {
+        if ((await fuzz(root, target, seconds, () => {})) === 0) throw new CommandFailed(target, 'ran nothing', '');
+        result.passed += 1;
+      } catch (error) {
+        if (!(error instanceof CommandFailed)) throw error;
+        result.failed += 1;
+        result.failures.push(`${target}: ${error.message}\n${error.output.slice(-outputMax)}`);
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: availableParallelism() }, worker));
+  return result;
 }
