@@ -11,6 +11,7 @@
 
 #include <array>
 #include <bit>
+#include <cstddef>
 #include <cstdint>
 
 #include "base/limits.h"
@@ -68,6 +69,9 @@ struct Superblock {
   std::array<uint8_t, 3968> reserved2{};
 };
 static_assert(sizeof(Superblock) == superblock_size);
+static_assert(offsetof(Superblock, generation) == 16 && offsetof(Superblock, promised_term) == 72 &&
+              offsetof(Superblock, clean) == 81 && offsetof(Superblock, boot_id) == 88 &&
+              offsetof(Superblock, stable) == 104 && offsetof(Superblock, ring_session) == 120);
 inline constexpr std::array<char, 8> superblock_magic = {'C', 'A', 'I', 'R', 'N', 'S', 'B', '\0'};
 
 /// The unit in which maps are written: a torn write leaves whole sectors, each valid by itself. All zero: all absent.
@@ -125,6 +129,10 @@ struct RingRecord {
   Stamp stamp;
 };
 static_assert(sizeof(RingRecord) == 64);
+static_assert(offsetof(RingRecord, outcome) == 4 && offsetof(RingRecord, state) == 8 &&
+              offsetof(RingRecord, uncovers) == 9 && offsetof(RingRecord, layer) == 12 &&
+              offsetof(RingRecord, session) == 16 && offsetof(RingRecord, number) == 24 &&
+              offsetof(RingRecord, first_block) == 32 && offsetof(RingRecord, stamp) == 48);
 inline constexpr size_t ring_record_checked = 8;  // the checksum covers the bytes from here
 
 inline constexpr uint64_t ring_slots = 65536;
@@ -142,6 +150,8 @@ struct RingHeader {
   uint64_t done_through = 0;  // so do the region stamps: the slots are free
 };
 static_assert(sizeof(RingHeader) == 40);
+static_assert(offsetof(RingHeader, checksum) == 12 && offsetof(RingHeader, session) == 16 &&
+              offsetof(RingHeader, maps_through) == 24 && offsetof(RingHeader, done_through) == 32);
 inline constexpr std::array<char, 8> ring_magic = {'C', 'A', 'I', 'R', 'N', 'R', 'G', '\0'};
 
 // ---- Region stamps --------------------------------------------------------------------------------------------------
@@ -205,6 +215,8 @@ struct ActivitySlot {
   std::array<uint8_t, activity_bitmap_bytes> hot{};  // extent i: bit i % 8 of byte i / 8
 };
 static_assert(sizeof(ActivitySlot) == activity_slot_size);
+static_assert(offsetof(ActivitySlot, generation) == 16 && offsetof(ActivitySlot, extent_bytes) == 24 &&
+              offsetof(ActivitySlot, hot) == 64);
 inline constexpr std::array<char, 8> activity_magic = {'C', 'A', 'I', 'R', 'N', 'A', 'L', '\0'};
 
 /// The smallest extents with which one slot covers the volume.
