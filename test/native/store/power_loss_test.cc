@@ -41,8 +41,8 @@ class ImageDirectory {
 };
 
 struct CrashBudget {
-  uint64_t images = scale("CAIRN_CRASH_IMAGES", 700);
-  std::chrono::milliseconds time = scale_seconds("CAIRN_CRASH_SECONDS", std::chrono::milliseconds(5000));
+  uint64_t images = scale("CAIRN_CRASH_IMAGES", 1000);
+  std::chrono::milliseconds time = scale_seconds("CAIRN_CRASH_SECONDS", std::chrono::milliseconds(60'000));
 };
 
 class CrashTest {
