@@ -103,15 +103,13 @@ bool LayeredStore::in_head_as_data(BlockRange range) const {
 Status LayeredStore::finish(Status status) {
   if (status.ok()) return status;
   ++counters_.errors;
-  if (status.error() == ENOSPC) report_no_space();
+  if (status.error() == ENOSPC) report_no_space(pool_full());
   return status;
 }
 
-void LayeredStore::report_no_space() {
-  if (no_space_reported_) return;
-  no_space_reported_ = true;
-  on_event_(
-      {StoreEvent::Kind::no_space, "the pool that holds " + directory_ + " is full: free space or move the volume"});
+void LayeredStore::report_no_space(const std::string& message) {
+  if (std::exchange(no_space_reported_, true)) return;
+  on_event_({StoreEvent::Kind::no_space, message});
 }
 
 // ---- Read -----------------------------------------------------------------------------------------------------------

@@ -191,7 +191,11 @@ class LayeredStore final : public BlockDevice, public SnapshotSet {
   Task<Status> make_durable(BlockRange range);
   Status finish(Status status);
   bool is_frozen(const OpenLayer& layer) const { return &layer != head_ && &layer != overlay_; }
-  void report_no_space();
+  /// Once, until there has been space again.
+  void report_no_space(const std::string& message);
+  std::string pool_full() const {
+    return "the pool that holds " + directory_ + " is full: free space or move the volume";
+  }
 
   // store_sync.cc: durability
   Task<Status> sync_all();
@@ -276,7 +280,7 @@ class LayeredStore final : public BlockDevice, public SnapshotSet {
   Task<Result<Outcome>> note_summed();
   static constexpr std::chrono::seconds checksum_delay{10};
   void look_later(Reactor::Clock::duration delay);
-  Task<Result<Unit>> drop_partial_sums(std::vector<uint32_t> numbers);
+  Task<Result<Unit>> drop_partial_files(std::vector<uint32_t> numbers);
   Task<Result<Unit>> forget_sums(uint32_t number);
   Task<> scrub();
   Task<> scrub_layer(uint32_t number, double before, double share);
@@ -290,6 +294,7 @@ class LayeredStore final : public BlockDevice, public SnapshotSet {
 
   // store_clone.cc: files of several replicas
   Task<Result<Outcome>> flatten_next();
+  Outcome flatten_later(const Error& error);
   Task<Result<Outcome>> end_flatten();
   Task<Result<Outcome>> make_private(uint32_t number);
   Task<Result<Outcome>> use_private(uint32_t number, std::vector<PrivateCopy>& copies);
@@ -355,6 +360,7 @@ class LayeredStore final : public BlockDevice, public SnapshotSet {
   Timer look_again_timer_;
   std::set<uint32_t> flattened_;  // layers that need not be copied (again)
   size_t flattening_left_ = 0;
+  bool flatten_waits_ = false;  // for space
   bool checksums_due_ = false;
   std::set<uint32_t> summed_;      // checksums whole, and not yet noted in volume.json
   std::set<uint32_t> unsummable_;  // damaged

@@ -4,6 +4,7 @@
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -17,17 +18,20 @@ namespace {
 /// Copied at once.
 constexpr uint64_t piece_max = 8 * mebibyte;
 
+uint64_t allocated(const struct stat& status) { return static_cast<uint64_t>(status.st_blocks) * 512; }
+
 }  // namespace
 
 Result<Unit> PrivateCopy::begin(const std::string& path) {
   path_ = path;
-  private_path_ = path + ".private";
+  private_path_ = path_of(path);
   struct stat status {};
   if (::stat(path.c_str(), &status) != 0) {
-    if (errno == ENOENT) return Unit{};
+    if (errno == ENOENT) return discard();
     return system_error("stat", path, errno);
   }
-  if (status.st_nlink < 2) return Unit{};
+  if (status.st_nlink < 2) return discard();
+  const uint64_t needed = allocated(status);
   size_ = static_cast<uint64_t>(status.st_size);
   Result<UniqueFd> copy = open_file(private_path_, O_RDWR | O_CREAT);
   if (!copy.ok()) return copy.error();
@@ -41,10 +45,22 @@ Result<Unit> PrivateCopy::begin(const std::string& path) {
     return Unit{};
   }
   if (::fstat(copy_.get(), &status) != 0) return system_error("stat", private_path_, errno);
+  Result<Unit> room = check_room(needed - std::min(needed, allocated(status)));
+  if (!room.ok()) return room;
   const auto there = std::min(static_cast<uint64_t>(status.st_size), size_);
   position_ = there == 0 ? 0 : (there - 1) / chunk * chunk;
   if (::ftruncate(copy_.get(), static_cast<off_t>(position_)) != 0) return system_error("size", private_path_, errno);
   return Unit{};
+}
+
+/// A copy that would fill the disk is not begun: others live on it.
+Result<Unit> PrivateCopy::check_room(uint64_t needed) const {
+  struct statvfs status {};
+  if (::fstatvfs(copy_.get(), &status) != 0) return system_error("examine the file system of", private_path_, errno);
+  const uint64_t free = uint64_t{status.f_bavail} * status.f_frsize;
+  if (free >= needed) return Unit{};
+  return Error{"ENOSPC", "a copy of " + path_ + " takes " + std::to_string(needed) + " bytes more, and " +
+                             std::to_string(free) + " are free: free space in its pool"};
 }
 
 Result<Unit> PrivateCopy::step() {
@@ -101,6 +117,8 @@ Result<Unit> PrivateCopy::finish() {
   whole_ = true;
   return Unit{};
 }
+
+Result<Unit> PrivateCopy::discard() const { return remove_file(private_path_); }
 
 Result<Unit> PrivateCopy::publish() const {
   if (::rename(private_path_.c_str(), path_.c_str()) != 0) return system_error("replace", path_, errno);

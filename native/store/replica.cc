@@ -14,6 +14,7 @@
 #include "store/activity_log.h"
 #include "store/block_map.h"
 #include "store/layer_sums.h"
+#include "store/private_copy.h"
 #include "store/recovery.h"
 #include "store/replica_files.h"
 #include "store/uuid.h"
@@ -176,7 +177,8 @@ Result<Unit> remove_orphans(const OpenedReplica& replica) {
       const bool written = layer.number == replica.metadata.head || layer.number == replica.metadata.overlay;
       if (suffix == ".sum" && written) continue;
       known.insert(layer_path(replica.directory, layer.number, suffix));
-      if (replica.metadata.flattening) known.insert(layer_path(replica.directory, layer.number, suffix + ".private"));
+      if (replica.metadata.flattening)
+        known.insert(PrivateCopy::path_of(layer_path(replica.directory, layer.number, suffix)));
     }
   }
   std::error_code error;

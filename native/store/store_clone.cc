@@ -9,6 +9,17 @@
 #include "store/replica_files.h"
 
 namespace cairn::store {
+namespace {
+
+/// What could not be completed gives its space back.
+bool discard_all(const std::vector<PrivateCopy>& copies) {
+  bool all = true;
+  for (const PrivateCopy& copy : copies)
+    if (copy.needed()) all = copy.discard().ok() && all;
+  return all;
+}
+
+}  // namespace
 
 /// volume.json of the clone comes last: what is cut short is no replica, and is removed by the next attempt.
 Task<Result<Unit>> LayeredStore::clone(CloneTarget target) {
@@ -58,6 +69,7 @@ Task<Result<LayeredStore::Outcome>> LayeredStore::flatten_next() {
   if (shared.empty()) co_return co_await end_flatten();
   flattening_left_ = shared.size();
   const Result<Outcome> copied = co_await make_private(shared.front());
+  if (!copied.ok() && copied.error().code == "ENOSPC") co_return flatten_later(copied.error());
   if (!copied.ok())
     co_return Error{copied.error().code, "copying the files of layer " + std::to_string(shared.front()) + " stopped: " +
                                              copied.error().message + "; it goes on when the volume is attached again"};
@@ -66,9 +78,25 @@ Task<Result<LayeredStore::Outcome>> LayeredStore::flatten_next() {
   co_return copied;
 }
 
+/// The space is others' first: it is looked for again when something has changed, or in a while.
+LayeredStore::Outcome LayeredStore::flatten_later(const Error& error) {
+  flatten_waits_ = true;
+  report_no_space(error.message);
+  return Outcome::waits;
+}
+
 Task<Result<LayeredStore::Outcome>> LayeredStore::end_flatten() {
   const AsyncMutex::Guard guard = co_await structure_.lock();
   if (stopping_) co_return Error{"CLOSED", "the volume is closing"};
+  // Half a copy of what became the volume's own by itself.
+  std::vector<std::string> copies;
+  for (const LayerMetadata& layer : metadata_.layers)
+    for (const char* suffix : layer_file_suffixes)
+      copies.push_back(PrivateCopy::path_of(layer_path(directory_, layer.number, suffix)));
+  co_await Offload(blocking_, reactor_, [&] {
+    for (const std::string& copy : copies) (void)remove_file(copy).ok();
+    return 0;
+  });
   VolumeMetadata next = metadata_;
   next.flattening = false;
   const Result<Unit> replaced = co_await replace_metadata(std::move(next));
@@ -95,6 +123,8 @@ Task<Result<LayeredStore::Outcome>> LayeredStore::make_private(uint32_t number) 
         flatten_progress_ = before + share * static_cast<double>(copy.copied()) / static_cast<double>(copy.size());
       co_await pace(Reactor::Clock::now() - started);
     }
+    if (!done.ok() && done.error().code == "ENOSPC")
+      co_await Offload(blocking_, reactor_, [&] { return discard_all(copies); });
     if (!done.ok()) co_return done.error();
   }
   co_return co_await use_private(number, copies);

@@ -42,7 +42,7 @@ Detached LayeredStore::maintain() {
   maintaining_ = true;
   const InFlightScope running(maintenance_);
   while (!stopping_ && failure_.empty()) {
-    if (std::exchange(look_again_, false)) waiting_.clear();
+    if (std::exchange(look_again_, false)) waiting_.clear(), flatten_waits_ = false;
     Task<Result<Outcome>> work = next_work();
     const Result<Outcome> outcome = co_await std::move(work);
     if (outcome.ok() && outcome.value() == Outcome::nothing) {
@@ -51,7 +51,7 @@ Detached LayeredStore::maintain() {
     }
     if (outcome.ok()) continue;
     if (outcome.error().code == "ENOSPC") {
-      report_no_space();
+      report_no_space(pool_full());
       for (int part = 0; part < 10 && !stopping_; ++part) co_await reactor_.sleep(retry_delay / 10);
       continue;
     }
@@ -59,13 +59,13 @@ Detached LayeredStore::maintain() {
     break;
   }
   maintaining_ = false;
-  // Nobody says when another replica lets go of files that both have.
-  if (!stopping_ && failure_.empty() && !waiting_.empty()) look_later(look_again_delay);
+  // Nobody says when another replica lets go of files that both have, or of space.
+  if (!stopping_ && failure_.empty() && (!waiting_.empty() || flatten_waits_)) look_later(look_again_delay);
 }
 
 Task<Result<LayeredStore::Outcome>> LayeredStore::next_work() {
   if (overlay_ != nullptr || next_removable() != nullptr) return remove_next();
-  if (metadata_.flattening) return flatten_next();
+  if (metadata_.flattening && !flatten_waits_) return flatten_next();
   return sum_next();
 }
 
@@ -161,7 +161,7 @@ Task<Result<LayeredStore::Outcome>> LayeredStore::begin_drain(Drain& drain, uint
   if (!may_change(above) || !may_change(below)) co_return Outcome::waits;
   std::vector<uint32_t> both(1, parent);
   both.push_back(child);
-  const Result<Unit> prepared = co_await drop_partial_sums(std::move(both));
+  const Result<Unit> prepared = co_await drop_partial_files(std::move(both));
   if (!prepared.ok()) co_return prepared.error();
   if (data_blocks(below.data.fd()) <= data_blocks(above.data.fd())) co_return Outcome::done;
   if (child == metadata_.head && overlay_ != nullptr) co_return Outcome::done;

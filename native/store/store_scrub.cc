@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "store/layered_store.h"
+#include "store/private_copy.h"
 #include "store/replica_files.h"
 
 namespace cairn::store {
@@ -83,15 +84,19 @@ Task<Result<LayeredStore::Outcome>> LayeredStore::note_summed() {
   co_return Outcome::changed;
 }
 
-/// Before layers change that have no whole checksums: what has been computed of them would be wrong. Durable, for a
-/// later attempt keeps what it finds.
-Task<Result<Unit>> LayeredStore::drop_partial_sums(std::vector<uint32_t> numbers) {
-  for (const uint32_t number : numbers) summed_.erase(number);
-  std::erase_if(numbers, [this](uint32_t number) { return metadata_.layer(number)->checksummed; });
+/// Before layers change: checksums that are not whole, and copies of what others had too, would be of what they were.
+/// Durable, for a later attempt keeps what it finds.
+Task<Result<Unit>> LayeredStore::drop_partial_files(std::vector<uint32_t> numbers) {
+  std::vector<std::string> partial;
+  for (const uint32_t number : numbers) {
+    summed_.erase(number);
+    if (!metadata_.layer(number)->checksummed) partial.push_back(layer_path(directory_, number, ".sum"));
+    for (const char* suffix : layer_file_suffixes)
+      partial.push_back(PrivateCopy::path_of(layer_path(directory_, number, suffix)));
+  }
   co_return co_await Offload(blocking_, reactor_, [&]() -> Result<Unit> {
     bool removed = false;
-    for (const uint32_t number : numbers) {
-      const std::string path = layer_path(directory_, number, ".sum");
+    for (const std::string& path : partial) {
       if (::access(path.c_str(), F_OK) != 0) continue;
       Result<Unit> done = remove_file(path);
       if (!done.ok()) return done;
@@ -110,7 +115,7 @@ Task<Result<Unit>> LayeredStore::forget_sums(uint32_t number) {
     if (!replaced.ok()) co_return replaced;
   }
   const std::vector<uint32_t> one(1, number);
-  co_return co_await drop_partial_sums(one);
+  co_return co_await drop_partial_files(one);
 }
 
 // ---- Scrub ----------------------------------------------------------------------------------------------------------

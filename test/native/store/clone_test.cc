@@ -1,8 +1,10 @@
 // Clones of snapshots: linked, deeper, outliving their parents, flattened.
 #include <fcntl.h>
 
+#include "store/private_copy.h"
 #include "store/replica_files.h"
 #include "test/native/store/store_fixture.h"
+#include "test/native/store/support/file_calls.h"
 #include "test/native/store/support/opened_store.h"
 
 namespace cairn::test {
@@ -217,6 +219,77 @@ TEST_F(StoreClone, FlatteningGoesOnAfterItWasCutShort) {
   expect_second(copy);
   EXPECT_FALSE(std::filesystem::exists(clone_path() + "/layer-77.data.private"));
   EXPECT_FALSE(std::filesystem::exists(private_copy));
+  ASSERT_TRUE(succeeded(copy.wait(copy->close())));
+}
+
+/// A copy that was begun while the parent was there; then the layers become this volume's own, change, and are shared
+/// again.
+TEST(StoreCloneLarge, AHalfCopyIsNotContinuedOnceTheLayerHasChanged) {
+  constexpr uint64_t chunk = store::PrivateCopy::chunk;
+  StoreFixture fixture(4 * chunk, 4096);
+  const store::Uuid boot = store::random_uuid();
+  const std::string path = fixture.path() + "-clone";
+  const std::string snapshot = new_id();
+  const std::string mark = new_id();
+  ASSERT_TRUE(succeeded(fixture.write(0, pattern(1, 8192))));
+  ASSERT_TRUE(succeeded(fixture.write(3 * chunk, pattern(2, 8192))));
+  ASSERT_TRUE(succeeded(fixture.snapshot(snapshot)));
+  ASSERT_TRUE(succeeded(fixture.wait(fixture.store().clone({snapshot, path, new_id(), new_id()}))));
+  std::optional<OpenedStore> opened(std::in_place, path, boot);
+  OpenedStore& copy = *opened;
+  // As a copy looks that was cut short after three chunks.
+  const std::string data = store::layer_data_path(path, 0);
+  ASSERT_TRUE(std::filesystem::copy_file(data, store::PrivateCopy::path_of(data)));
+  std::filesystem::resize_file(store::PrivateCopy::path_of(data), 3 * chunk);
+  fixture.close();
+  std::filesystem::remove_all(fixture.path());
+  ASSERT_TRUE(succeeded(write_to(copy, 4096, pattern(7, 4096))));
+  ASSERT_TRUE(succeeded(copy.wait(copy->create_snapshot(mark, "mark"))));
+  copy->resume_maintenance();
+  copy.wait(copy->wait_maintenance());
+  ASSERT_EQ(copy->metadata().snapshot(mark)->number, 0U);  // the two layers are one now, in the parent's file
+  ASSERT_TRUE(succeeded(copy.wait(copy->clone({mark, path + "-2", new_id(), new_id()}))));
+  ASSERT_TRUE(succeeded(copy.wait(copy->flatten())));
+  copy.wait(copy->wait_maintenance());
+  EXPECT_FALSE(store::layer_shared(path, 0));
+  ASSERT_TRUE(succeeded(copy.wait(copy->close())));
+  opened.reset();
+  OpenedStore again(path, boot);
+  ASSERT_EQ(again.error(), "");
+  EXPECT_EQ(read_of(again, 4096, 4096), pattern(7, 4096));
+  ASSERT_TRUE(succeeded(again.wait(again->close())));
+}
+
+class FullForCopies final : public FileCallWatch {
+ public:
+  FullForCopies() { watch_file_calls(this); }
+  ~FullForCopies() override { watch_file_calls(nullptr); }
+  int write_error(int fd) override {
+    const auto path = std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(fd));
+    return path.extension() == ".private" && path.stem().extension() == ".map" ? ENOSPC : 0;
+  }
+};
+
+TEST_F(StoreClone, AFlatteningThatFindsNoSpaceGivesBackWhatItHasTakenAndGoesOnLater) {
+  ASSERT_TRUE(succeeded(clone(second)));
+  OpenedStore copy(clone_path(), boot);
+  {
+    FullForCopies disk;
+    ASSERT_TRUE(succeeded(copy.wait(copy->flatten())));
+    copy.wait(copy->wait_maintenance());
+    EXPECT_TRUE(copy->flattening());
+    EXPECT_EQ(copy.failure(), "");
+    EXPECT_EQ(copy.events(store::StoreEvent::Kind::no_space), 1U);
+    for (const auto& entry : std::filesystem::directory_iterator(clone_path()))
+      EXPECT_FALSE(entry.path().string().ends_with(".private")) << entry.path();
+    expect_second(copy);
+  }
+  // As the timer does in a while.
+  copy->resume_maintenance();
+  copy.wait(copy->wait_maintenance());
+  EXPECT_FALSE(copy->flattening());
+  EXPECT_EQ(shared_layers(copy), 0U);
+  expect_second(copy);
   ASSERT_TRUE(succeeded(copy.wait(copy->close())));
 }
 

@@ -3,12 +3,16 @@
 
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstdarg>
 #include <cstdio>
+#include <vector>
 
 namespace {
 
@@ -58,10 +62,50 @@ ssize_t pwrite(int fd, const void* data, size_t length, off_t offset) {
   static auto* const next = real<ssize_t(int, const void*, size_t, off_t)>("pwrite");
   cairn::test::FileCallWatch* watch = watcher;
   if (watch == nullptr) return next(fd, data, length, offset);
+  if (const int error = watch->write_error(fd); error != 0) {
+    errno = error;
+    return -1;
+  }
   const uint64_t number =
       watch->write_begins(fd, {static_cast<const std::byte*>(data), length}, static_cast<uint64_t>(offset));
   const ssize_t result = next(fd, data, length, offset);
   if (result == static_cast<ssize_t>(length)) watch->succeeded(number);
+  return result;
+}
+
+ssize_t copy_file_range(int from, off64_t* from_offset, int to, off64_t* to_offset, size_t length, unsigned flags) {
+  static auto* const next = real<ssize_t(int, off64_t*, int, off64_t*, size_t, unsigned)>("copy_file_range");
+  cairn::test::FileCallWatch* watch = watcher;
+  if (watch == nullptr) return next(from, from_offset, to, to_offset, length, flags);
+  // What is copied must be seen, so it goes the way of a write.
+  std::vector<std::byte> data(std::min(length, size_t{1} << 20));
+  const ssize_t got = ::pread(from, data.data(), data.size(), *from_offset);
+  if (got <= 0) return got;
+  const ssize_t written = pwrite(to, data.data(), static_cast<size_t>(got), *to_offset);
+  if (written <= 0) return written;
+  *from_offset += written;
+  *to_offset += written;
+  return written;
+}
+
+/// No sharing of blocks, which would not be seen.
+int ioctl(int fd, unsigned long request, ...) noexcept {
+  static auto* const next = real<int(int, unsigned long, ...)>("ioctl");
+  va_list arguments;
+  va_start(arguments, request);
+  void* const argument = va_arg(arguments, void*);
+  va_end(arguments);
+  if (request == FICLONE && watcher != nullptr) {
+    errno = EOPNOTSUPP;
+    return -1;
+  }
+  return next(fd, request, argument);
+}
+
+int link(const char* from, const char* to) noexcept {
+  static auto* const next = real<int(const char*, const char*)>("link");
+  const int result = next(from, to);
+  if (cairn::test::FileCallWatch* watch = watcher; watch != nullptr && result == 0) watch->linked(from, to);
   return result;
 }
 

@@ -21,9 +21,13 @@ class FileCallWatch {
   virtual uint64_t sync_begins(int) { return 0; }
   /// Not 0: the sync fails so.
   virtual int sync_error(int) { return 0; }
+  /// Not 0: the write fails so.
+  virtual int write_error(int) { return 0; }
   virtual void succeeded(uint64_t) {}
   virtual void rename_begins(const std::string&, const std::string&) {}
   virtual void unlink_begins(const std::string&) {}
+  /// Done: another name for what the first names.
+  virtual void linked(const std::string&, const std::string&) {}
 };
 
 /// Null: nobody watches.

@@ -1,6 +1,8 @@
 // A store of files that are there, on a reactor of its own that goes with it: no thread is left for a fork() to lose.
 #pragma once
 
+#include <algorithm>
+
 #include "base/aligned_memory.h"
 #include "store/layered_store.h"
 #include "test/native/store/support/tagged_sectors.h"
@@ -32,6 +34,9 @@ class OpenedStore {
   void wait(Task<void> task) { loop_.wait(std::move(task)); }
   /// What failed in the background; empty when nothing did.
   const std::string& failure() const { return failure_; }
+  size_t events(store::StoreEvent::Kind kind) const {
+    return static_cast<size_t>(std::count(events_.begin(), events_.end(), kind));
+  }
 
   /// The watched sectors, one behind the other; empty if they cannot be read.
   std::vector<std::byte> read_watched() {
@@ -47,6 +52,7 @@ class OpenedStore {
 
  private:
   void on_event(const store::StoreEvent& event) {
+    events_.push_back(event.kind);
     if (event.kind == store::StoreEvent::Kind::failed) failure_ = event.message;
   }
 
@@ -55,6 +61,7 @@ class OpenedStore {
   std::unique_ptr<store::LayeredStore> store_;
   std::string error_;
   std::string failure_;
+  std::vector<store::StoreEvent::Kind> events_;
 };
 
 }  // namespace cairn::test
