@@ -325,7 +325,9 @@ Result<Unit> create_replica(const NewReplica& replica, const LinkedLayers& linke
   const VolumeMetadata metadata = first_metadata(replica, linked);
   Result<LayerFiles> layer = create_layer(replica.directory, metadata.head, metadata);
   if (!layer.ok()) return layer.error();
-  done = stage_metadata(replica.directory, metadata);
+  // All that the description names, before there is a copy of it: the copy alone is enough to open a replica.
+  done = sync_directory(replica.directory);
+  if (done.ok()) done = stage_metadata(replica.directory, metadata);
   if (done.ok()) done = publish_metadata(replica.directory);
   if (done.ok()) done = sync_directory(replica.directory);
   if (done.ok()) done = sync_directory(fs::path(replica.directory).parent_path().string());

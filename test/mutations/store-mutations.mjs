@@ -204,4 +204,29 @@ export const mutations = [
     replace: '',
     tests: everything,
   },
+  {
+    name: 'copy-published-before-its-sync',
+    reason: 'A file that flatten has copied takes the place of the shared one while it is not durable.',
+    file: 'native/store/private_copy.cc',
+    find: 'Result<Unit> synced = sync_file(copy_.get(), private_path_); if (!synced.ok()) return synced; // Copied once',
+    replace: 'Result<Unit> synced = Unit{}; // Copied once',
+    tests: crashes,
+  },
+  {
+    name: 'clone-named-before-its-links',
+    reason: 'A clone can be opened before its layers are there for good.',
+    file: 'native/store/replica.cc',
+    find: 'done = sync_directory(replica.directory); if (done.ok()) done = stage_metadata(replica.directory, metadata);',
+    replace: 'done = stage_metadata(replica.directory, metadata);',
+    tests: crashes,
+  },
+  {
+    name: 'half-a-copy-continued',
+    reason: 'Half a copy of a shared layer stays when the layer changes, and is continued when it is shared again.',
+    file: 'native/store/store_scrub.cc',
+    find: `for (const char* suffix : layer_file_suffixes)
+      partial.push_back(PrivateCopy::path_of(layer_path(directory_, number, suffix)));`,
+    replace: '',
+    tests: '*StoreClone*',
+  },
 ];

@@ -3,6 +3,7 @@
 // and the merges after it do is recorded too, and crashed in its middle.
 #include "test/native/store/store_fixture.h"
 #include "test/native/store/support/crash_image.h"
+#include "test/native/store/support/image_directory.h"
 #include "test/native/support/scale.h"
 
 namespace cairn::test {
@@ -14,31 +15,6 @@ using std::chrono::steady_clock;
 constexpr size_t images_of_a_run = 300;
 /// A crash, one in the recovery from it, and one in the recovery from that.
 constexpr unsigned generations_max = 3;
-
-/// Images are made of memory where there is enough: what they test is not the disk.
-class ImageDirectory {
- public:
-  ImageDirectory() {
-    std::string pattern =
-        std::string(std::filesystem::is_directory("/dev/shm") ? "/dev/shm" : "/var/tmp") + "/cairn-image-XXXXXX";
-    path_ = ::mkdtemp(pattern.data());
-  }
-  ~ImageDirectory() {
-    if (!keep_) std::filesystem::remove_all(path_);
-  }
-  const std::string& path() const { return path_; }
-  void keep() { keep_ = true; }
-  std::string fresh(const std::string& name) const {
-    const std::string directory = path_ + "/" + name;
-    std::filesystem::remove_all(directory);
-    std::filesystem::create_directory(directory);
-    return directory;
-  }
-
- private:
-  std::string path_;
-  bool keep_ = false;
-};
 
 struct CrashBudget {
   uint64_t images = scale("CAIRN_CRASH_IMAGES", 1000);
@@ -66,30 +42,62 @@ class CrashTest {
   void record_and_check() {
     const TemporaryDirectory on_disk;
     // In memory one sees other timings, and what a store does where direct I/O is not to be had.
-    const std::string path = random_() % 2 == 0 ? on_disk.path() + "/replica" : images_directory_.path() + "/recorded";
-    std::filesystem::remove_all(path);
-    ASSERT_TRUE(succeeded(store::create_replica({path, new_id(), new_id(), watched_volume_size, block_size_})));
+    const std::string directory = random_() % 2 == 0 ? on_disk.path() : images_directory_.fresh("recorded");
+    const std::string path = directory + "/replica";
+    const bool is_clone = random_() % 3 == 0;
     boot_ = store::random_uuid();
+    uint64_t next_tag = 1;
+    if (is_clone) {
+      next_tag = make_clone(directory + "/parent", path);
+    } else {
+      ASSERT_TRUE(succeeded(store::create_replica({path, new_id(), new_id(), watched_volume_size, block_size_})));
+    }
     std::optional<OpenedStore> store(std::in_place, path, boot_, mode_);
     ASSERT_EQ(store->error(), "");
     DiskJournal journal(path);
     const CrashDisk first_disk(load_image(path));
     store->reactor().set_tap(&journal);
-    uint64_t next_tag = work(*store, journal, 1);
+    if (is_clone) inherit(*store, journal, next_tag);
+    const size_t first_crash = journal.entries().size();
+    next_tag = work(*store, journal, next_tag, is_clone);
     revert(*store, journal, next_tag);
-    work(*store, journal, next_tag);
+    work(*store, journal, next_tag, is_clone);
     ASSERT_TRUE(succeeded(store->wait((*store)->close())));
     watch_file_calls(nullptr);
     ASSERT_EQ(journal.failure(), "");
     ASSERT_EQ(store->failure(), "");
     store.reset();
-    check(journal.entries(), first_disk);
+    check(journal.entries(), first_disk, first_crash);
   }
 
-  uint64_t work(OpenedStore& store, DiskJournal& journal, uint64_t first_tag) {
-    Workload workload(
-        store, journal,
-        {.seed = random_(), .block_size = block_size_, .steps = 20 + random_() % 20, .first_tag = first_tag});
+  /// Of the last snapshot of a parent that has some. Returns the next tag.
+  uint64_t make_clone(const std::string& parent, const std::string& clone) {
+    const store::Uuid boot = store::random_uuid();
+    EXPECT_TRUE(succeeded(store::create_replica({parent, new_id(), new_id(), watched_volume_size, block_size_})));
+    OpenedStore store(parent, boot, mode_);
+    DiskJournal ignored(parent);
+    const uint64_t next_tag = work(store, ignored, 1, false);
+    const std::string snapshot = new_id();
+    EXPECT_TRUE(succeeded(store.wait(store->create_snapshot(snapshot, snapshot))));
+    EXPECT_TRUE(succeeded(store.wait(store->clone({snapshot, clone, new_id(), new_id()}))));
+    EXPECT_TRUE(succeeded(store.wait(store->close())));
+    return next_tag;
+  }
+
+  /// What a clone begins with.
+  static void inherit(OpenedStore& store, DiskJournal& journal, uint64_t next_tag) {
+    journal.resize_started(store->geometry().size);
+    journal.resize_done(store->geometry().size);
+    journal.revert_done("", content(store, next_tag));
+  }
+
+  uint64_t work(OpenedStore& store, DiskJournal& journal, uint64_t first_tag, bool flatten) {
+    Workload workload(store, journal,
+                      {.seed = random_(),
+                       .block_size = block_size_,
+                       .steps = 20 + random_() % 20,
+                       .first_tag = first_tag,
+                       .flatten = flatten});
     store.wait(workload.run());
     return workload.next_tag();
   }
@@ -101,23 +109,28 @@ class CrashTest {
     if (id.empty()) return;
     journal.revert_started(id);
     ASSERT_TRUE(succeeded(store.wait(store->revert(id))));
-    const std::vector<std::byte> content = store.read_watched();
-    Windows windows(watched_sectors);
-    for (uint32_t sector = 0; sector < watched_sectors; ++sector) {
-      const auto tag = tag_of(std::span(content).subspan(sector * sector_size, sector_size), sector);
-      ASSERT_TRUE(tag.has_value());
-      windows[sector] = {.from = *tag, .to = *tag, .zero = 0, .floor = next_tag - 1};
-    }
-    journal.revert_done(id, std::move(windows));
+    journal.revert_done(id, content(store, next_tag));
   }
 
-  /// Follows the journal, and stops on the way to crash.
-  void check(const std::vector<JournalEntry>& entries, CrashDisk disk) {
+  /// That a sector holds what is there, or what is written from now on.
+  static Windows content(OpenedStore& store, uint64_t next_tag) {
+    const std::vector<std::byte> bytes = store.read_watched();
+    Windows windows(watched_sectors);
+    for (uint32_t sector = 0; sector < watched_sectors; ++sector) {
+      const auto tag = tag_of(std::span(bytes).subspan(sector * sector_size, sector_size), sector);
+      EXPECT_TRUE(tag.has_value());
+      if (tag) windows[sector] = {.from = *tag, .to = *tag, .zero = 0, .floor = next_tag - 1};
+    }
+    return windows;
+  }
+
+  /// Follows the journal, and stops on the way to crash, from the entry `first` on.
+  void check(const std::vector<JournalEntry>& entries, CrashDisk disk, size_t first) {
     CrashModel model;
     for (size_t at = 0; at < entries.size() && !over(); ++at) {
       disk.follow(entries[at]);
       model.follow(entries[at]);
-      if (random_() % entries.size() >= images_of_a_run) continue;
+      if (at < first || random_() % entries.size() >= images_of_a_run) continue;
       SCOPED_TRACE("after entry " + std::to_string(at) + " of the journal");
       crash(disk, model, random_() % 3 == 0 ? Loss::process : Loss::power, boot_);
     }
@@ -153,7 +166,8 @@ class CrashTest {
   /// What the store did to the disk until it was as it is to be.
   std::vector<JournalEntry> open_and_check(const CrashImage& image, const Crash& crash, const store::Uuid& boot) {
     const std::string directory = images_directory_.fresh("image");
-    save_image(image, directory);
+    const std::string others = images_directory_.fresh("image-others");
+    save_image(image, directory, random_() % 2 == 0 ? others : "");
     DiskJournal journal(directory);
     OpenedStore store(directory, boot, mode_);
     if (store.error().empty() && random_() % 4 == 0) {

@@ -59,6 +59,7 @@ CrashFile CrashFile::load(const std::string& path) {
   CAIRN_ASSERT(file.valid());
   CrashFile loaded;
   loaded.size = std::filesystem::file_size(path);
+  loaded.shared = std::filesystem::hard_link_count(path) > 1;
   std::vector<std::byte> bytes;
   for (off_t at = ::lseek(file.get(), 0, SEEK_DATA); at >= 0;) {
     const off_t end = ::lseek(file.get(), at, SEEK_HOLE);
@@ -98,8 +99,12 @@ CrashImage load_image(const std::string& directory) {
   return image;
 }
 
-void save_image(const CrashImage& image, const std::string& directory) {
-  for (const auto& [name, file] : image) file.save(directory + "/" + name);
+void save_image(const CrashImage& image, const std::string& directory, const std::string& others) {
+  for (const auto& [name, file] : image) {
+    const std::string path = directory + "/" + name;
+    file.save(path);
+    if (file.shared && !others.empty()) std::filesystem::create_hard_link(path, others + "/" + name);
+  }
 }
 
 // ---- The disk -------------------------------------------------------------------------------------------------------
@@ -117,6 +122,12 @@ void CrashDisk::follow(const JournalEntry& entry) {
     case Step::create:
       CAIRN_ASSERT(entry.file == files_.size());
       files_.emplace_back();
+      pending_names_.push_back(&entry);
+      done_.insert(entry.number);
+      return;
+    case Step::link:
+      CAIRN_ASSERT(entry.file == files_.size());
+      files_.push_back({CrashFile::load(entry.new_name), {}});
       pending_names_.push_back(&entry);
       done_.insert(entry.number);
       return;
@@ -171,7 +182,7 @@ void CrashDisk::settle_file(uint32_t file, const std::set<uint64_t>& numbers) {
 }
 
 void CrashDisk::rename(Names& names, const JournalEntry& change) {
-  if (change.step == Step::create) names[change.name] = change.file;
+  if (change.step == Step::create || change.step == Step::link) names[change.name] = change.file;
   if (change.step == Step::unlink) names.erase(change.name);
   if (change.step != Step::rename || !names.contains(change.name)) return;
   names[change.new_name] = names[change.name];

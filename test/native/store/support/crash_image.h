@@ -18,6 +18,7 @@ enum class Loss : uint8_t { power, process };
 struct CrashFile {
   using Block = std::array<std::byte, store_block_size>;
   uint64_t size = 0;
+  bool shared = false;  // it has names elsewhere
   std::map<uint64_t, std::shared_ptr<const Block>> blocks;
 
   void write(uint64_t offset, std::span<const std::byte> data);
@@ -31,7 +32,8 @@ struct CrashFile {
 /// A directory as it may be found, by name.
 using CrashImage = std::map<std::string, CrashFile>;
 CrashImage load_image(const std::string& directory);
-void save_image(const CrashImage& image, const std::string& directory);
+/// `others`: a directory where shared files have their other names; empty: whoever shared them is gone.
+void save_image(const CrashImage& image, const std::string& directory, const std::string& others = "");
 
 /// Follows a journal; knows at every point what is durable for sure and what may be.
 class CrashDisk {

@@ -148,6 +148,13 @@ void DiskJournal::unlink_begins(const std::string& path) {
   if (ours(path)) add({.step = Step::unlink, .name = name_of(path)});
 }
 
+void DiskJournal::linked(const std::string& from, const std::string& to) {
+  if (!ours(to)) return;
+  const std::lock_guard lock(mutex_);
+  name_file(inode_of(to), name_of(to));
+  add({.step = Step::link, .file = next_file_ - 1, .name = name_of(to), .new_name = from});
+}
+
 // ---- Clients --------------------------------------------------------------------------------------------------------
 
 void DiskJournal::issued(SectorRange range, uint64_t tag, bool zero) {

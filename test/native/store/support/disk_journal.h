@@ -19,6 +19,7 @@ struct JournalEntry {
     done,  // `number`: the write, punch or sync that is done
     rename,
     unlink,
+    link,  // `name` is `file` now, which has the content of the file `new_name` (with its path), durable
     directory_sync,
     // The clients.
     issued,
@@ -74,6 +75,7 @@ class DiskJournal final : public IoTap, public FileCallWatch, public WorkloadLog
   void succeeded(uint64_t number) override;
   void rename_begins(const std::string& from, const std::string& to) override;
   void unlink_begins(const std::string& path) override;
+  void linked(const std::string& from, const std::string& to) override;
   // WorkloadLog
   void issued(SectorRange range, uint64_t tag, bool zero) override;
   void acknowledged(SectorRange range, uint64_t tag, bool zero, bool durable) override;

@@ -95,6 +95,8 @@ Task<> Workload::change_layers() {
       co_await grow();
     else if (kind == 1)
       store_->start_checksums();
+    else if (kind == 2 && options_.flatten)
+      co_await flatten();
     else if (kind % 2 == 0)
       co_await take_snapshot();
     else
@@ -139,6 +141,11 @@ Task<> Workload::grow() {
     log_.resize_done(size);
   else
     log_.failed("resize: " + done.error().message);
+}
+
+Task<> Workload::flatten() {
+  const Result<Unit> done = co_await store_->flatten();
+  if (!done.ok()) log_.failed("flatten: " + done.error().message);
 }
 
 }  // namespace cairn::test

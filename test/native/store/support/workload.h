@@ -35,6 +35,7 @@ struct WorkloadOptions {
   size_t steps = SIZE_MAX;
   uint64_t first_tag = 1;
   size_t snapshots_max = 4;
+  bool flatten = false;  // of a clone
 };
 
 /// Each worker has blocks of its own, so that the order of the writes to a sector is known; the groups of different
@@ -55,6 +56,7 @@ class Workload {
   Task<> take_snapshot();
   Task<> remove_snapshot();
   Task<> grow();
+  Task<> flatten();
   SectorRange pick_range(uint32_t worker);
   uint64_t below(uint64_t limit) { return random_() % limit; }
   void check(Status status, const char* what);
