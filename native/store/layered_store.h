@@ -365,6 +365,7 @@ class LayeredStore final : public BlockDevice, public SnapshotSet {
   std::set<uint32_t> summed_;      // checksums whole, and not yet noted in volume.json
   std::set<uint32_t> unsummable_;  // damaged
   ScrubStatus scrub_;
+  std::optional<uint32_t> scrubbing_;  // the layer, unless it has been written since its scrub began
   double flatten_progress_ = 0;
   std::shared_ptr<SnapshotPins> pins_ = std::make_shared<SnapshotPins>();
   mutable std::map<std::string, uint32_t> references_;  // of snapshots, by id

@@ -115,6 +115,7 @@ Task<Result<Unit>> LayeredStore::forget_sums(uint32_t number) {
     if (!replaced.ok()) co_return replaced;
   }
   const std::vector<uint32_t> one(1, number);
+  if (scrubbing_ == number) scrubbing_.reset();
   co_return co_await drop_partial_files(one);
 }
 
@@ -170,7 +171,9 @@ Task<> LayeredStore::scrub_layer(uint32_t number, double before, double share) {
     const auto started = Reactor::Clock::now();
     {
       const AsyncMutex::Guard guard = co_await structure_.lock();
-      if (!may_scrub(number)) co_return;
+      if (!begun) scrubbing_ = number;
+      // Between two steps it may have been the head, written, and frozen again.
+      if (!may_scrub(number) || scrubbing_ != number) co_return;
       const LayerMetadata& layer = *metadata_.layer(number);
       const std::string name = name_of(layer);
       const bool checksummed = layer.checksummed;

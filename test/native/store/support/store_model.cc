@@ -18,6 +18,7 @@ StoreModel::StoreModel(uint32_t block_size, store::CacheMode mode, uint64_t seed
       fixture_(first_size, block_size, mode),
       random_(seed),
       clones_(random_, mode),
+      readers_(random_),
       content_(first_size / sector_size) {}
 
 void StoreModel::run(uint64_t operations) {
@@ -25,6 +26,7 @@ void StoreModel::run(uint64_t operations) {
     const End end = fixture_.wait(batch(std::min<uint64_t>(1 + below(500), operations - operations_)));
     if (below(4) == 0) operations_ += clones_.visit();
     if (end == End::none) continue;
+    readers_.clear();
     fixture_.settle();
     fixture_.abandon();
     fixture_.open();
@@ -34,6 +36,7 @@ void StoreModel::run(uint64_t operations) {
     ADD_FAILURE() << "at operation " << operations_;
   else
     compare_all();
+  readers_.clear();
   clones_.check_all();
 }
 
@@ -87,12 +90,16 @@ Task<> StoreModel::change() {
 }
 
 Task<> StoreModel::change_tree() {
-  const uint64_t kind = below(40);
+  const uint64_t kind = below(60);
   if (kind < 18) co_return co_await take_snapshot();
   if (kind < 36) co_return co_await delete_snapshot();
   if (kind < 38) co_return co_await revert();
   if (kind < 39) co_return co_await clone();
-  co_await grow();
+  if (kind < 40) co_return co_await grow();
+  if (kind < 44) co_return co_await open_reader();
+  if (kind < 56) co_return co_await readers_.visit();
+  if (kind < 58) co_return scrub();
+  fixture_.store().start_checksums();
 }
 
 Task<> StoreModel::flush() {
@@ -207,7 +214,12 @@ Task<> StoreModel::delete_snapshot() {
   if (snapshots_.empty()) co_return;
   const auto at = std::next(snapshots_.begin(), static_cast<ptrdiff_t>(below(snapshots_.size())));
   const std::string id = at->first;
-  expect_ok(co_await fixture_.store().delete_snapshot(id));
+  const Result<Unit> deleted = co_await fixture_.store().delete_snapshot(id);
+  if (readers_.has(id)) {
+    EXPECT_EQ(code_of(deleted), "SNAPSHOT_IN_USE");
+    co_return;
+  }
+  expect_ok(deleted);
   snapshots_.erase(id);
   if (below(4) == 0) co_await fixture_.store().wait_maintenance();
 }
@@ -236,6 +248,21 @@ Task<> StoreModel::grow() {
   if (size > size_max) co_return;
   expect_ok(co_await fixture_.store().resize(size));
   content_.resize(size / sector_size);
+}
+
+Task<> StoreModel::open_reader() {
+  if (snapshots_.empty() || readers_.full()) co_return;
+  const auto at = std::next(snapshots_.begin(), static_cast<ptrdiff_t>(below(snapshots_.size())));
+  if (!readers_.has(at->first)) co_await readers_.open(fixture_.store(), at->first, at->second);
+}
+
+/// It goes on between the operations, and finds nothing, for there is nothing.
+void StoreModel::scrub() {
+  const store::ScrubStatus& last = fixture_.store().scrub_status();
+  EXPECT_TRUE(last.findings.empty()) << last.findings.front();
+  EXPECT_EQ(last.blocks_damaged, 0U);
+  EXPECT_EQ(last.repaired, 0U);
+  if (last.state != store::ScrubStatus::State::running) expect_ok(fixture_.store().start_scrub());
 }
 
 // ---- Faults ---------------------------------------------------------------------------------------------------------

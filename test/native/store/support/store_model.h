@@ -3,6 +3,7 @@
 
 #include "test/native/store/support/faulty_disk.h"
 #include "test/native/store/support/model_clones.h"
+#include "test/native/store/support/model_readers.h"
 
 namespace cairn::test {
 
@@ -52,6 +53,8 @@ class StoreModel {
   Task<> revert();
   Task<> clone();
   Task<> grow();
+  Task<> open_reader();
+  void scrub();
   Task<End> suffer_faults();
   void break_disk(FaultyDisk& disk, bool full_too);
 
@@ -62,6 +65,7 @@ class StoreModel {
   uint64_t operations_ = 0;
   uint64_t last_tag_ = 0;
   ModelClones clones_;
+  ModelReaders readers_;
   SectorTags content_;
   std::map<std::string, SectorTags> snapshots_;
   bool faulty_ = false;
