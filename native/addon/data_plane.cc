@@ -1,6 +1,7 @@
 #include "addon/data_plane.h"
 
 #include <algorithm>
+#include <system_error>
 
 #include "store/replica_files.h"
 #include "store/uuid.h"
@@ -72,6 +73,17 @@ DataPlane::~DataPlane() { CAIRN_ASSERT(volumes_.empty()); }
 Result<std::unique_ptr<DataPlane>> DataPlane::start(const DataPlaneOptions& options, Post control,
                                                     std::function<void(const DataPlaneEvent&)> on_event) {
   if (Result<Unit> checked = check(options); !checked.ok()) return checked.error();
+  try {
+    return start_threads(options, std::move(control), std::move(on_event));
+  } catch (const std::system_error& error) {
+    return Error{errno_code(error.code().value()),
+                 "the data plane could not start its threads (" + error.code().message() +
+                     "): raise the limit of processes and threads (TasksMax of the service, ulimit -u)"};
+  }
+}
+
+Result<std::unique_ptr<DataPlane>> DataPlane::start_threads(const DataPlaneOptions& options, Post control,
+                                                            std::function<void(const DataPlaneEvent&)> on_event) {
   std::unique_ptr<DataPlane> plane(new DataPlane(std::move(control), std::move(on_event)));
   std::vector<Reactor*> reactors;
   for (size_t i = 0; i < options.reactors; ++i) {

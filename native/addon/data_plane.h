@@ -107,6 +107,9 @@ class DataPlane {
   using VolumeOperation = std::function<Task<Result<Unit>>(store::LayeredStore&)>;
 
   explicit DataPlane(Post control, std::function<void(const DataPlaneEvent&)> on_event);
+  /// Throws std::system_error when there is no thread to be had: from here on no others are needed.
+  static Result<std::unique_ptr<DataPlane>> start_threads(const DataPlaneOptions& options, Post control,
+                                                          std::function<void(const DataPlaneEvent&)> on_event);
   Result<Volume*> find(const std::string& name);
   bool exported(const std::string& volume) const;
   void operate(const std::string& name, VolumeOperation operation, Done<Unit> done);

@@ -20,11 +20,11 @@ class Child {
   private stderr = '';
   private readonly ended: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
 
-  constructor(stage: string, directory: string, sanitizerOptions = '') {
+  constructor(stage: string, directory: string, sanitizerOptions = '', more: string[] = []) {
     // A quarantine of freed memory would look like a leak.
     const sanitizer = `${process.env['ASAN_OPTIONS'] ?? ''}:quarantine_size_mb=4${sanitizerOptions}`;
     const environment = { ...process.env, ASAN_OPTIONS: sanitizer };
-    const args = ['--expose-gc', program, stage, directory];
+    const args = ['--expose-gc', program, stage, directory, ...more];
     this.process = spawn(process.execPath, args, { env: environment, timeout: endTimeoutMs, killSignal: 'SIGKILL' });
     this.process.stdout.setEncoding('utf8').on('data', (text: string) => (this.stdout += text));
     this.process.stderr.setEncoding('utf8').on('data', (text: string) => (this.stderr += text));
@@ -103,6 +103,19 @@ describe('a process ends well at the stage', () => {
     const child = new Child('end with a close under way', scratchDirectory());
     expect(await child.end()).toEqual(wellEnded);
     expect(child.output).toBe('closed\n');
+  });
+});
+
+describe('a plane that cannot have all of its threads', () => {
+  it('is refused, says what to raise, and starts when it can', async ({ skip }) => {
+    if (process.getuid?.() !== 0) skip('needs root, to become a user that limits bind');
+    const outcomes: string[] = [];
+    for (let threads = 0; outcomes.at(-1) !== 'started\n'; threads += 1) {
+      const child = new Child('few threads more', scratchDirectory(), '', [String(threads)]);
+      expect(await child.end()).toEqual(wellEnded);
+      outcomes.push(child.output);
+    }
+    expect(outcomes.filter((outcome) => outcome === 'refused\n').length).toBeGreaterThan(3);
   });
 });
 

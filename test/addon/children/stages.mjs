@@ -1,7 +1,9 @@
 // node stages.mjs STAGE DIRECTORY: brings the addon to one stage of its life, and ends there. Exit code 0 and nothing on
 // stderr is the test.
+import { spawnSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { check, codeOf, exportOf, native, newPlane, newReplica, openNew } from './native.mjs';
@@ -40,6 +42,14 @@ async function allRefused(calls) {
   for (const code of await Promise.all(calls.map(codeOf))) check(code === 'CLOSED', `refused as CLOSED: ${code}`);
 }
 
+function attempt(start) {
+  try {
+    return { plane: start() };
+  } catch (error) {
+    return { error };
+  }
+}
+
 /** An event alone does not keep a process alive. */
 async function stayingAlive(promise) {
   const timer = setInterval(() => {}, 1_000);
@@ -50,6 +60,23 @@ async function stayingAlive(promise) {
 const stages = {
   loaded() {
     check(native.probe().ioUring === true, 'io_uring is there');
+  },
+
+  /** With as many threads more than it has as the word after the directory says. */
+  async 'few threads more'() {
+    await stat(directory); // libuv's, which cannot do without
+    const threads = readdirSync('/proc/self/task').length + Number(process.argv[4]);
+    const { status } = spawnSync('prlimit', ['--pid', String(process.pid), `--nproc=${threads}:`]);
+    check(status === 0, 'the limit is set');
+    process.setuid('nobody'); // limits do not bind root
+    const { plane, error } = attempt(newPlane);
+    if (plane !== undefined) {
+      check((await codeOf(plane.volumeInfo('none'))) === 'VOLUME_NOT_OPEN', 'the plane works');
+      await plane.close();
+    } else {
+      check(error.code === 'EAGAIN' && error.message.includes('TasksMax'), `no thread: ${error.message}`);
+    }
+    console.log(plane === undefined ? 'refused' : 'started');
   },
 
   unclosed() {

@@ -294,5 +294,38 @@ TEST_F(StoreClone, AFlatteningThatFindsNoSpaceGivesBackWhatItHasTakenAndGoesOnLa
   ASSERT_TRUE(succeeded(copy.wait(copy->close())));
 }
 
+/// At most so many bytes at a time, wherever the store does not ask the reactor.
+class ShortTransfers final : public FileCallWatch {
+ public:
+  ShortTransfers() { watch_file_calls(this); }
+  ~ShortTransfers() override { watch_file_calls(nullptr); }
+  size_t transfer(size_t length) override {
+    if (length <= 512) return length;  // what direct I/O moves at least
+    ++shortened;
+    return std::max<size_t>(512, length / 3 / 512 * 512);
+  }
+  std::atomic<uint64_t> shortened = 0;
+};
+
+TEST_F(StoreClone, ShortTransfersAreGoneOnWith) {
+  ShortTransfers transfers;
+  ASSERT_TRUE(succeeded(clone(second)));
+  fixture.close();
+  fixture.open();
+  fixture.store().start_checksums();
+  fixture.settle();
+  ASSERT_TRUE(succeeded(fixture.store().start_scrub()));
+  fixture.settle();
+  EXPECT_EQ(fixture.store().scrub_status().findings, std::vector<std::string>());
+  EXPECT_GT(fixture.store().scrub_status().blocks_checked, 0U);
+  OpenedStore copy(clone_path(), boot);
+  ASSERT_EQ(copy.error(), "");
+  ASSERT_TRUE(succeeded(copy.wait(copy->flatten())));
+  copy.wait(copy->wait_maintenance());
+  expect_second(copy);
+  ASSERT_TRUE(succeeded(copy.wait(copy->close())));
+  EXPECT_GT(transfers.shortened, 10U);
+}
+
 }  // namespace
 }  // namespace cairn::test

@@ -66,11 +66,18 @@ ssize_t pwrite(int fd, const void* data, size_t length, off_t offset) {
     errno = error;
     return -1;
   }
+  length = watch->transfer(length);
   const uint64_t number =
       watch->write_begins(fd, {static_cast<const std::byte*>(data), length}, static_cast<uint64_t>(offset));
   const ssize_t result = next(fd, data, length, offset);
   if (result == static_cast<ssize_t>(length)) watch->succeeded(number);
   return result;
+}
+
+ssize_t pread(int fd, void* data, size_t length, off_t offset) {
+  static auto* const next = real<ssize_t(int, void*, size_t, off_t)>("pread");
+  cairn::test::FileCallWatch* watch = watcher;
+  return next(fd, data, watch != nullptr ? watch->transfer(length) : length, offset);
 }
 
 ssize_t copy_file_range(int from, off64_t* from_offset, int to, off64_t* to_offset, size_t length, unsigned flags) {

@@ -23,6 +23,8 @@ class FileCallWatch {
   virtual int sync_error(int) { return 0; }
   /// Not 0: the write fails so.
   virtual int write_error(int) { return 0; }
+  /// How much of it is read or written at once.
+  virtual size_t transfer(size_t length) { return length; }
   virtual void succeeded(uint64_t) {}
   virtual void rename_begins(const std::string&, const std::string&) {}
   virtual void unlink_begins(const std::string&) {}
