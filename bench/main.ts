@@ -6,26 +6,43 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { question as connections } from './connections.js';
 import { question as depth1 } from './depth1.js';
 import { question as firstWriteThin } from './first-write-thin.js';
+import { question as mixed7030 } from './mixed-70-30.js';
 import { question as random4kDepth32 } from './random-4k-depth32.js';
 import { question as sequential } from './sequential.js';
-import { cairn } from './support/cairn.js';
+import { cairn, cairnWriteback, cairnWritethrough } from './support/cairn.js';
 import { isInstalled } from './support/command.js';
 import type { Contestant, Ground } from './support/contestant.js';
 import { describeMachine, disturbances, isOnTmpfs } from './support/machine.js';
+import { nbdServer } from './support/nbd-server.js';
 import { nbdkit, nbdkitPageCache } from './support/nbdkit.js';
 import { parseOptions, usage, type Options } from './support/options.js';
-import { qemuNbd, qemuNbdNative } from './support/qemu-nbd.js';
+import {
+  qemuNbd,
+  qemuNbdNative,
+  qemuNbdQcow2,
+  qemuNbdQcow2Snapshots,
+  qemuNbdWritethrough,
+} from './support/qemu-nbd.js';
 import type { Question } from './support/question.js';
 import { rawFile } from './support/raw-file.js';
 import { tableOf, writeReport, type CaseResult, type Report } from './support/report.js';
 import { measureCase, type Plan } from './support/rounds.js';
 import { question as writeFlush } from './write-flush.js';
 
-const questions = [random4kDepth32, firstWriteThin, depth1, sequential, writeFlush];
-const usual = [rawFile, cairn, nbdkit, qemuNbd];
-const others = [nbdkitPageCache, qemuNbdNative];
+const questions = [random4kDepth32, connections, mixed7030, firstWriteThin, depth1, sequential, writeFlush];
+const usual = [rawFile, cairn, nbdkit, qemuNbd, nbdkitPageCache];
+const others = [
+  cairnWriteback,
+  cairnWritethrough,
+  qemuNbdNative,
+  qemuNbdWritethrough,
+  qemuNbdQcow2,
+  qemuNbdQcow2Snapshots,
+  nbdServer,
+];
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 

@@ -4,48 +4,61 @@ import { join } from 'node:path';
 import { RealCairn, whyNoCairn } from '../../test/support/real-cairn.js';
 import { eventually } from '../../test/support/real-deadline.js';
 import { RestError } from '../../test/support/real-rest.js';
-import type { Contestant, Ground, Target } from './contestant.js';
+import type { CacheMode } from '../../src/engine/native.js';
+import type { CachingMode, Contestant, Ground, Target } from './contestant.js';
 import { fill } from './fio.js';
 import { versionOf } from './command.js';
 
 const deleteTimeoutMs = 300_000;
 
 let running: Promise<RealCairn> | undefined;
-let written: Promise<Target> | undefined;
 let volumes = 0;
 
-export const cairn: Contestant = {
-  name: 'cairn',
-  caching: 'direct',
-  role: 'ours',
-  missing: whyNoCairn,
-  version: async () => `cairn ${await versionOf('git', ['describe', '--always', '--dirty'])}`,
-  writtenVolume: (ground) => (written ??= writtenVolume(ground)),
-  thinVolume,
-  close: async () => {
-    const cairnToClose = await running?.catch(() => undefined);
-    running = undefined;
-    written = undefined;
-    await cairnToClose?.close();
-  },
-};
+export const cairn = cairnWith('none', 'direct', 'direct');
+export const cairnWriteback = cairnWith('writeback', 'page cache', 'page cache');
+export const cairnWritethrough = cairnWith('writethrough', 'write-through', 'page cache, written through');
 
-async function writtenVolume(ground: Ground): Promise<Target> {
-  const target = await thinVolume(ground, ground.sizeBytes);
-  await fill(ground.dataDirectory, target.fio, ground.sizeBytes);
-  return target;
+/** One service for all. */
+function cairnWith(cacheMode: CacheMode, mode: CachingMode, caching: string): Contestant {
+  let written: Promise<Target> | undefined;
+  const name = cacheMode === 'none' ? 'cairn' : `cairn ${cacheMode}`;
+  const thinVolume = (ground: Ground, sizeBytes: number) => serve(ground, { size: sizeBytes, cacheMode });
+  return {
+    name,
+    mode,
+    caching,
+    role: 'ours',
+    missing: whyNoCairn,
+    version: async () => `cairn ${await versionOf('git', ['describe', '--always', '--dirty'])}`,
+    writtenVolume: (ground) =>
+      (written ??= thinVolume(ground, ground.sizeBytes).then(async (target) => {
+        await fill(ground.dataDirectory, target.fio, ground.sizeBytes);
+        return target;
+      })),
+    thinVolume,
+    close: async () => {
+      written = undefined;
+      await endService();
+    },
+  };
 }
 
-async function thinVolume(ground: Ground, sizeBytes: number): Promise<Target> {
+async function endService(): Promise<void> {
+  const service = await running?.catch(() => undefined);
+  running = undefined;
+  await service?.close();
+}
+
+async function serve(ground: Ground, request: { size: number; cacheMode: CacheMode }): Promise<Target> {
   running ??= RealCairn.start({ parent: ground.dataDirectory });
   const service = await running;
   volumes += 1;
   const name = `bench-${volumes}`;
-  await service.serveVolume(name, { size: sizeBytes });
+  await service.serveVolume(name, request);
   return {
     fio: ['--ioengine=nbd', `--uri=${service.uri(name, ground.transport)}`],
     pids: [service.servePid, ...service.dataPlanePids()],
-    commandLine: 'cairn serve (default settings)',
+    commandLine: `cairn serve (default settings${request.cacheMode === 'none' ? '' : `; cacheMode: ${request.cacheMode}`})`,
     files: () => filesOf(join(service.pool, 'replicas')),
     close: () => remove(service, name),
   };

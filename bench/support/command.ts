@@ -1,6 +1,6 @@
 /** Programs that the benchmark runs: to their end, or as servers that are ended by their pid. */
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
-import { accessSync, constants } from 'node:fs';
+import { accessSync, constants, readFileSync } from 'node:fs';
 import { createConnection, createServer, type AddressInfo } from 'node:net';
 import { delimiter, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -50,13 +50,56 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
+/** What serves: a child of ours, or what a child has left running. */
+export interface RunningServer {
+  pid: number;
+  stop: () => Promise<void>;
+}
+
 /** Those that run end with this process, however it ends. */
 const running = new Set<ChildProcess>();
+const daemons = new Set<number>();
 process.once('exit', () => {
   for (const child of running) child.kill('SIGKILL');
+  for (const pid of daemons) kill(pid, 'SIGKILL');
 });
 
-export class Server {
+/** A server that puts itself into the background, and its process id into a file. */
+export async function startDaemon(
+  command: string,
+  args: readonly string[],
+  { address, pidFile }: { address: Address; pidFile: string },
+): Promise<RunningServer> {
+  await run(command, args);
+  await until(`${command} listens`, () => accepts(address));
+  const pid = Number(readFileSync(pidFile, 'utf8'));
+  daemons.add(pid);
+  const stop = async () => {
+    kill(pid, 'SIGTERM');
+    await until(`${command} ends`, async () => !kill(pid, 0));
+    daemons.delete(pid);
+  };
+  return { pid, stop };
+}
+
+/** Whether there is such a process. */
+function kill(pid: number, signal: NodeJS.Signals | 0): boolean {
+  try {
+    return process.kill(pid, signal);
+  } catch {
+    return false;
+  }
+}
+
+async function until(what: string, isSo: () => Promise<boolean>): Promise<void> {
+  const deadline = Date.now() + readyTimeoutMs;
+  while (!(await isSo())) {
+    if (Date.now() > deadline) throw new Error(`Not in time: ${what}.`);
+    await delay(readyPollMs);
+  }
+}
+
+export class Server implements RunningServer {
   private errors = '';
   private readonly exited: Promise<void>;
 

@@ -25,9 +25,13 @@ export interface Target {
   close: () => Promise<void>;
 }
 
+/** When a write is answered and what a read meets: only like may be compared with like. */
+export type CachingMode = 'direct' | 'page cache' | 'write-through';
+
 export interface Contestant {
   name: string;
-  /** What the contestant does with the page cache: only like may be compared with like. */
+  mode: CachingMode;
+  /** What the contestant does with the page cache, in words. */
   caching: string;
   role: 'ours' | 'peer' | 'limit';
   /** Why the contestant cannot take part; `null` when it can. */

@@ -40,6 +40,7 @@ export function fioArguments(target: FioTarget, { workload, sizeBytes, seconds }
     '--group_reporting',
     `--size=${sizeBytes}`,
     `--runtime=${seconds}`,
+    ...(workload.readPercent === undefined ? [] : [`--rwmixread=${workload.readPercent}`]),
     ...(workload.flushEach === true ? [`--${sync}=1`] : []),
     ...(workload.flushAtEnd === true ? ['--end_fsync=1'] : []),
   ];
@@ -92,14 +93,16 @@ function parse(json: string, workload: Workload): FioResult {
   const { jobs } = JSON.parse(json.slice(json.indexOf('{'))) as { jobs: Job[] };
   const job = jobs[0];
   if (job === undefined || job.error !== 0) throw new Error(`fio failed with error ${job?.error ?? 'unknown'}.`);
-  const measured = workload.pattern.endsWith('read') ? job.read : job.write;
+  // Of a mixed load, latency is that of the reads.
+  const measured = workload.pattern === 'write' || workload.pattern === 'randwrite' ? job.write : job.read;
+  const operations = job.read.total_ios + job.write.total_ios;
   const seconds = measured.runtime / 1000;
   const percentile = (name: string) => (measured.clat_ns.percentile?.[name] ?? 0) / 1000;
   return {
-    operations: measured.total_ios,
+    operations,
     seconds,
-    iops: measured.total_ios / seconds,
-    megabytesPerSecond: (measured.total_ios * workload.blockBytes) / seconds / 1e6,
+    iops: operations / seconds,
+    megabytesPerSecond: (operations * workload.blockBytes) / seconds / 1e6,
     p50: percentile('50.000000'),
     p99: percentile('99.000000'),
     p999: percentile('99.900000'),

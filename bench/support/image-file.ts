@@ -16,6 +16,19 @@ export async function writtenFile({ dataDirectory, sizeBytes }: Ground): Promise
   return path;
 }
 
+/** How the files that a server serves are made. */
+export interface ImageFormat {
+  /** Every block of it was written; the same one at every call. */
+  written: (ground: Ground) => Promise<string>;
+  /** No block of it was ever written. */
+  thin: (ground: Ground, sizeBytes: number) => Promise<{ path: string; remove: () => void }>;
+}
+
+export const rawImages: ImageFormat = {
+  written: writtenFile,
+  thin: async (ground, sizeBytes) => sparseFile(ground, sizeBytes),
+};
+
 let sparseFiles = 0;
 
 export function sparseFile({ dataDirectory }: Ground, sizeBytes: number): { path: string; remove: () => void } {

@@ -1,31 +1,42 @@
 /** A peer that serves one image file as one export: all of nbdkit and qemu-nbd that differs is its command line. */
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { freePort, isInstalled, Server, versionOf, type Address } from './command.js';
-import type { Contestant, Ground, Target } from './contestant.js';
-import { sparseFile, writtenFile } from './image-file.js';
+import { freePort, isInstalled, Server, startDaemon, versionOf, type Address } from './command.js';
+import type { CachingMode, Contestant, Ground, Target } from './contestant.js';
+import { rawImages, type ImageFormat } from './image-file.js';
 
 export interface ImageServer {
   name: string;
+  mode: CachingMode;
   caching: string;
   command: string;
   /** Debian's package of the command. */
   package: string;
   serve: (path: string, address: Address) => string[];
+  exportName?: string;
+  /** Where the process id is, of one that puts itself into the background. */
+  pidFile?: (path: string) => string;
+  /** What the command says of its version; by default, when asked with `--version`. */
+  version?: () => Promise<string>;
+  /** How images are made; raw files by default. */
+  images?: ImageFormat;
 }
 
 export function imageServer(server: ImageServer): Contestant {
+  const images = server.images ?? rawImages;
   let written: Promise<Target> | undefined;
   return {
     name: server.name,
+    mode: server.mode,
     caching: server.caching,
     role: 'peer',
     missing: () =>
       isInstalled(server.command) ? null : `${server.command} is not installed (package ${server.package})`,
-    version: () => versionOf(server.command),
-    writtenVolume: (ground) => (written ??= writtenFile(ground).then((path) => start(server, ground, path, () => {}))),
-    thinVolume: (ground, sizeBytes) => {
-      const { path, remove } = sparseFile(ground, sizeBytes);
+    version: server.version ?? (() => versionOf(server.command)),
+    writtenVolume: (ground) =>
+      (written ??= images.written(ground).then((path) => start(server, ground, path, () => {}))),
+    thinVolume: async (ground, sizeBytes) => {
+      const { path, remove } = await images.thin(ground, sizeBytes);
       return start(server, ground, path, remove);
     },
     close: async () => {
@@ -42,9 +53,12 @@ async function start(server: ImageServer, ground: Ground, path: string, removeIm
   const address = await chooseAddress(ground);
   const args = server.serve(path, address);
   try {
-    const process = await Server.start(server.command, args, address);
+    const pidFile = server.pidFile?.(path);
+    const process = await (pidFile === undefined
+      ? Server.start(server.command, args, address)
+      : startDaemon(server.command, args, { address, pidFile }));
     return {
-      fio: ['--ioengine=nbd', `--uri=${uriOf(address)}`],
+      fio: ['--ioengine=nbd', `--uri=${uriOf(address, server.exportName ?? '')}`],
       pids: [process.pid],
       commandLine: [server.command, ...args].join(' '),
       files: () => [path],
@@ -66,6 +80,8 @@ async function chooseAddress({ transport, socketDirectory }: Ground): Promise<Ad
   return { path: join(socketDirectory, `peer-${sockets}.sock`) };
 }
 
-function uriOf(address: Address): string {
-  return 'path' in address ? `nbd+unix:///?socket=${address.path}` : `nbd://${address.host}:${address.port}/`;
+function uriOf(address: Address, name: string): string {
+  return 'path' in address
+    ? `nbd+unix:///${name}?socket=${address.path}`
+    : `nbd://${address.host}:${address.port}/${name}`;
 }

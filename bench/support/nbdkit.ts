@@ -9,6 +9,7 @@ import { imageServer } from './image-server.js';
 
 export const nbdkit = imageServer({
   name: 'nbdkit cache=none',
+  mode: 'direct',
   caching: 'page cache, evicted after use',
   command: 'nbdkit',
   package: 'nbdkit',
@@ -17,6 +18,7 @@ export const nbdkit = imageServer({
 
 export const nbdkitPageCache = imageServer({
   name: 'nbdkit',
+  mode: 'page cache',
   caching: 'page cache',
   command: 'nbdkit',
   package: 'nbdkit',

@@ -4,16 +4,19 @@ import { readFileSync } from 'node:fs';
 
 const ticksPerSecond = Number(execFileSync('getconf', ['CLK_TCK'], { encoding: 'utf8' }));
 
-/** User and system seconds of these processes, including threads that have ended and io_uring's workers. */
+/**
+ * User and system seconds of these processes, including threads and children that have ended and io_uring's workers: some servers have
+ * a process for each connection.
+ */
 export function processSeconds(pids: readonly number[]): number {
   return pids.reduce((sum, pid) => sum + ticksOf(pid), 0) / ticksPerSecond;
 }
 
 function ticksOf(pid: number): number {
   const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-  // The command is in parentheses and may hold blanks; utime and stime are fields 14 and 15 of all, 12 and 13 behind it.
+  // The command is in parentheses and may hold blanks; utime, stime, cutime and cstime are fields 14 to 17 of all.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return Number(fields[11]) + Number(fields[12]);
+  return fields.slice(11, 15).reduce((sum, ticks) => sum + Number(ticks), 0);
 }
 
 export interface MachineSeconds {

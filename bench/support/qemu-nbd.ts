@@ -1,29 +1,106 @@
-/** qemu-nbd on a raw image with O_DIRECT, by io_uring or by Linux native AIO. */
-import type { Address } from './command.js';
+/** qemu-nbd: on a raw image with O_DIRECT, by io_uring or by Linux native AIO; write-through; and on qcow2, also with snapshots. */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { run, type Address } from './command.js';
+import type { CachingMode, Ground } from './contestant.js';
+import { sparseFile, writtenFile, type ImageFormat } from './image-file.js';
 import { imageServer } from './image-server.js';
 
-export const qemuNbd = qemuNbdWith('io_uring');
-export const qemuNbdNative = qemuNbdWith('native');
+interface Flavour {
+  name: string;
+  mode: CachingMode;
+  format: 'raw' | 'qcow2';
+  arguments: string[];
+  images?: ImageFormat;
+}
 
-function qemuNbdWith(aio: 'io_uring' | 'native') {
+const direct = ['--cache=none', '--discard=unmap'];
+
+export const qemuNbd = qemuNbdWith({
+  name: 'qemu-nbd io_uring',
+  mode: 'direct',
+  format: 'raw',
+  arguments: [...direct, '--aio=io_uring'],
+});
+
+export const qemuNbdNative = qemuNbdWith({
+  name: 'qemu-nbd native',
+  mode: 'direct',
+  format: 'raw',
+  arguments: [...direct, '--aio=native'],
+});
+
+export const qemuNbdWritethrough = qemuNbdWith({
+  name: 'qemu-nbd writethrough',
+  mode: 'write-through',
+  format: 'raw',
+  arguments: ['--cache=writethrough', '--discard=unmap'],
+});
+
+export const qemuNbdQcow2 = qemuNbdWith({
+  name: 'qemu-nbd qcow2',
+  mode: 'direct',
+  format: 'qcow2',
+  arguments: [...direct, '--aio=io_uring'],
+  images: qcow2Images(0),
+});
+
+export const qemuNbdQcow2Snapshots = qemuNbdWith({
+  name: 'qemu-nbd qcow2, 20 snapshots',
+  mode: 'direct',
+  format: 'qcow2',
+  arguments: [...direct, '--aio=io_uring'],
+  images: qcow2Images(20),
+});
+
+function qemuNbdWith({ name, mode, format, arguments: more, images }: Flavour) {
   return imageServer({
-    name: `qemu-nbd ${aio}`,
-    caching: 'direct',
+    name,
+    mode,
+    caching: mode === 'direct' ? 'direct' : 'page cache, written through',
     command: 'qemu-nbd',
     package: 'qemu-utils',
-    serve: (path, address) => [
-      '--format=raw',
-      '--cache=none',
-      `--aio=${aio}`,
-      '--discard=unmap',
-      '--shared=16',
-      '--persistent',
-      ...listen(address),
-      path,
-    ],
+    serve: (path, address) => [`--format=${format}`, ...more, '--shared=16', '--persistent', ...listen(address), path],
+    ...(images && { images }),
   });
 }
 
 function listen(address: Address): string[] {
   return 'path' in address ? [`--socket=${address.path}`] : [`--bind=${address.host}`, `--port=${address.port}`];
+}
+
+/** With internal snapshots, between which a share of the blocks is written anew. */
+function qcow2Images(snapshots: number): ImageFormat {
+  return {
+    written: async (ground) => {
+      const path = join(ground.dataDirectory, `written-${snapshots}.qcow2`);
+      if (existsSync(path)) return path;
+      await run('qemu-img', [
+        'convert',
+        '-U',
+        '-t',
+        'none',
+        '-T',
+        'none',
+        '-O',
+        'qcow2',
+        await writtenFile(ground),
+        path,
+      ]);
+      for (let number = 1; number <= snapshots; number += 1) await snapshot(ground, path, number, snapshots);
+      return path;
+    },
+    thin: async (ground, sizeBytes) => {
+      const { path, remove } = sparseFile(ground, 0);
+      await run('qemu-img', ['create', '-q', '-f', 'qcow2', path, String(sizeBytes)]);
+      return { path, remove };
+    },
+  };
+}
+
+async function snapshot(ground: Ground, path: string, number: number, of: number): Promise<void> {
+  await run('qemu-img', ['snapshot', '-c', `s${number}`, path]);
+  const share = Math.floor(ground.sizeBytes / of / 65536);
+  const first = (number - 1) * share * 65536;
+  await run('qemu-io', ['-n', '-f', 'qcow2', '-c', `write -q -P ${number} ${first} ${share * 65536}`, path]);
 }

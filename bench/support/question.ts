@@ -2,7 +2,9 @@
 
 /** What the client does, in fio's terms. */
 export interface Workload {
-  pattern: 'randread' | 'randwrite' | 'read' | 'write';
+  pattern: 'randread' | 'randwrite' | 'randrw' | 'read' | 'write';
+  /** Of `randrw`: how many of a hundred are reads. */
+  readPercent?: number;
   blockBytes: number;
   /** Requests in flight on each connection. */
   depth: number;

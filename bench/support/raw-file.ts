@@ -5,6 +5,7 @@ import { directTarget, sparseFile, writtenFile } from './image-file.js';
 
 export const rawFile: Contestant = {
   name: 'raw file',
+  mode: 'direct',
   caching: 'direct',
   role: 'limit',
   missing: () => null,

@@ -28,7 +28,8 @@ const header = [
   'caching',
   'rate',
   'min–max',
-  'of best peer',
+  'of best',
+  'of best alike',
   'p50 µs',
   'p99 µs',
   'CPU µs/op',
@@ -38,22 +39,25 @@ const header = [
 
 /** The table of one case; the rate is MB/s where the requests are large, else IOPS. */
 export function tableOf({ asked, measured }: CaseResult): string {
-  const best = bestPeer(asked, measured);
-  const rows = measured.map((entry) => rowOf(asked.workload, entry, best));
+  const rows = measured.map((entry) => {
+    const alike = measured.filter(({ contestant }) => contestant.mode === entry.contestant.mode);
+    return rowOf(asked.workload, entry, [bestPeer(asked, measured), bestPeer(asked, alike)]);
+  });
   return alignedTable([header, ...rows]);
 }
 
-function rowOf(workload: Workload, entry: Measured, best: Measured | undefined): string[] {
+/** `peers`: the best of all, and the best of its own caching mode. */
+function rowOf(workload: Workload, entry: Measured, peers: readonly (Measured | undefined)[]): string[] {
   const rates = rateOf(workload, entry);
   const cpu = spread(entry, 'serverCpu');
   const inMegabytes = isAboutThroughput(workload);
-  const ratio = best === undefined ? '' : (rates.median / rateOf(workload, best).median).toFixed(2);
+  const ratios = peers.map((peer) => (peer ? (rates.median / rateOf(workload, peer).median).toFixed(2) : ''));
   return [
     entry.contestant.name,
     entry.contestant.caching,
     inMegabytes ? `${whole(rates.median)} MB/s` : `${whole(rates.median)} IOPS`,
     `${whole(rates.min)}–${whole(rates.max)}`,
-    ratio,
+    ...ratios,
     spread(entry, 'p50').median.toFixed(0),
     spread(entry, 'p99').median.toFixed(0),
     cpu.median.toFixed(1) + (entry.contestant.role === 'limit' ? ' (fio)' : ''),
@@ -62,7 +66,7 @@ function rowOf(workload: Workload, entry: Measured, best: Measured | undefined):
   ];
 }
 
-/** The peer with the highest rate, whatever its caching. */
+/** The peer with the highest rate. */
 function bestPeer({ workload }: Case, measured: readonly Measured[]): Measured | undefined {
   const peers = measured.filter(({ contestant }) => contestant.role === 'peer');
   return peers.sort((a, b) => rateOf(workload, b).median - rateOf(workload, a).median)[0];
@@ -114,7 +118,8 @@ function markdownOf(report: Report): string {
     ...report.disturbances.map((what) => `- **Not a quiet machine: ${what}.** The figures mean little.`),
     ...report.missing.map((what) => `- Left out: ${what}.`),
     '',
-    'Medians over interleaved rounds. CPU is user and system time of all server threads, divided by operations; "other CPU" is the',
+    'Medians over interleaved rounds, as a share of the best peer and of the best of the same caching mode (those that claim direct I/O,',
+    'the page cache, or to write through it). CPU is user and system time of all server threads, divided by operations; "other CPU" is the',
     'rest of the machine without the client: kernel workers, and whoever disturbs.',
     ...report.results.flatMap(sectionOf),
     '',
@@ -133,8 +138,8 @@ function jsonOf({ results, ...rest }: Report): unknown {
       question: question.name,
       ...asked,
       contestants: measured.map(({ contestant, commandLine, samples }) => {
-        const { name, caching, role } = contestant;
-        return { name, caching, role, commandLine, samples };
+        const { name, mode, caching, role } = contestant;
+        return { name, mode, caching, role, commandLine, samples };
       }),
     })),
   };

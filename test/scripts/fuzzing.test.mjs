@@ -17,11 +17,9 @@ it('fuzzes every target once and counts findings as failures', async () => {
       return 1000;
     },
   );
-  expect(seen.sort()).toEqual(
-    chooseTargets(root, [])
-      .map((target) => `${target} 60`)
-      .sort(),
-  );
+  const wanted = chooseTargets(root, []).map((target) => `${target} 60`);
+  expect(new Set(seen)).toEqual(new Set(wanted));
+  expect(seen).toHaveLength(wanted.length);
   expect(result).toMatchObject({ passed: seen.length - 1, failed: 1 });
   expect(result.failures[0]).toContain('AddressSanitizer');
 });

@@ -1,0 +1,13 @@
+/** Reads and writes at once, as databases and guests have them: 70 to 30. */
+import type { Question } from './support/question.js';
+
+const workload = { pattern: 'randrw', readPercent: 70, blockBytes: 4096, depth: 32, connections: 1 } as const;
+
+export const question: Question = {
+  name: 'mixed-70-30',
+  title: '4 KiB random, 70 % reads, depth 32, one connection (latency: of the reads)',
+  cases: [
+    { name: 'fully written volume', volume: 'written', workload },
+    { name: 'new thin volume', volume: 'thin', workload },
+  ],
+};
