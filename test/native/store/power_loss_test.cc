@@ -67,6 +67,7 @@ class CrashTest {
     ASSERT_EQ(journal.failure(), "");
     ASSERT_EQ(store->failure(), "");
     store.reset();
+    if (is_clone) expect_unchanged(directory + "/parent");
     check(journal.entries(), first_disk, first_crash);
   }
 
@@ -77,11 +78,19 @@ class CrashTest {
     OpenedStore store(parent, boot, mode_);
     DiskJournal ignored(parent);
     const uint64_t next_tag = work(store, ignored, 1, false);
+    parent_content_ = store.read_watched();
     const std::string snapshot = new_id();
     EXPECT_TRUE(succeeded(store.wait(store->create_snapshot(snapshot, snapshot))));
     EXPECT_TRUE(succeeded(store.wait(store->clone({snapshot, clone, new_id(), new_id()}))));
     EXPECT_TRUE(succeeded(store.wait(store->close())));
     return next_tag;
+  }
+
+  /// Whatever the clone does to what it shares with it.
+  void expect_unchanged(const std::string& parent) {
+    OpenedStore store(parent, store::random_uuid(), mode_);
+    EXPECT_EQ(store.read_watched(), parent_content_);
+    EXPECT_TRUE(succeeded(store.wait(store->close())));
   }
 
   /// What a clone begins with.
@@ -200,6 +209,7 @@ class CrashTest {
   store::Uuid boot_{};
   ImageDirectory images_directory_;
   steady_clock::time_point end_;
+  std::vector<std::byte> parent_content_;
   uint64_t goal_ = 0;
   uint64_t images_ = 0;
   uint64_t recoveries_ = 0;

@@ -43,7 +43,8 @@ DiskJournal::DiskJournal(std::string directory) : directory_(std::move(directory
 
 void DiskJournal::name_file(uint64_t inode, const std::string& name) {
   file_of_inode_[inode] = next_file_++;
-  holds_data_.push_back(name.ends_with(".data"));
+  // Also a private copy, which takes the place of the file that it is of.
+  holds_data_.push_back(name.ends_with(".data") || name.ends_with(".data.private"));
 }
 
 DiskJournal::Known DiskJournal::known(int fd) {
