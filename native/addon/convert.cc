@@ -85,6 +85,7 @@ Napi::Value flatten_to_js(Napi::Env env, const VolumeInfo& info) {
   if (!info.flattening) return env.Null();
   Napi::Object object = Napi::Object::New(env);
   object["progress"] = Napi::Number::New(env, info.flatten_progress);
+  object["problem"] = Napi::String::New(env, info.flatten_problem);
   return object;
 }
 

@@ -40,6 +40,8 @@ const char* event_kind(store::StoreEvent::Kind kind) {
       return "scrub-finished";
     case store::StoreEvent::Kind::repaired:
       return "repaired";
+    case store::StoreEvent::Kind::damaged:
+      return "damaged";
   }
   return "";
 }
@@ -261,6 +263,7 @@ void DataPlane::gather_info(Volume& volume, Done<VolumeInfo> done) {
                                                         .recovered = store.recovered(),
                                                         .flattening = store.flattening(),
                                                         .flatten_progress = store.flatten_progress(),
+                                                        .flatten_problem = store.flatten_problem(),
                                                         .scrub = store.scrub_status()});
     for (store::LayerStatus& status : store.layers()) info->layers.push_back({.status = std::move(status)});
     sizes_.run([this, &volume, info, done] {

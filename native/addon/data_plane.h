@@ -50,6 +50,7 @@ struct VolumeInfo {
   bool recovered = false;
   bool flattening = false;
   double flatten_progress = 0;
+  std::string flatten_problem;  // why it waits
   store::ScrubStatus scrub;
 };
 

@@ -68,7 +68,7 @@ struct CloneTarget {
 };
 
 struct StoreEvent {
-  enum class Kind : uint8_t { merge_finished, failed, no_space, flatten_finished, scrub_finished, repaired };
+  enum class Kind : uint8_t { merge_finished, failed, no_space, flatten_finished, scrub_finished, repaired, damaged };
   Kind kind;
   std::string message;
 };
@@ -111,6 +111,8 @@ class LayeredStore final : public BlockDevice, public SnapshotSet {
   ScrubStatus scrub_status() const { return scrub_; }
   bool flattening() const { return metadata_.flattening; }
   double flatten_progress() const { return flatten_progress_; }
+  /// Why it waits; empty while it does not.
+  const std::string& flatten_problem() const { return flatten_problem_; }
   /// Flushes and marks the replica clean; only destruction may follow. Nothing may be in flight. When it fails, for
   /// want of space, the store stays as usable as it was, unless it is closed `anyway`: then the ring still says what
   /// the maps do not.
@@ -284,7 +286,7 @@ class LayeredStore final : public BlockDevice, public SnapshotSet {
   Task<Result<Unit>> forget_sums(uint32_t number);
   Task<> scrub();
   Task<> scrub_layer(uint32_t number, double before, double share);
-  bool may_scrub(uint32_t number) const;
+  Task<bool> may_scrub(uint32_t number);
 
   // store_snapshot_set.cc
   uint32_t reference_of(const std::string& id) const;
@@ -297,6 +299,7 @@ class LayeredStore final : public BlockDevice, public SnapshotSet {
   Outcome flatten_later(const Error& error);
   Task<Result<Outcome>> end_flatten();
   Task<Result<Outcome>> make_private(uint32_t number);
+  Task<Result<Unit>> verify_before_copy(uint32_t number);
   Task<Result<Outcome>> use_private(uint32_t number, std::vector<PrivateCopy>& copies);
 
   // store_overlay.cc: the newest snapshot's removal under a small head
@@ -360,7 +363,8 @@ class LayeredStore final : public BlockDevice, public SnapshotSet {
   Timer look_again_timer_;
   std::set<uint32_t> flattened_;  // layers that need not be copied (again)
   size_t flattening_left_ = 0;
-  bool flatten_waits_ = false;  // for space
+  bool flatten_waits_ = false;   // it has a problem, and is tried again later
+  std::string flatten_problem_;  // of the last attempt
   bool checksums_due_ = false;
   std::set<uint32_t> summed_;      // checksums whole, and not yet noted in volume.json
   std::set<uint32_t> unsummable_;  // damaged

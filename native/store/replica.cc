@@ -60,9 +60,13 @@ Result<Unit> make_directory(const std::string& directory) {
 
 /// What an attempt that was cut short left; volume.json, which makes it a replica, is written last.
 Result<Unit> clear_leftovers(const std::string& directory) {
-  std::vector<std::string> left{superblock_path(directory),    ring_path(directory),
-                                activity_path(directory),      metadata_path(directory) + ".new",
-                                metadata_copy_path(directory), metadata_copy_path(directory) + ".new"};
+  std::vector<std::string> left{superblock_path(directory),
+                                ring_path(directory),
+                                activity_path(directory),
+                                reserve_path(directory),
+                                metadata_path(directory) + ".new",
+                                metadata_copy_path(directory),
+                                metadata_copy_path(directory) + ".new"};
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(directory, error))
     if (entry.path().filename().string().starts_with("layer-")) left.push_back(entry.path().string());

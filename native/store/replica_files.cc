@@ -65,6 +65,20 @@ std::string layer_stamps_path(const std::string& directory, uint32_t layer) {
 std::string superblock_path(const std::string& directory) { return directory + "/superblock"; }
 std::string ring_path(const std::string& directory) { return directory + "/write-ring"; }
 std::string activity_path(const std::string& directory) { return directory + "/activity"; }
+std::string reserve_path(const std::string& directory) { return directory + "/reserve"; }
+
+Result<Unit> keep_reserve(const std::string& directory) {
+  const std::string path = reserve_path(directory);
+  if (::access(path.c_str(), F_OK) == 0) return Unit{};
+  Result<UniqueFd> file = open_file(path, O_RDWR | O_CREAT);
+  if (!file.ok()) return file.error();
+  const int error = ::posix_fallocate(file.value().get(), 0, static_cast<off_t>(reserve_bytes));
+  if (error == 0) return Unit{};
+  (void)remove_file(path).ok();
+  return system_error("reserve space in", path, error);
+}
+
+bool release_reserve(const std::string& directory) { return ::unlink(reserve_path(directory).c_str()) == 0; }
 
 Result<UniqueFd> open_file(const std::string& path, int flags) {
   UniqueFd fd(::open(path.c_str(), flags | O_CLOEXEC, 0600));

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/limits.h"
 #include "base/status.h"
 #include "base/unique_fd.h"
 
@@ -17,6 +18,13 @@ std::string layer_stamps_path(const std::string& directory, uint32_t layer);
 std::string superblock_path(const std::string& directory);
 std::string ring_path(const std::string& directory);
 std::string activity_path(const std::string& directory);
+std::string reserve_path(const std::string& directory);
+/// Space kept for the moment when a full disk must take the deletion that makes room: for both files of metadata, and
+/// for what a merge copies at once. Made with the first snapshot.
+inline constexpr uint64_t reserve_bytes = 512 * kibibyte;
+Result<Unit> keep_reserve(const std::string& directory);
+/// Gives it back to the file system. False: there was none.
+bool release_reserve(const std::string& directory);
 
 /// Every kind of file that a layer may have; the first two it always has.
 inline constexpr std::array layer_file_suffixes = {".data", ".map", ".sum", ".stamps"};

@@ -69,19 +69,26 @@ Task<Result<LayeredStore::Outcome>> LayeredStore::flatten_next() {
   if (shared.empty()) co_return co_await end_flatten();
   flattening_left_ = shared.size();
   const Result<Outcome> copied = co_await make_private(shared.front());
-  if (!copied.ok() && copied.error().code == "ENOSPC") co_return flatten_later(copied.error());
+  if (!copied.ok() && (copied.error().code == "ENOSPC" || copied.error().code == "REPLICA_CORRUPT"))
+    co_return flatten_later(copied.error());
   if (!copied.ok())
     co_return Error{copied.error().code, "copying the files of layer " + std::to_string(shared.front()) + " stopped: " +
                                              copied.error().message + "; it goes on when the volume is attached again"};
+  flatten_problem_.clear();
   flattened_.insert(shared.front());
   look_again_ = true;  // merges that waited for this layer
   co_return copied;
 }
 
-/// The space is others' first: it is looked for again when something has changed, or in a while.
+/// Space is others' first, and damage is for people to mend: it is tried again when something has changed, or in a
+/// while.
 LayeredStore::Outcome LayeredStore::flatten_later(const Error& error) {
   flatten_waits_ = true;
-  report_no_space(error.message);
+  const bool told = std::exchange(flatten_problem_, error.message) == error.message;
+  if (error.code == "ENOSPC")
+    report_no_space(error.message);
+  else if (!told)
+    on_event_({StoreEvent::Kind::damaged, "flattening waits: " + error.message});
   return Outcome::waits;
 }
 
@@ -102,12 +109,34 @@ Task<Result<LayeredStore::Outcome>> LayeredStore::end_flatten() {
   const Result<Unit> replaced = co_await replace_metadata(std::move(next));
   if (!replaced.ok()) co_return replaced.error();
   flattened_.clear();
+  flatten_problem_.clear();
   flatten_progress_ = 1;
   on_event_({StoreEvent::Kind::flatten_finished, "the volume shares no layers any more"});
   co_return Outcome::changed;
 }
 
+/// A copy gets checksums of its own later: damage must not be in it then.
+Task<Result<Unit>> LayeredStore::verify_before_copy(uint32_t number) {
+  if (!metadata_.layer(number)->checksummed) co_return Unit{};
+  LayerScrubber scrubber;
+  ScrubStatus found;
+  const std::string name = "layer " + std::to_string(number);
+  Result<Unit> done =
+      co_await Offload(blocking_, reactor_, [&] { return scrubber.begin(directory_, number, name, true); });
+  while (done.ok() && !scrubber.whole()) {
+    if (stopping_) co_return Error{"CLOSED", "the volume is closing"};
+    const auto started = Reactor::Clock::now();
+    done = co_await Offload(blocking_, reactor_, [&] { return scrubber.step(found); });
+    co_await pace(Reactor::Clock::now() - started);
+  }
+  if (done.ok() && found.blocks_damaged > 0)
+    co_return Error{"REPLICA_CORRUPT", "what is shared is damaged, and is not copied: " + found.findings.front()};
+  co_return done;
+}
+
 Task<Result<LayeredStore::Outcome>> LayeredStore::make_private(uint32_t number) {
+  const Result<Unit> sound = co_await verify_before_copy(number);
+  if (!sound.ok()) co_return sound.error();
   const double before = flatten_progress_;
   const double share = (1 - before) / static_cast<double>(flattening_left_);
   std::vector<PrivateCopy> copies(layer_file_suffixes.size());
@@ -134,6 +163,7 @@ Task<Result<LayeredStore::Outcome>> LayeredStore::make_private(uint32_t number) 
 Task<Result<LayeredStore::Outcome>> LayeredStore::use_private(uint32_t number, std::vector<PrivateCopy>& copies) {
   const AsyncMutex::Guard guard = co_await structure_.lock();
   if (metadata_.layer(number) == nullptr) co_return Outcome::changed;
+  if (scrubbing_ == number) scrubbing_.reset();  // it reads files that are others' alone from now on
   OpenLayer* layer = find_open(number);
   Result<LayerFiles> opened = co_await Offload(blocking_, reactor_, [&]() -> Result<LayerFiles> {
     Result<Unit> done = Unit{};

@@ -21,11 +21,12 @@ std::string name_of(const LayerMetadata& layer) {
 
 // ---- Checksums ------------------------------------------------------------------------------------------------------
 
-/// A frozen layer that stays, and whose checksums are not whole.
+/// A frozen layer whose checksums are not whole. Removed ones that are still there when this is asked stay for long:
+/// others have them too.
 const LayerMetadata* LayeredStore::next_unsummed() const {
   for (const LayerMetadata& layer : metadata_.layers)
-    if (layer.number != metadata_.head && !layer.removed && !layer.checksummed && !summed_.contains(layer.number) &&
-        !unsummable_.contains(layer.number))
+    if (layer.number != metadata_.head && layer.number != metadata_.overlay && !layer.checksummed &&
+        !summed_.contains(layer.number) && !unsummable_.contains(layer.number))
       return &layer;
   return nullptr;
 }
@@ -151,17 +152,28 @@ Task<> LayeredStore::scrub() {
   }
   scrub_.progress = 1;
   scrub_.state = ScrubStatus::State::finished;
+  if (scrub_.blocks_damaged > 0)
+    on_event_({StoreEvent::Kind::damaged,
+               std::to_string(scrub_.blocks_damaged) + " blocks are damaged: " + scrub_.findings.front()});
   on_event_({StoreEvent::Kind::scrub_finished, std::to_string(scrub_.blocks_checked) + " blocks checked, " +
                                                    std::to_string(scrub_.blocks_damaged) + " damaged, " +
                                                    std::to_string(scrub_.blocks_unverified) + " without checksums, " +
                                                    std::to_string(scrub_.repaired) + " map sectors repaired"});
 }
 
-/// What a merge moves is not scrubbed: neither a removed layer nor its child.
-bool LayeredStore::may_scrub(uint32_t number) const {
+/// What a merge moves is not scrubbed: neither a removed layer nor its child. One that another replica has too is not
+/// moved.
+Task<bool> LayeredStore::may_scrub(uint32_t number) {
   const LayerMetadata* layer = metadata_.layer(number);
-  if (layer == nullptr || number == metadata_.head || layer->removed) return false;
-  return !layer->parent || !metadata_.layer(*layer->parent)->removed;
+  if (layer == nullptr || number == metadata_.head || number == metadata_.overlay) co_return false;
+  const bool below_removed = layer->parent && metadata_.layer(*layer->parent)->removed;
+  if (!layer->removed && !below_removed) co_return true;
+  const bool is_removed = layer->removed;
+  const uint32_t below = layer->parent.value_or(number);
+  const bool shared = co_await Offload(blocking_, reactor_, [&] {
+    return layer_shared(directory_, number) || (!is_removed && layer_shared(directory_, below));
+  });
+  co_return shared;
 }
 
 Task<> LayeredStore::scrub_layer(uint32_t number, double before, double share) {
@@ -173,7 +185,8 @@ Task<> LayeredStore::scrub_layer(uint32_t number, double before, double share) {
       const AsyncMutex::Guard guard = co_await structure_.lock();
       if (!begun) scrubbing_ = number;
       // Between two steps it may have been the head, written, and frozen again.
-      if (!may_scrub(number) || scrubbing_ != number) co_return;
+      const bool stays = co_await may_scrub(number);
+      if (!stays || scrubbing_ != number) co_return;
       const LayerMetadata& layer = *metadata_.layer(number);
       const std::string name = name_of(layer);
       const bool checksummed = layer.checksummed;

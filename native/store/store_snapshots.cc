@@ -69,6 +69,8 @@ Result<LayerFiles> make_head(const std::string& directory, const VolumeMetadata&
 /// With the metadata that will name them beside it, not yet in force. Staging syncs the directory, the files' names
 /// with it.
 Result<LayerFiles> prepare_head(const std::string& directory, const VolumeMetadata& next, bool direct) {
+  const Result<Unit> reserved = keep_reserve(directory);
+  if (!reserved.ok()) return reserved.error();
   Result<LayerFiles> made = make_head(directory, next, direct);
   if (!made.ok()) return made.error();
   const Result<Unit> staged = stage_metadata(directory, next);
@@ -198,7 +200,11 @@ Task<Result<Unit>> LayeredStore::delete_snapshot(std::string id) {
   if (!failure_.empty()) co_return Error{"EIO", failure_};
   VolumeMetadata next = metadata_;
   next.layer(layer->number)->removed = true;
-  const Result<Unit> done = co_await replace_metadata(std::move(next));
+  Result<Unit> done = co_await replace_metadata(next);
+  if (!done.ok() && done.error().code == "ENOSPC" && failure_.empty()) {
+    const bool room = co_await Offload(blocking_, reactor_, [&] { return release_reserve(directory_); });
+    if (room) done = co_await replace_metadata(std::move(next));
+  }
   if (done.ok()) maintain();
   co_return done;
 }

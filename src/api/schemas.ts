@@ -132,7 +132,10 @@ export const Volume = closed(
     ),
     flatten: nullable(
       closed(
-        { progress: progress('How much is copied.') },
+        {
+          progress: progress('How much is copied.'),
+          problem: nullable(Type.String({ description: 'Why it waits. Null while it does not.' })),
+        },
         { description: 'While it is being detached from its source.' },
       ),
     ),

@@ -1,4 +1,5 @@
 /** The REST server: routes from the table of operations, documentation, probes; every error as problem details. */
+import { createServer } from 'node:net';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import helmet from '@fastify/helmet';
 import swagger from '@fastify/swagger';
@@ -133,6 +134,20 @@ async function listen(app: FastifyInstance, { host, port }: ServerOptions): Prom
     address: { host, port: typeof bound === 'object' ? (bound?.port ?? port) : port },
     close: () => app.close(),
   };
+}
+
+/** Throws what {@link startServer} would throw at this address, so that it is known before anything else is begun. */
+export async function checkAddress({ host, port }: { host: string; port: number }): Promise<void> {
+  const probe = createServer();
+  try {
+    await new Promise<void>((resolve, reject) => {
+      probe.once('error', reject);
+      probe.listen(port, host, resolve);
+    });
+  } catch (error) {
+    throw listenError(error, host, port);
+  }
+  await new Promise((resolve) => probe.close(resolve));
 }
 
 function listenError(error: unknown, host: string, port: number): CairnError {

@@ -66,6 +66,7 @@ function stateOf({ state, reason, deletion }: Volume): string {
 function sourceOf({ source, flatten }: Volume): string {
   if (source === null) return absent;
   const name = `${source.volume}@${source.snapshot}`;
-  if (flatten !== null) return `${name}, flattening ${percent(flatten.progress)}`;
+  if (flatten !== null)
+    return `${name}, flattening ${percent(flatten.progress)}${flatten.problem === null ? '' : `, which waits: ${flatten.problem}`}`;
   return source.linked ? `${name}, shares data with it` : `${name}, flattened`;
 }

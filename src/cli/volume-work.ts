@@ -41,13 +41,16 @@ export function addFlatten(volume: Command): void {
 async function flattened(name: string, look: () => Promise<Volume>): Promise<Volume> {
   const over = await follow({
     look,
-    isOver: ({ flatten, state }) => flatten === null || state === 'faulted',
+    isOver: ({ flatten, state }) => flatten === null || flatten.problem !== null || state === 'faulted',
     progressOf: ({ flatten }) => flatten?.progress ?? 0,
     title: `Flattening ${name}`,
   });
   if (!over.source?.linked) return over;
-  const reason = over.reason ?? 'It was taken back.';
-  throw new CairnError('volume-faulted', `Volume ${name} is not flattened. ${reason}`);
+  const waits = over.flatten?.problem ? `It waits, and is tried again every minute: ${over.flatten.problem}.` : null;
+  throw new CairnError(
+    'volume-faulted',
+    `Volume ${name} is not flattened yet. ${waits ?? over.reason ?? 'It was taken back.'}`,
+  );
 }
 
 export function addScrub(volume: Command): void {
@@ -58,7 +61,15 @@ export function addScrub(volume: Command): void {
   exampleOf(scrub, 'cairn volume scrub data --wait');
   scrub.action(async (name: string, { wait = false }: { wait?: boolean }) => {
     const client = clientOf(scrub);
-    const started = await client.scrubVolume({ params: { name } });
+    const begunScrub = async () => {
+      try {
+        return await client.scrubVolume({ params: { name } });
+      } catch (error) {
+        if (!wait || !hasCode(error, 'scrub-running')) throw error;
+        return client.getVolume({ params: { name } }); // one that runs will do
+      }
+    };
+    const started = await begunScrub();
     if (!wait) return print(scrub, started, () => `Volume ${name} is being scrubbed.`);
     const over = await follow({
       look: () => client.getVolume({ params: { name } }),

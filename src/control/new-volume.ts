@@ -31,7 +31,7 @@ export function clonedVolumeRecord(request: NewVolume, parent: CloneParent, now:
   return {
     ...identity(request.name, now),
     pool,
-    sizeBytes: cloneSize(request.size, volume),
+    sizeBytes: cloneSize(request.size, parent),
     blockSize,
     cacheMode: request.cacheMode ?? cacheMode,
     source: {
@@ -55,15 +55,14 @@ export function volumeSize(size: number | string): number {
   );
 }
 
-function cloneSize(size: NewVolume['size'], parent: VolumeRecord): number {
-  if (size === undefined) return parent.sizeBytes;
+/** The snapshot's, or a larger one that is asked for. */
+function cloneSize(size: NewVolume['size'], { volume, snapshot }: CloneParent): number {
+  const present = snapshot.sizeBytes ?? volume.sizeBytes;
+  if (size === undefined) return present;
   const sizeBytes = volumeSize(size);
-  if (sizeBytes >= parent.sizeBytes) return sizeBytes;
-  throw new CairnError(
-    'invalid-request',
-    `A clone cannot be smaller than its parent ${parent.name} (${formatSize(parent.sizeBytes)}, ${parent.sizeBytes} bytes).`,
-    { field: 'size' },
-  );
+  if (sizeBytes >= present) return sizeBytes;
+  const what = `its snapshot ${volume.name}@${snapshot.name} (${formatSize(present)}, ${present} bytes)`;
+  throw new CairnError('invalid-request', `A clone cannot be smaller than ${what}.`, { field: 'size' });
 }
 
 function identity(name: string, now: Date) {

@@ -1,6 +1,6 @@
 /** The service of one node: store, engine, reconciler and REST server, started in this order and stopped in the other. */
 import { join } from 'node:path';
-import { startServer, type Server, type ServerOptions } from '../api/server.js';
+import { checkAddress, startServer, type Server, type ServerOptions } from '../api/server.js';
 import type { EngineEvent, Isolation, NodeEngine } from '../engine/node-engine.js';
 import { CairnError } from '../errors.js';
 import { createControlPlane, type ControlPlane } from './control-plane.js';
@@ -67,6 +67,7 @@ export async function start(options: NodeServiceOptions): Promise<NodeService> {
 
 async function startParts(options: NodeServiceOptions, undo: Undo[]): Promise<Server> {
   const { engine, log, now = () => new Date(), reconcilerTimes } = options;
+  await checkAddress(options.rest);
   const pools = new Pools(options.pools);
   await pools.prepare();
   const store = options.store ?? (await EmbeddedStore.open(join(options.dataDirectory, 'store')));

@@ -59,6 +59,8 @@ export const SnapshotRecord = Type.Object({
   id: Type.String(),
   volumeId: Type.String(),
   state: Type.Enum(['creating', 'ready', 'deleting']),
+  /** Of the volume when it was taken. Missing: an earlier version took it. */
+  sizeBytes: Type.Optional(Type.Integer({ minimum: 1 })),
   created: Type.String(),
 });
 export type SnapshotRecord = Static<typeof SnapshotRecord>;

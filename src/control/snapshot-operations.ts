@@ -41,7 +41,8 @@ export class SnapshotOperations {
       try {
         await this.steps.finishDeleteSnapshot(volume, doomed);
       } catch (error) {
-        if (hasCode(error, 'snapshot-in-use'))
+        // Refused for sure: the caller is told so, and it is not done later.
+        if (hasCode(error, 'snapshot-in-use', 'no-space'))
           await this.parts.records.snapshotsOf(volume.id).change(doomed, stored.record);
         else this.parts.leftUndone(volumeName, error);
         throw hasCode(error, 'snapshot-in-use') ? inUse(volumeName, name, error) : error;
@@ -90,6 +91,7 @@ export class SnapshotOperations {
       id: randomUUID(),
       volumeId: volume.id,
       state: 'creating',
+      sizeBytes: volume.sizeBytes,
       created: now.toISOString(),
     };
   }

@@ -53,7 +53,7 @@ export class VolumeChanges {
         this.tell(
           'flatten-started',
           name,
-          `Volume ${name} is being detached from ${source.volume}@${source.snapshot}.`,
+          `Volume ${name} gets copies of what it shares with ${source.volume}@${source.snapshot}.`,
         );
     });
   }

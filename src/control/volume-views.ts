@@ -148,7 +148,7 @@ function workOn(
   const isFlattening = source?.state === 'flattening';
   return {
     source: source ? { volume: source.volume, snapshot: source.snapshot, linked: source.state !== 'flattened' } : null,
-    flatten: isFlattening ? { progress: seen?.flatten?.progress ?? 0 } : null,
+    flatten: isFlattening ? { progress: seen?.flatten?.progress ?? 0, problem: seen?.flatten?.problem || null } : null,
     scrub: seen?.scrub.state === 'running' || !scrub ? liveScrub(seen) : scrub,
   };
 }

@@ -70,7 +70,7 @@ export function fromWireVolume(volume: Volume): Omit<VolumeInfo, 'recovered'> {
     counters: fromWireCounters(volume.counters),
     clients: volume.clients,
     failure: orNull(volume.failure),
-    flatten: volume.flatten ? { progress: volume.flatten.progress } : null,
+    flatten: volume.flatten ? { progress: volume.flatten.progress, problem: volume.flatten.problem } : null,
     scrub: fromWireScrub(volume.scrub),
   };
 }

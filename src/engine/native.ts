@@ -125,7 +125,8 @@ export interface VolumeInfo {
   /** Why the volume refuses writes; `null` when it is well. */
   failure: string | null;
   /** While it is being detached from what it was cloned from; progress from 0 to 1. */
-  flatten: { progress: number } | null;
+  /** `problem`: why it waits; empty while it does not. */
+  flatten: { progress: number; problem: string } | null;
   scrub: ScrubInfo;
   /** True when the last owner did not close it and the open recovered it. */
   recovered: boolean;
@@ -142,7 +143,8 @@ export interface NewExport {
 }
 
 export interface NativeEvent {
-  kind: 'merge-finished' | 'flatten-finished' | 'scrub-finished' | 'repaired' | 'volume-failed' | 'no-space';
+  kind:
+    'merge-finished' | 'flatten-finished' | 'scrub-finished' | 'repaired' | 'damaged' | 'volume-failed' | 'no-space';
   volume: string;
   message: string;
 }

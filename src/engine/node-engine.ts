@@ -38,7 +38,7 @@ export interface RunningVolume {
   frontend: Frontend;
   failure: string | null;
   /** While it is being detached from what it was cloned from; progress from 0 to 1. */
-  flatten: { progress: number } | null;
+  flatten: { progress: number; problem: string } | null;
   scrub: ScrubInfo;
 }
 
@@ -65,6 +65,7 @@ export const volumeEventKinds = [
   'flatten-finished',
   'scrub-finished',
   'repaired',
+  'damaged',
   'volume-failed',
   'no-space',
   'unclean-recovery',

@@ -152,7 +152,7 @@ describe('cairn volume', () => {
 
   describe('flatten', () => {
     const source = { volume: 'old', snapshot: 'one', linked: true };
-    const flattening = { ...volume, source, flatten: { progress: 0.5 } };
+    const flattening = { ...volume, source, flatten: { progress: 0.5, problem: null } };
 
     it('says that it has begun', async () => {
       service.answer('POST /v1/volumes/data/flatten', { status: 200, body: flattening });
@@ -171,12 +171,23 @@ describe('cairn volume', () => {
       expect(await flattened).toEqual({ exitCode: 0, stdout: 'Volume data is flattened.\n', stderr: '' });
     });
 
+    it('that waits for something is told so, and not waited for', async () => {
+      service.answer('POST /v1/volumes/data/flatten', { status: 200, body: flattening });
+      const waiting = { ...flattening, flatten: { progress: 0.5, problem: '4096 bytes are free' } };
+      service.answer('GET /v1/volumes/data', { status: 200, body: waiting });
+      const { exitCode, stderr } = await run('volume flatten data --wait');
+      expect(exitCode).toBe(1);
+      expect(stderr).toBe(
+        'error: Volume data is not flattened yet. It waits, and is tried again every minute: 4096 bytes are free.\n',
+      );
+    });
+
     it('that does not end well is an error', async () => {
       service.answer('POST /v1/volumes/data/flatten', { status: 200, body: flattening });
       const faulted = { ...flattening, state: 'faulted', reason: 'The pool is full.' };
       service.answer('GET /v1/volumes/data', { status: 200, body: faulted });
       const { exitCode, stderr } = await run('volume flatten data --wait');
-      expect([exitCode, stderr]).toEqual([1, 'error: Volume data is not flattened. The pool is full.\n']);
+      expect([exitCode, stderr]).toEqual([1, 'error: Volume data is not flattened yet. The pool is full.\n']);
     });
   });
 
@@ -217,6 +228,16 @@ describe('cairn volume', () => {
       process.exitCode = 0;
     });
 
+    it('that runs already is waited for', async () => {
+      service.answer('POST /v1/volumes/data/scrub', {
+        status: 409,
+        body: { status: 409, code: 'scrub-running', detail: 'It is being scrubbed.' },
+      });
+      service.answer('GET /v1/volumes/data', { status: 200, body: { ...volume, scrub: finished } });
+      expect(await run('volume scrub data --wait')).toMatchObject({ exitCode: 0, stderr: '' });
+      expect(await run('volume scrub data')).toMatchObject({ exitCode: 1 });
+    });
+
     it('is seen in show', async () => {
       service.answer('GET /v1/volumes/data', { status: 200, body: { ...volume, scrub: running } });
       expect((await run('volume show data')).stdout).toMatch(/^Scrub: +running, 25%: 100 blocks checked, 0 damaged$/m);
@@ -227,7 +248,7 @@ describe('cairn volume', () => {
     [{ source: { volume: 'old', snapshot: 'one', linked: true } }, /^Source: +old@one, shares data with it$/m],
     [{ source: { volume: 'old', snapshot: 'one', linked: false } }, /^Source: +old@one, flattened$/m],
     [
-      { source: { volume: 'old', snapshot: 'one', linked: true }, flatten: { progress: 0.999 } },
+      { source: { volume: 'old', snapshot: 'one', linked: true }, flatten: { progress: 0.999, problem: null } },
       /^Source: +old@one, flattening 99%$/m,
     ],
     [{ state: 'deleting', deletion: { progress: 0.5 } }, /^State: +deleting, 50%$/m],

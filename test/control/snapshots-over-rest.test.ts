@@ -67,6 +67,16 @@ describe('a snapshot that clients read', () => {
   });
 });
 
+describe('a deletion that a full disk cannot take', () => {
+  it('is refused, and not done later', async () => {
+    await take('one');
+    service.engine.failNext('deleteSnapshot', new CairnError('no-space', 'Full. Free some space.'));
+    expect((await service.ask('DELETE', '/v1/volumes/db/snapshots/one')).body.code).toBe('no-space');
+    expect(await service.client.getSnapshot(named('one'))).toMatchObject({ state: 'ready' });
+    expect(await service.client.getVolume(db)).toMatchObject({ state: 'detached' });
+  });
+});
+
 describe('looking at snapshots', () => {
   it('lists them oldest first, with space and parents while the volume is attached', async () => {
     for (const name of ['c', 'a', 'b']) await take(name);

@@ -305,7 +305,7 @@ function infoOf({ name, cacheMode, replica, clients, recovered, scrub }: OpenVol
     counters: { ...zero, writeZeroes: 0, errors: 0 },
     clients: clients.size,
     failure: null,
-    flatten: replica.flattening ? { progress: 0.5 } : null,
+    flatten: replica.flattening ? { progress: 0.5, problem: '' } : null,
     scrub: structuredClone(scrub),
   };
 }

@@ -19,7 +19,7 @@ import { CairnError } from '../../src/errors.js';
 
 interface FakeReplica extends NewReplicaSpec {
   layers: LayerInfo[];
-  flatten: { progress: number } | null;
+  flatten: { progress: number; problem: string } | null;
   scrub: ScrubInfo;
 }
 
@@ -248,7 +248,7 @@ export class FakeNodeEngine implements NodeEngine {
   async flatten(spec: VolumeSpec): Promise<boolean> {
     await this.asked('flatten', spec.name);
     const replica = this.replicaOf(spec);
-    if (replica.layers.some(({ shared }) => shared)) replica.flatten ??= { progress: 0.25 };
+    if (replica.layers.some(({ shared }) => shared)) replica.flatten ??= { progress: 0.25, problem: '' };
     return replica.flatten !== null;
   }
 

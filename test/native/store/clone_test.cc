@@ -294,6 +294,60 @@ TEST_F(StoreClone, AFlatteningThatFindsNoSpaceGivesBackWhatItHasTakenAndGoesOnLa
   ASSERT_TRUE(succeeded(copy.wait(copy->close())));
 }
 
+/// The fixture's data is checksummed before the clone is made.
+class StoreCloneChecked : public StoreClone {
+ protected:
+  StoreCloneChecked() {
+    fixture.store().start_checksums();
+    fixture.settle();
+    EXPECT_TRUE(succeeded(clone(second)));
+  }
+  void damage(uint64_t offset) {
+    const UniqueFd file(::open(store::layer_data_path(clone_path(), 0).c_str(), O_RDWR));
+    ASSERT_EQ(::pwrite(file.get(), "damage", 6, static_cast<off_t>(offset)), 6);
+    ASSERT_EQ(::fsync(file.get()), 0);
+  }
+  static store::ScrubStatus scrub(OpenedStore& store) {
+    EXPECT_TRUE(succeeded(store->start_scrub()));
+    store.wait(store->wait_maintenance());
+    return store->scrub_status();
+  }
+};
+
+TEST_F(StoreCloneChecked, AScrubReadsWhatTheCloneShares) {
+  OpenedStore copy(clone_path(), boot);
+  EXPECT_EQ(scrub(copy).blocks_checked, 3 + 1 + mebibyte / store_block_size);
+  EXPECT_EQ(copy->scrub_status().blocks_damaged, 0U);
+  damage(8192);
+  EXPECT_EQ(scrub(copy).blocks_damaged, 1U);
+  EXPECT_EQ(copy.events(store::StoreEvent::Kind::damaged), 1U);
+  ASSERT_TRUE(succeeded(copy.wait(copy->close())));
+}
+
+TEST_F(StoreCloneChecked, DamageIsNotCopiedByFlattening) {
+  damage(8192);
+  OpenedStore copy(clone_path(), boot);
+  ASSERT_TRUE(succeeded(copy.wait(copy->flatten())));
+  copy.wait(copy->wait_maintenance());
+  EXPECT_TRUE(copy->flattening());
+  EXPECT_EQ(shared_layers(copy), 2U);
+  EXPECT_NE(copy->flatten_problem().find("bytes 8192 to 12288"), std::string::npos) << copy->flatten_problem();
+  EXPECT_EQ(copy.events(store::StoreEvent::Kind::damaged), 1U);
+  ASSERT_TRUE(succeeded(copy.wait(copy->close())));
+}
+
+TEST_F(StoreClone, WhatACloneSharesGetsChecksums) {
+  ASSERT_TRUE(succeeded(clone(second)));
+  OpenedStore copy(clone_path(), boot);
+  EXPECT_EQ(copy->scrub_status().blocks_checked, 0U);
+  copy->start_checksums();
+  copy.wait(copy->wait_maintenance());
+  ASSERT_TRUE(succeeded(copy->start_scrub()));
+  copy.wait(copy->wait_maintenance());
+  EXPECT_EQ(copy->scrub_status().blocks_checked, 3 + 1 + mebibyte / store_block_size);
+  ASSERT_TRUE(succeeded(copy.wait(copy->close())));
+}
+
 /// At most so many bytes at a time, wherever the store does not ask the reactor.
 class ShortTransfers final : public FileCallWatch {
  public:

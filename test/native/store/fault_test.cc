@@ -1,4 +1,5 @@
 // Disks that fail and disks that are full.
+#include "store/replica_files.h"
 #include "test/native/store/support/faulty_disk.h"
 #include "test/native/store/support/file_calls.h"
 
@@ -267,6 +268,55 @@ TEST_F(StoreFaults, AMergeOnAFullDiskGoesOnWhenThereIsRoom) {
   fixture.settle();
   EXPECT_EQ(events(EventKind::merge_finished), 1U);
   EXPECT_EQ(fixture.read(0, 65536), first(65536));
+}
+
+/// Whose free space is what the reserve has held.
+class FullDisk final : public FileCallWatch {
+ public:
+  explicit FullDisk(std::string replica) : replica_(std::move(replica)) { watch_file_calls(this); }
+  ~FullDisk() override { watch_file_calls(nullptr); }
+  int write_error(int fd) override {
+    const std::string path = std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(fd));
+    const bool is_full = std::filesystem::exists(store::reserve_path(replica_)) || used_up;
+    return is_full && path.starts_with(replica_) && path.ends_with(".new") ? ENOSPC : 0;
+  }
+  std::atomic<bool> used_up = false;
+
+ private:
+  std::string replica_;
+};
+
+TEST_F(StoreFaults, ASnapshotIsDeletedOnAFullDiskWithTheSpaceThatIsReservedForIt) {
+  const std::string id = new_id();
+  ASSERT_TRUE(succeeded(fixture.write(0, pattern(1, 65536))));
+  EXPECT_FALSE(std::filesystem::exists(store::reserve_path(fixture.path())));
+  ASSERT_TRUE(succeeded(fixture.snapshot(id)));
+  ASSERT_TRUE(std::filesystem::exists(store::reserve_path(fixture.path())));
+  ASSERT_TRUE(succeeded(fixture.write(4096, pattern(2, 4096))));
+  {
+    FullDisk full(fixture.path());
+    EXPECT_TRUE(succeeded(fixture.remove(id)));
+    full.used_up = true;  // somebody was faster
+    EXPECT_EQ(code_of(fixture.snapshot(new_id())), "ENOSPC");
+  }
+  fixture.store().resume_maintenance();
+  fixture.settle();
+  EXPECT_TRUE(fixture.snapshots().empty());
+  EXPECT_TRUE(std::filesystem::exists(store::reserve_path(fixture.path())));
+  EXPECT_EQ(fixture.read(4096, 4096), pattern(2, 4096));
+}
+
+TEST_F(StoreFaults, ADeletionThatFindsNoSpaceAtAllIsRefusedAndChangesNothing) {
+  const std::string id = new_id();
+  ASSERT_TRUE(succeeded(fixture.write(0, pattern(1, 65536))));
+  ASSERT_TRUE(succeeded(fixture.snapshot(id)));
+  {
+    FullDisk full(fixture.path());
+    full.used_up = true;
+    EXPECT_EQ(code_of(fixture.remove(id)), "ENOSPC");
+  }
+  EXPECT_EQ(fixture.snapshots(), std::vector{id});
+  EXPECT_TRUE(succeeded(fixture.remove(id)));
 }
 
 }  // namespace
