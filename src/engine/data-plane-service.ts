@@ -30,12 +30,16 @@ type ListenerInit = MessageInitShape<typeof ListenerSchema>;
 type VolumeInit = MessageInitShape<typeof VolumeSchema>;
 type NativeEventReport = { kind: string; volume: string; message: string };
 
+/** Events that are kept for a service to come; of more, the newest. */
+const unheardMax = 1000;
 export class DataPlaneService {
   private readonly volumes = new Map<string, { directory: string; cacheMode: CacheMode }>();
   private readonly exports = new Map<string, NewExport>();
   /** By what was asked for, which may have left the port open; the value is what was bound. */
   private readonly listeners = new Map<string, ListenerInit>();
   private readonly watchers = new Set<Outgoing<EventInit>>();
+  /** What happened while no service watched, as when volumes are opened again after a crash: for the next one. */
+  private unheard: EventInit[] = [];
   private readonly queue = new KeyedQueue();
   private readonly removals = new ReplicaRemovals();
   private readonly ended = new AbortController();
@@ -105,7 +109,9 @@ export class DataPlaneService {
   report(event: NativeEventReport): void {
     const { kind, volume, message } = event;
     this.log(kind.endsWith('-finished') ? 'info' : 'warn', kind, { volume, detail: message });
-    for (const watcher of this.watchers) watcher.send(stamped(event));
+    const told = stamped(event);
+    for (const watcher of this.watchers) watcher.send(told);
+    if (this.watchers.size === 0) this.unheard = [...this.unheard, told].slice(-unheardMax);
   }
 
   /** Ends the event streams: by that the services learn that the process goes. */
@@ -130,6 +136,8 @@ export class DataPlaneService {
   private watch(stream: Outgoing<EventInit>): Promise<void> {
     this.watchers.add(stream);
     stream.send(stamped({ kind: 'hello', volume: '', message: '' }));
+    for (const event of this.unheard) stream.send(event);
+    this.unheard = [];
     return new Promise((resolve) => {
       const end = (): void => {
         this.watchers.delete(stream);
@@ -159,7 +167,11 @@ export class DataPlaneService {
     this.volumes.set(name, { directory, cacheMode });
     this.log('info', 'volume opened', { volume: name, directory, cacheMode, recovered: info.recovered });
     if (info.recovered)
-      this.report({ kind: 'unclean-recovery', volume: name, message: 'recovered after an unclean end' });
+      this.report({
+        kind: 'unclean-recovery',
+        volume: name,
+        message: `Volume ${name} was not closed properly, and has been recovered.`,
+      });
     return { volume: toWireVolume(info) };
   }
 

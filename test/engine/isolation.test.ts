@@ -111,6 +111,15 @@ describe('processes', { timeout }, () => {
     expect(fixture.events).toContainEqual(expect.objectContaining({ kind: 'unclean-recovery', volume: 'data' }));
   });
 
+  it('tell of what they recovered before anybody could listen', async () => {
+    const engine = await fixture.start('node');
+    await attachNew(engine, 'data');
+    process.kill(pidOf(engine, 'node'), 'SIGKILL');
+    const isTold = () => fixture.events.some(({ kind }) => kind === 'unclean-recovery');
+    await until(() => fixture.events.some((event) => event.kind === 'process-started' && event.restarted));
+    await until(isTold);
+  });
+
   it('are started once, however many ask at once', async () => {
     const engine = await fixture.start('node');
     const specs = await Promise.all(['a', 'b', 'c'].map((name) => fixture.createVolume(engine, name)));
