@@ -83,6 +83,7 @@ class DataPlaneObject : public Napi::ObjectWrap<DataPlaneObject> {
          InstanceMethod<&DataPlaneObject::add_export>("addExport"),
          InstanceMethod<&DataPlaneObject::remove_export>("removeExport"),
          InstanceMethod<&DataPlaneObject::set_tls>("setTls"), InstanceMethod<&DataPlaneObject::listen_tcp>("listenTcp"),
+         InstanceMethod<&DataPlaneObject::unlisten_tcp>("unlistenTcp"),
          InstanceMethod<&DataPlaneObject::listen_unix>("listenUnix"),
          InstanceMethod<&DataPlaneObject::listen_handover>("listenHandover"),
          InstanceMethod<&DataPlaneObject::close>("close")});
@@ -213,6 +214,10 @@ class DataPlaneObject : public Napi::ObjectWrap<DataPlaneObject> {
     const std::string host = argument_string(info, 0, "host");
     const uint16_t port = argument_port(info, 1, "port");
     return promise<nbd::TcpAddress>(info, [&](auto done) { done(plane_->listen_tcp(host, port)); });
+  }
+  Napi::Value unlisten_tcp(const Napi::CallbackInfo& info) {
+    const nbd::TcpAddress address{argument_string(info, 0, "host"), argument_port(info, 1, "port")};
+    return promise<Unit>(info, [&](auto done) { plane_->unlisten_tcp(address, done); });
   }
   Napi::Value listen_unix(const Napi::CallbackInfo& info) {
     const std::string path = argument_string(info, 0, "path");

@@ -372,6 +372,13 @@ Result<nbd::TcpAddress> DataPlane::listen_tcp(const std::string& host, uint16_t 
   return server_->listen_tcp(host, port);
 }
 
+void DataPlane::unlisten_tcp(const nbd::TcpAddress& address, Done<Unit> done) {
+  if (closing_) return done(closed());
+  server_->unlisten_tcp(address, [this, done = std::move(done)](Result<Unit> ended) {
+    control_([done, ended = std::move(ended)] { done(ended); });
+  });
+}
+
 Result<Unit> DataPlane::listen_unix(const std::string& path) {
   if (closing_) return closed();
   return server_->listen_unix(path);

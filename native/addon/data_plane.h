@@ -98,6 +98,7 @@ class DataPlane {
   /// Reads files, which blocks the control thread: they are small.
   Result<Unit> set_tls(const nbd::TlsSettings& settings);
   Result<nbd::TcpAddress> listen_tcp(const std::string& host, uint16_t port);
+  void unlisten_tcp(const nbd::TcpAddress& address, Done<Unit> done);
   Result<Unit> listen_unix(const std::string& path);
   Result<Unit> listen_handover(const std::string& path);
   void close(Done<Unit> done);

@@ -44,12 +44,26 @@ void Branch::listen(ListeningSocket socket, Presence presence) {
   listener->kind = socket.kind;
   listener->file = std::move(socket.file);
   listener->presence = std::move(presence);
+  listener->address = std::move(socket.address);
   listeners_.push_back(listener);
   accept_from(listener);
 }
 
+void Branch::unlisten(const TcpAddress& address, Completed done) {
+  Listener* found = nullptr;
+  listeners_.for_each([&](Listener* each) {
+    const bool is_it = each->kind == ListenerKind::tcp && !each->ending && each->address.host == address.host &&
+                       each->address.port == address.port;
+    if (is_it) found = each;
+  });
+  if (found == nullptr || closing_) return done(Unit{});
+  found->ending = true;
+  found->ended = std::move(done);
+  cancel_accept(found);
+}
+
 Detached Branch::accept_from(Listener* listener) {
-  while (!closing_) {
+  while (!closing_ && !listener->ending) {
     const int result = co_await reactor_.accept(listener->socket);
     if (result >= 0) {
       accepted(UniqueFd(result), listener->kind);
@@ -59,8 +73,10 @@ Detached Branch::accept_from(Listener* listener) {
       break;  // cancelled
     }
   }
+  const Completed ended = std::move(listener->ended);
   listener->unlink();
   delete listener;
+  if (ended) ended(Unit{});
 }
 
 bool Branch::has_room() const {

@@ -40,6 +40,8 @@ class Branch {
   IntrusiveList<TlsPump>& pumps() { return pumps_; }
 
   void listen(ListeningSocket socket, Presence presence);
+  /// No new connection comes in at the address; those that are there stay. Succeeds when nothing listens there.
+  void unlisten(const TcpAddress& address, Completed done);
   void negotiate(ConnectionTransfer connection) { Negotiation::start(*this, std::move(connection)); }
   /// On whichever reactor is next: TLS is work that one of them could not do for all.
   void start_pump(TlsPump::Coupling coupling);
@@ -62,6 +64,9 @@ class Branch {
     ListenerKind kind = ListenerKind::tcp;
     SocketFile file;
     Presence presence;
+    TcpAddress address;   // of a TCP one
+    bool ending = false;  // its own end, not the server's
+    Completed ended;      // told when nothing listens there any more
   };
 
   Detached accept_from(Listener* listener);

@@ -94,6 +94,14 @@ Result<TcpAddress> Server::listen_tcp(const std::string& host, uint16_t port) {
   return address;
 }
 
+void Server::unlisten_tcp(const TcpAddress& address, Completed done) {
+  Reactor& reactor = core_->first().reactor();
+  if (core_->closed()) return reactor.post([done = std::move(done)] { done(closed_error()); });
+  auto presence = std::make_shared<Presence>(*core_, Presence::Kind::other);
+  reactor.post(
+      [&branch = core_->first(), address, done = std::move(done), presence] { branch.unlisten(address, done); });
+}
+
 Result<Unit> Server::listen_unix(const std::string& path) {
   if (core_->closed()) return closed_error();
   Result<ListeningSocket> socket = open_unix_listener(path, ListenerKind::unix_stream);

@@ -112,6 +112,8 @@ class Server {
   /// `host`: a numeric address or a name of /etc/hosts; port 0: the system chooses. EADDRINUSE, EADDRNOTAVAIL, EACCES,
   /// ...
   Result<TcpAddress> listen_tcp(const std::string& host, uint16_t port);
+  /// Ends what listen_tcp() has begun at this address, as it told it. Connections that came in there stay.
+  void unlisten_tcp(const TcpAddress& address, Completed done);
   /// Replaces the socket file of a process that is gone; EADDRINUSE where one is listening.
   Result<Unit> listen_unix(const std::string& path);
   /// Takes connections over that other processes' servers hand to this one. As listen_unix().

@@ -69,7 +69,6 @@ std::string reserve_path(const std::string& directory) { return directory + "/re
 
 Result<Unit> keep_reserve(const std::string& directory) {
   const std::string path = reserve_path(directory);
-  if (::access(path.c_str(), F_OK) == 0) return Unit{};
   Result<UniqueFd> file = open_file(path, O_RDWR | O_CREAT);
   if (!file.ok()) return file.error();
   const int error = ::posix_fallocate(file.value().get(), 0, static_cast<off_t>(reserve_bytes));

@@ -98,6 +98,7 @@ export class DataPlaneService {
       return {};
     },
     listen: ({ listener }) => this.listen(required(listener, 'listener')),
+    unlisten: ({ listener }) => this.unlisten(required(listener, 'listener')),
 
     shutdown: async () => {
       await this.shutdown();
@@ -226,6 +227,15 @@ export class DataPlaneService {
     await this.native.removeExport(name, force);
     this.exports.delete(name);
     this.log('info', 'export removed', { export: name, force });
+    return {};
+  }
+
+  private async unlisten({ address }: Listener) {
+    if (address.case !== 'nbdTcp')
+      throw new CairnError('invalid-request', 'Only TCP addresses are given up.', { field: 'listener.address' });
+    await this.native.unlistenTcp(address.value.host, address.value.port);
+    for (const [key, bound] of this.listeners) if (keyOf(bound) === keyOf({ address })) this.listeners.delete(key);
+    this.log('info', 'no longer listening', { address: keyOf({ address }) });
     return {};
   }
 

@@ -192,6 +192,8 @@ export interface NativeDataPlane {
   /** At any time, also again; holds for new connections. Rejects with `INVALID_ARGUMENT` for files that cannot be used. */
   setTls(settings: TlsSettings): Promise<void>;
   listenTcp(host: string, port: number): Promise<{ host: string; port: number }>;
+  /** Of an address as `listenTcp` told it. Connections that came in there stay; nobody listening there is no error. */
+  unlistenTcp(host: string, port: number): Promise<void>;
   /** Replaces a stale socket file; rejects with `EADDRINUSE` if another process listens on it. */
   listenUnix(path: string): Promise<void>;
   /** Takes connections over from other processes (SCM_RIGHTS). */

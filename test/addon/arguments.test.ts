@@ -71,6 +71,8 @@ const wrong: [keyof NativeDataPlane, unknown[], string][] = [
   ['setTls', [{ ...noTls, pskFile: undefined }], 'pskFile must be given'],
   ['setTls', [{ ...noTls, certificateDirectory: 1 }], 'certificateDirectory must be a string'],
   ['listenTcp', [1, 0], 'host must be a string'],
+  ['unlistenTcp', [1, 0], 'host must be a string'],
+  ['unlistenTcp', ['127.0.0.1', 65_536], 'port must be a whole number from 0 to 65535'],
   ['listenTcp', ['127.0.0.1'], 'port must be a whole number from 0 to 65535'],
   ['listenTcp', ['127.0.0.1', 65_536], 'port must be a whole number from 0 to 65535'],
   ['listenTcp', ['127.0.0.1', -1], 'port must be a whole number from 0 to 65535'],

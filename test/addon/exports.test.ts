@@ -124,6 +124,18 @@ describe('listenTcp', () => {
     await (await NbdConnection.open(address, 'volume')).disconnect();
   });
 
+  it('ends by unlistenTcp, with a client that stays', async () => {
+    const plane = startPlane();
+    await openNew(plane, 'volume');
+    await plane.native.addExport(exportOf('volume'));
+    const address = await plane.native.listenTcp('127.0.0.1', 0);
+    const client = await NbdConnection.open(address, 'volume');
+    await plane.native.unlistenTcp(address.host, address.port);
+    await plane.native.listenTcp('0.0.0.0', address.port);
+    expect(await client.read(0, 4096)).toHaveLength(4096);
+    await client.disconnect();
+  });
+
   it('refuses a port that is taken', async () => {
     const [plane, other] = [startPlane(), startPlane()];
     const { port } = await other.native.listenTcp('127.0.0.1', 0);

@@ -95,3 +95,26 @@ it('a snapshot in a full pool fails cleanly or works, and the volume goes on eit
   expect((await client.read(0, chunkBytes)).every((byte) => byte === 0)).toBe(true);
   await client.disconnect();
 });
+
+it('a snapshot can be deleted in a full pool, which makes room', async (context) => {
+  needsLoopDevices(context);
+  const pool = await smallPool(96 * mebibyte);
+  const cairn = await freshCairn({ pool });
+  await cairn.serveVolume('db', { size: '256MiB' });
+  const client = await NbdConnection.open(cairn.address(), 'db');
+  const half = 128;
+  for (let number = 0; number < half; number += 1) await client.write(number * chunkBytes, chunkOf(number));
+  await cairn.createSnapshot('db', 'one');
+  for (let number = 0; number < half; number += 1) {
+    const full = await client.write(number * chunkBytes, chunkOf(number + 1)).catch(() => 'full');
+    if (full === 'full') break;
+  }
+  const { written } = await fillUp(client, half);
+  await run('sh', ['-c', `dd if=/dev/zero of=${join(pool, 'ballast')} bs=1024 status=none || true`]);
+
+  await cairn.rest.call('DELETE', '/v1/volumes/db/snapshots/one');
+  await eventually('the snapshot is merged away', async () => (await cairn.snapshots('db')).length === 0, 60_000);
+  const more = await fillUp(client, written);
+  expect(more.written).toBeGreaterThan(written + 32);
+  await client.disconnect();
+});

@@ -1,8 +1,10 @@
 /** What is particular to one isolation, and what happens when the setting changes between two starts of the service. */
+import { once } from 'node:events';
+import { createServer, type AddressInfo, type Server } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { LocalNodeEngine } from '../../src/engine/local-node-engine.js';
-import { ask, EngineFixture, isAlive, until } from '../support/engine-fixture.js';
+import { ask, askAt, EngineFixture, isAlive, until } from '../support/engine-fixture.js';
 
 const timeout = 60_000;
 let fixture: EngineFixture;
@@ -94,6 +96,45 @@ describe('a changed isolation', { timeout }, () => {
   });
 });
 
+describe('a changed NBD address', { timeout }, () => {
+  it.each([
+    ['127.0.0.1', '0.0.0.0'],
+    ['0.0.0.0', '127.0.0.1'],
+  ])('from %s to %s on the same port is taken at the next start', async (host, other) => {
+    const before = await fixture.start('node', { nbd: { host, port: 0 } });
+    const [uri = ''] = await attachNew(before, 'one');
+    const port = Number(new URL(uri).port);
+    await before.release();
+
+    const after = await fixture.start('node', { nbd: { host: other, port } });
+    expect(after.processes()).toHaveLength(1);
+    expect(await ask(uri)).toBe('serving one');
+  });
+
+  it('on another port ends the former one', async () => {
+    const before = await fixture.start('node');
+    const [uri = ''] = await attachNew(before, 'one');
+    await before.release();
+    const port = await end(await somebody());
+    await fixture.start('node', { nbd: { host: '127.0.0.1', port } });
+    expect(await askAt({ host: '127.0.0.1', port }, 'one')).toBe('serving one');
+    await expect(ask(uri)).rejects.toThrow('ECONNREFUSED');
+  });
+
+  it('that is taken by somebody else leaves the former one', async () => {
+    const before = await fixture.start('node');
+    const [uri = ''] = await attachNew(before, 'one');
+    await before.release();
+    const taken = await somebody();
+    const { port } = taken.address() as AddressInfo;
+    await expect(fixture.start('node', { nbd: { host: '127.0.0.1', port } })).rejects.toMatchObject({
+      code: 'address-in-use',
+    });
+    await end(taken);
+    expect(await ask(uri)).toBe('serving one');
+  });
+});
+
 describe('processes', { timeout }, () => {
   it('are started again after they died without a service to see it', async () => {
     const before = await fixture.start('volume');
@@ -167,4 +208,19 @@ function ids(engine: LocalNodeEngine): string[] {
 
 function pidOf(engine: LocalNodeEngine, id: string): number {
   return engine.processes().find((process) => process.id === id)?.pid ?? expect.fail(`no process ${id}`);
+}
+
+/** Who listens at a port of 127.0.0.1. */
+async function somebody(): Promise<Server> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return server;
+}
+
+/** Resolves with the port, which is free then. */
+async function end(server: Server): Promise<number> {
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
 }

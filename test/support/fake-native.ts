@@ -187,6 +187,14 @@ export class DataPlane implements NativeDataPlane {
     return { host, port: (server.address() as { port: number }).port };
   }
 
+  async unlistenTcp(host: string, port: number): Promise<void> {
+    const at = this.servers.findIndex((server) => {
+      const bound = server.address();
+      return typeof bound === 'object' && bound?.address === host && bound.port === port;
+    });
+    if (at >= 0) this.servers.splice(at, 1)[0]?.close();
+  }
+
   async listenUnix(path: string): Promise<void> {
     await replaceStale(path);
     await this.listen({ path });

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <thread>
 
 #include "nbd/limits.h"
@@ -230,6 +231,22 @@ TEST(NbdServer, ListensOnAPortThatTheSystemChooses) {
   EXPECT_NE(first.value().port, 0);
   EXPECT_EQ(code_of(running.server().listen_tcp("127.0.0.1", first.value().port)), "EADDRINUSE");
   EXPECT_EQ(code_of(running.server().listen_tcp("localhost", 0)), "ok");
+}
+
+TEST(NbdServer, GivesAnAddressUpAndKeepsTheConnections) {
+  RunningServer running;
+  running.add_memory("disk");
+  const TcpAddress address = running.server().listen_tcp("127.0.0.1", 0).value();
+  NbdClient client = NbdClient::connect_tcp(address);
+  client.greet();
+  client.go("disk");
+  for (int time = 0; time < 2; ++time) {  // a second time there is nothing to do
+    std::promise<Result<Unit>> ended;
+    running.server().unlisten_tcp(address, [&ended](Result<Unit> result) { ended.set_value(std::move(result)); });
+    EXPECT_EQ(code_of(ended.get_future().get()), "ok");
+  }
+  EXPECT_EQ(code_of(running.server().listen_tcp("0.0.0.0", address.port)), "ok");
+  EXPECT_EQ(client.read(0, 4096).size(), 4096U);
 }
 
 TEST(NbdServer, SaysWhenAnAddressIsNotThisHosts) {
