@@ -26,7 +26,7 @@ export function openApiDocument(version: string): Json {
     info: {
       title: 'Cairn',
       version,
-      description: 'Replicated, thin-provisioned block volumes.',
+      description: 'Thin-provisioned block volumes with snapshots.',
       license: { name: 'Apache-2.0' },
     },
     servers: [{ url: '/' }],

@@ -53,7 +53,7 @@ function withHelpAsFlag(argv: readonly string[]): readonly string[] {
 
 function program(): Command {
   const cairn = new Command('cairn')
-    .description('Replicated, thin-provisioned block volumes for ordinary hosts')
+    .description('Thin-provisioned block volumes with snapshots for ordinary hosts')
     .addOption(new Option('-o, --output <format>', 'how to print results').choices(['table', 'json']).default('table'))
     .addOption(serverOption())
     .version(packageVersion(), '-V, --version', 'print the version')
