@@ -2,6 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { MachineDescription } from './machine.js';
+import { plot, type Panel } from './plot.js';
 import { isAboutThroughput, type Case, type Question, type Workload } from './question.js';
 import type { Measured, Sample } from './rounds.js';
 import { spreadOf, type Spread } from './statistics.js';
@@ -97,13 +98,34 @@ function alignedTable(rows: readonly string[][]): string {
   return [lines[0], `| ${rule.join(' | ')} |`, ...lines.slice(1)].join('\n');
 }
 
-/** Writes `<date>.md` and `<date>.json`; returns their paths. */
+/** Writes `<date>.md`, `<date>.json` and a plot `<date>-<question>.svg` for each question; returns their paths. */
 export function writeReport(directory: string, report: Report): string[] {
   mkdirSync(directory, { recursive: true });
   const stem = join(directory, report.date.replaceAll(':', '-').replace(/\.\d+Z$/, 'Z'));
   writeFileSync(`${stem}.md`, markdownOf(report));
   writeFileSync(`${stem}.json`, `${JSON.stringify(jsonOf(report), undefined, 2)}\n`);
-  return [`${stem}.md`, `${stem}.json`];
+  return [`${stem}.md`, `${stem}.json`, ...writePlots(stem, report.results)];
+}
+
+function writePlots(stem: string, results: readonly CaseResult[]): string[] {
+  const questions = new Set(results.map(({ question }) => question));
+  return [...questions].map((question) => {
+    const path = `${stem}-${question.name}.svg`;
+    const panels = results.filter((result) => result.question === question).map(panelOf);
+    writeFileSync(path, plot(question.title, panels));
+    return path;
+  });
+}
+
+function panelOf({ asked, measured }: CaseResult): Panel {
+  return {
+    title: asked.name,
+    unit: isAboutThroughput(asked.workload) ? 'MB/s' : 'IOPS',
+    bars: measured.map((entry) => {
+      const { name, mode, role } = entry.contestant;
+      return { name, mode, role, rate: rateOf(asked.workload, entry), cpu: spread(entry, 'serverCpu') };
+    }),
+  };
 }
 
 function markdownOf(report: Report): string {
