@@ -12,6 +12,7 @@ import { question as firstWriteThin } from './first-write-thin.js';
 import { question as mixed7030 } from './mixed-70-30.js';
 import { question as random4kDepth32 } from './random-4k-depth32.js';
 import { question as sequential } from './sequential.js';
+import { question as snapshots } from './snapshots.js';
 import { cairn, cairnWriteback, cairnWritethrough } from './support/cairn.js';
 import { isInstalled } from './support/command.js';
 import type { Contestant, Ground } from './support/contestant.js';
@@ -19,30 +20,16 @@ import { describeMachine, disturbances, isOnTmpfs } from './support/machine.js';
 import { nbdServer } from './support/nbd-server.js';
 import { nbdkit, nbdkitPageCache } from './support/nbdkit.js';
 import { parseOptions, usage, type Options } from './support/options.js';
-import {
-  qemuNbd,
-  qemuNbdNative,
-  qemuNbdQcow2,
-  qemuNbdQcow2Snapshots,
-  qemuNbdWritethrough,
-} from './support/qemu-nbd.js';
+import { qemuNbd, qemuNbdNative, qemuNbdQcow2, qemuNbdWritethrough } from './support/qemu-nbd.js';
 import type { Question } from './support/question.js';
 import { rawFile } from './support/raw-file.js';
 import { tableOf, writeReport, type CaseResult, type Report } from './support/report.js';
 import { measureCase, type Plan } from './support/rounds.js';
 import { question as writeFlush } from './write-flush.js';
 
-const questions = [random4kDepth32, connections, mixed7030, firstWriteThin, depth1, sequential, writeFlush];
+const questions = [random4kDepth32, connections, mixed7030, firstWriteThin, depth1, sequential, writeFlush, snapshots];
 const usual = [rawFile, cairn, nbdkit, qemuNbd, nbdkitPageCache];
-const others = [
-  cairnWriteback,
-  cairnWritethrough,
-  qemuNbdNative,
-  qemuNbdWritethrough,
-  qemuNbdQcow2,
-  qemuNbdQcow2Snapshots,
-  nbdServer,
-];
+const others = [cairnWriteback, cairnWritethrough, qemuNbdNative, qemuNbdWritethrough, qemuNbdQcow2, nbdServer];
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 

@@ -6,13 +6,14 @@ import { eventually } from '../../test/support/real-deadline.js';
 import { RestError } from '../../test/support/real-rest.js';
 import type { CacheMode } from '../../src/engine/native.js';
 import type { CachingMode, Contestant, Ground, Target } from './contestant.js';
-import { fill } from './fio.js';
+import { fill, rewriteShare } from './fio.js';
 import { versionOf } from './command.js';
 
 const deleteTimeoutMs = 300_000;
 
 let running: Promise<RealCairn> | undefined;
 let volumes = 0;
+let snapshotsTaken = 0;
 
 export const cairn = cairnWith('none', 'direct', 'direct');
 export const cairnWriteback = cairnWith('writeback', 'page cache', 'page cache');
@@ -21,6 +22,7 @@ export const cairnWritethrough = cairnWith('writethrough', 'write-through', 'pag
 /** One service for all. */
 function cairnWith(cacheMode: CacheMode, mode: CachingMode, caching: string): Contestant {
   let written: Promise<Target> | undefined;
+  const withSnapshots = new Map<number, Promise<Target>>();
   const name = cacheMode === 'none' ? 'cairn' : `cairn ${cacheMode}`;
   const thinVolume = (ground: Ground, sizeBytes: number) => serve(ground, { size: sizeBytes, cacheMode });
   return {
@@ -36,10 +38,43 @@ function cairnWith(cacheMode: CacheMode, mode: CachingMode, caching: string): Co
         return target;
       })),
     thinVolume,
+    takesSnapshots: true,
+    snapshotVolume: (ground, snapshots) => {
+      const made = withSnapshots.get(snapshots) ?? snapshotVolume(ground, thinVolume, snapshots);
+      withSnapshots.set(snapshots, made);
+      return made;
+    },
     close: async () => {
       written = undefined;
+      withSnapshots.clear();
       await endService();
     },
+  };
+}
+
+/** Between the snapshots a share of the blocks is written anew, so that each of them holds some of what is read. */
+async function snapshotVolume(
+  ground: Ground,
+  make: (ground: Ground, sizeBytes: number) => Promise<Target>,
+  snapshots: number,
+): Promise<Target> {
+  const target = await make(ground, ground.sizeBytes);
+  await fill(ground.dataDirectory, target.fio, ground.sizeBytes);
+  for (let number = 0; number < snapshots; number += 1) {
+    await target.snapshot?.();
+    await rewriteShare(ground.dataDirectory, target.fio, { sizeBytes: ground.sizeBytes, number, of: snapshots });
+  }
+  return target;
+}
+
+async function takeSnapshot(service: RealCairn, volume: string): Promise<() => Promise<void>> {
+  snapshotsTaken += 1;
+  const name = `s${snapshotsTaken}`;
+  await service.createSnapshot(volume, name);
+  return async () => {
+    await service.rest.call('DELETE', `/v1/volumes/${volume}/snapshots/${name}`);
+    const isMerged = async () => !(await service.snapshots(volume)).some((each) => each.name === name);
+    await eventually(`snapshot ${name} is merged`, isMerged, deleteTimeoutMs);
   };
 }
 
@@ -60,6 +95,7 @@ async function serve(ground: Ground, request: { size: number; cacheMode: CacheMo
     pids: [service.servePid, ...service.dataPlanePids()],
     commandLine: `cairn serve (default settings${request.cacheMode === 'none' ? '' : `; cacheMode: ${request.cacheMode}`})`,
     files: () => filesOf(join(service.pool, 'replicas')),
+    snapshot: () => takeSnapshot(service, name),
     close: () => remove(service, name),
   };
 }

@@ -22,6 +22,8 @@ export interface Target {
   commandLine: string;
   /** Files whose pages must not be in the page cache when a measurement starts. */
   files: () => string[];
+  /** Takes a snapshot; resolves with what deletes it again and waits until its space is given back. */
+  snapshot?: () => Promise<() => Promise<void>>;
   close: () => Promise<void>;
 }
 
@@ -41,6 +43,10 @@ export interface Contestant {
   writtenVolume: (ground: Ground) => Promise<Target>;
   /** A volume of this size on which no block was ever written. */
   thinVolume: (ground: Ground, sizeBytes: number) => Promise<Target>;
-  /** Ends what `writtenVolume` left running. */
+  /** Whether its targets have `snapshot`. */
+  takesSnapshots?: boolean;
+  /** As `writtenVolume`, with this many snapshots; missing where there are none. */
+  snapshotVolume?: (ground: Ground, snapshots: number) => Promise<Target>;
+  /** Ends what `writtenVolume` and `snapshotVolume` left running. */
   close: () => Promise<void>;
 }

@@ -72,6 +72,19 @@ export async function fill(directory: string, target: FioTarget, sizeBytes: numb
   rmSync(output);
 }
 
+/** Writes the `number`th of `of` shares of the volume anew, in 64 KiB pieces. */
+export async function rewriteShare(
+  directory: string,
+  target: FioTarget,
+  { sizeBytes, number, of }: { sizeBytes: number; number: number; of: number },
+): Promise<void> {
+  const share = Math.floor(sizeBytes / of / 65_536) * 65_536;
+  const output = join(directory, 'share.json');
+  const where = [`--offset=${number * share}`, `--size=${share}`, '--rw=write', '--bs=65536', '--iodepth=8'];
+  await run('fio', ['--name=share', ...target, ...where, '--refill_buffers', `--output=${output}`]);
+  rmSync(output);
+}
+
 interface Direction {
   total_ios: number;
   runtime: number;

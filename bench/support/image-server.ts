@@ -20,11 +20,20 @@ export interface ImageServer {
   version?: () => Promise<string>;
   /** How images are made; raw files by default. */
   images?: ImageFormat;
+  /** How images with snapshots are made, where there are any. */
+  snapshotImages?: (snapshots: number) => ImageFormat;
 }
 
 export function imageServer(server: ImageServer): Contestant {
   const images = server.images ?? rawImages;
-  let written: Promise<Target> | undefined;
+  const served = new Map<number, Promise<Target>>(); // by the number of snapshots
+  const serve = (ground: Ground, snapshots: number): Promise<Target> => {
+    const format = snapshots === 0 ? images : (server.snapshotImages?.(snapshots) ?? images);
+    const target =
+      served.get(snapshots) ?? format.written(ground).then((path) => start(server, ground, path, () => {}));
+    served.set(snapshots, target);
+    return target;
+  };
   return {
     name: server.name,
     mode: server.mode,
@@ -33,16 +42,16 @@ export function imageServer(server: ImageServer): Contestant {
     missing: () =>
       isInstalled(server.command) ? null : `${server.command} is not installed (package ${server.package})`,
     version: server.version ?? (() => versionOf(server.command)),
-    writtenVolume: (ground) =>
-      (written ??= images.written(ground).then((path) => start(server, ground, path, () => {}))),
+    writtenVolume: (ground) => serve(ground, 0),
+    ...(server.snapshotImages && { snapshotVolume: serve }),
     thinVolume: async (ground, sizeBytes) => {
       const { path, remove } = await images.thin(ground, sizeBytes);
       return start(server, ground, path, remove);
     },
     close: async () => {
-      const target = await written?.catch(() => undefined);
-      written = undefined;
-      await target?.close();
+      const targets = await Promise.allSettled(served.values());
+      served.clear();
+      for (const target of targets) if (target.status === 'fulfilled') await target.value.close();
     },
   };
 }

@@ -12,6 +12,7 @@ interface Flavour {
   format: 'raw' | 'qcow2';
   arguments: string[];
   images?: ImageFormat;
+  snapshotImages?: (snapshots: number) => ImageFormat;
 }
 
 const direct = ['--cache=none', '--discard=unmap'];
@@ -43,17 +44,10 @@ export const qemuNbdQcow2 = qemuNbdWith({
   format: 'qcow2',
   arguments: [...direct, '--aio=io_uring'],
   images: qcow2Images(0),
+  snapshotImages: qcow2Images,
 });
 
-export const qemuNbdQcow2Snapshots = qemuNbdWith({
-  name: 'qemu-nbd qcow2, 20 snapshots',
-  mode: 'direct',
-  format: 'qcow2',
-  arguments: [...direct, '--aio=io_uring'],
-  images: qcow2Images(20),
-});
-
-function qemuNbdWith({ name, mode, format, arguments: more, images }: Flavour) {
+function qemuNbdWith({ name, mode, format, arguments: more, images, snapshotImages }: Flavour) {
   return imageServer({
     name,
     mode,
@@ -62,6 +56,7 @@ function qemuNbdWith({ name, mode, format, arguments: more, images }: Flavour) {
     package: 'qemu-utils',
     serve: (path, address) => [`--format=${format}`, ...more, '--shared=16', '--persistent', ...listen(address), path],
     ...(images && { images }),
+    ...(snapshotImages && { snapshotImages }),
   });
 }
 

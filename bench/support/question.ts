@@ -20,6 +20,10 @@ export interface Case {
   workload: Workload;
   /** `written`: every block was written before. `thin`: new for every measurement, no block was ever written. */
   volume: 'written' | 'thin';
+  /** Of a written volume: that so many snapshots were taken, a share of its blocks written anew after each. */
+  snapshots?: number;
+  /** One is taken directly before each measurement, and deleted after it. */
+  snapshotBefore?: boolean;
 }
 
 export interface Question {

@@ -36,7 +36,8 @@ export interface Plan {
 }
 
 export async function measureCase(plan: Plan, asked: Case): Promise<Measured[]> {
-  const measured = plan.contestants.map((contestant): Measured => ({ contestant, commandLine: '', samples: [] }));
+  const able = plan.contestants.filter((contestant) => canDo(contestant, asked));
+  const measured = able.map((contestant): Measured => ({ contestant, commandLine: '', samples: [] }));
   for (let round = 1; round <= plan.rounds; round += 1) {
     for (const entry of measured) {
       plan.progress(`${asked.name}, round ${round} of ${plan.rounds}: ${entry.contestant.name}`);
@@ -46,20 +47,33 @@ export async function measureCase(plan: Plan, asked: Case): Promise<Measured[]> 
   return measured;
 }
 
+function canDo(contestant: Contestant, { snapshots = 0, snapshotBefore = false }: Case): boolean {
+  if (snapshotBefore) return contestant.takesSnapshots === true;
+  return snapshots === 0 || contestant.snapshotVolume !== undefined;
+}
+
 async function measureOnce(plan: Plan, asked: Case, entry: Measured): Promise<Sample> {
   const { ground } = plan;
   const isThin = asked.volume === 'thin';
   const sizeBytes = isThin ? ground.sizeBytes * thinFactor : ground.sizeBytes;
-  const target = await (isThin
-    ? entry.contestant.thinVolume(ground, sizeBytes)
-    : entry.contestant.writtenVolume(ground));
+  const target = await volumeFor(entry.contestant, asked, ground, sizeBytes);
   entry.commandLine = target.commandLine;
   try {
     await settle(target);
-    return await sample(plan, asked, target, sizeBytes);
+    const remove = asked.snapshotBefore === true ? await target.snapshot?.() : undefined;
+    const measured = await sample(plan, asked, target, sizeBytes);
+    await remove?.();
+    return measured;
   } finally {
     if (isThin) await target.close();
   }
+}
+
+function volumeFor(contestant: Contestant, asked: Case, ground: Ground, sizeBytes: number): Promise<Target> {
+  if (asked.volume === 'thin') return contestant.thinVolume(ground, sizeBytes);
+  const { snapshots = 0 } = asked;
+  if (snapshots > 0 && contestant.snapshotVolume) return contestant.snapshotVolume(ground, snapshots);
+  return contestant.writtenVolume(ground);
 }
 
 /** Nothing of the volume left to write back, nothing of it in the page cache: no run profits or suffers from the one before. */
