@@ -148,7 +148,10 @@ Result<Unit> open_metadata(OpenedReplica& replica) {
   // Format 1.0 had no copy.
   if (!found.value().damage.empty() && replica.superblock.version_minor > 0)
     replica.repairs.push_back(found.value().damage + "; its copy was used");
-  return write_metadata(replica.directory, replica.metadata);
+  Result<Unit> written = write_metadata(replica.directory, replica.metadata);
+  if (!written.ok() && written.error().code == "ENOSPC" && release_reserve(replica.directory))
+    written = write_metadata(replica.directory, replica.metadata);
+  return written;
 }
 
 Result<Unit> open_identity(OpenedReplica& replica, const OpenOptions& options) {

@@ -265,7 +265,7 @@ class FullForCopies final : public FileCallWatch {
  public:
   FullForCopies() { watch_file_calls(this); }
   ~FullForCopies() override { watch_file_calls(nullptr); }
-  int write_error(int fd) override {
+  int write_error(int fd, uint64_t) override {
     const auto path = std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(fd));
     return path.extension() == ".private" && path.stem().extension() == ".map" ? ENOSPC : 0;
   }

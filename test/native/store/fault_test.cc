@@ -1,4 +1,5 @@
 // Disks that fail and disks that are full.
+#include "store/region_stamps.h"
 #include "store/replica_files.h"
 #include "test/native/store/support/faulty_disk.h"
 #include "test/native/store/support/file_calls.h"
@@ -275,7 +276,7 @@ class FullDisk final : public FileCallWatch {
  public:
   explicit FullDisk(std::string replica) : replica_(std::move(replica)) { watch_file_calls(this); }
   ~FullDisk() override { watch_file_calls(nullptr); }
-  int write_error(int fd) override {
+  int write_error(int fd, uint64_t) override {
     const std::string path = std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(fd));
     const bool is_full = std::filesystem::exists(store::reserve_path(replica_)) || used_up;
     return is_full && path.starts_with(replica_) && path.ends_with(".new") ? ENOSPC : 0;
@@ -317,6 +318,39 @@ TEST_F(StoreFaults, ADeletionThatFindsNoSpaceAtAllIsRefusedAndChangesNothing) {
   }
   EXPECT_EQ(fixture.snapshots(), std::vector{id});
   EXPECT_TRUE(succeeded(fixture.remove(id)));
+}
+
+/// Only what is there already can be written.
+class NoNewStamps final : public FileCallWatch {
+ public:
+  NoNewStamps() { watch_file_calls(this); }
+  ~NoNewStamps() override { watch_file_calls(nullptr); }
+  int write_error(int fd, uint64_t offset) override {
+    const std::string path = std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(fd));
+    if (!path.ends_with(".stamps") || offset == 0) return 0;
+    ++refused;
+    return ENOSPC;
+  }
+  std::atomic<int> refused = 0;
+};
+
+TEST_F(StoreFaults, AReplicaOnAFullDiskIsOpenedAfterACrash) {
+  ASSERT_TRUE(succeeded(fixture.write(0, pattern(1, 65536))));
+  fixture.abandon();
+  {
+    NoNewStamps disk_is_full;
+    fixture.open();
+    EXPECT_GT(disk_is_full.refused, 0);
+  }
+  EXPECT_EQ(fixture.read(0, 65536), pattern(1, 65536));
+  // What could not be noted for its region counts for all of them.
+  fixture.close();
+  const store::VolumeMetadata metadata = store::read_metadata(fixture.path()).value();
+  const Result<std::vector<store::PackedStamp>> stamps = store::read_stamps(
+      {fixture.path(), metadata.head, metadata.block_count(), *store::parse_uuid(metadata.volume_id)});
+  ASSERT_TRUE(succeeded(stamps));
+  for (const store::PackedStamp stamp : stamps.value()) EXPECT_GE(stamp, store::pack({2, 0, 0}));
+  fixture.open();
 }
 
 }  // namespace

@@ -62,7 +62,7 @@ ssize_t pwrite(int fd, const void* data, size_t length, off_t offset) {
   static auto* const next = real<ssize_t(int, const void*, size_t, off_t)>("pwrite");
   cairn::test::FileCallWatch* watch = watcher;
   if (watch == nullptr) return next(fd, data, length, offset);
-  if (const int error = watch->write_error(fd); error != 0) {
+  if (const int error = watch->write_error(fd, static_cast<uint64_t>(offset)); error != 0) {
     errno = error;
     return -1;
   }

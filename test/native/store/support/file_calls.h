@@ -22,7 +22,7 @@ class FileCallWatch {
   /// Not 0: the sync fails so.
   virtual int sync_error(int) { return 0; }
   /// Not 0: the write fails so.
-  virtual int write_error(int) { return 0; }
+  virtual int write_error(int, uint64_t) { return 0; }
   /// How much of it is read or written at once.
   virtual size_t transfer(size_t length) { return length; }
   virtual void succeeded(uint64_t) {}
