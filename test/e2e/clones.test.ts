@@ -135,7 +135,10 @@ it('what cannot be cloned is said before anything is made', async () => {
   const refused = await cli(cairn, 'volume', 'create', 'copy', '--from', 'db@two');
   expect([refused.exitCode, refused.stderr]).toEqual([1, expect.stringContaining('has no snapshot "two"')]);
   const small = await cli(cairn, 'volume', 'create', 'copy', '--from', 'db@one', '--size', '1MiB');
-  expect([small.exitCode, small.stderr]).toEqual([1, expect.stringContaining('cannot be smaller than its snapshot db@')]);
+  expect([small.exitCode, small.stderr]).toEqual([
+    1,
+    expect.stringContaining('cannot be smaller than its snapshot db@'),
+  ]);
   expect(readdirSync(join(cairn.pool, 'replicas'))).toHaveLength(1);
 });
 
