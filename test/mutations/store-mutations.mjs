@@ -193,7 +193,7 @@ export const mutations = [
     reason: 'Records that came while a sync ran are taken for covered by it.',
     file: 'native/store/store_sync.cc',
     find: 'ring_.mark_maps(recorded);',
-    replace: 'ring_.mark_maps(ring_.settled());',
+    replace: 'ring_.mark_maps(std::max(recorded, ring_.settled()));',
     tests: kills,
   },
   {
