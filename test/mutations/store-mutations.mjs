@@ -201,7 +201,8 @@ export const mutations = [
     reason: 'After a power loss nobody knows which blocks may differ from those of another replica.',
     file: 'native/store/recovery.cc',
     find: 'if (unsettled.suspects) regions[replica.metadata.head] = suspect_regions(replica, base);',
-    replace: '',
+    replace:
+      'if (unsettled.suspects && base.term == 0) regions[replica.metadata.head] = suspect_regions(replica, base);',
     tests: everything,
   },
   {
