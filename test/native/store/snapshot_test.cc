@@ -214,11 +214,13 @@ TEST_F(StoreSnapshots, ARevertThatEndsWhileAMergeReadsAMapLeavesItsFilesOpen) {
   fixture.close();  // before the merge is done
   fixture.open_without_maintenance();
   ASSERT_NE(fixture.store().metadata().snapshot(ids[1]), nullptr);
+  const auto turn = [&] {
+    fixture.loop().wait([](Reactor& reactor) -> Task<> {
+      co_await reactor.sleep(std::chrono::microseconds(100));
+    }(fixture.loop().reactor()));
+  };
   const auto turn_until = [&](auto condition) {
-    while (!condition())
-      fixture.loop().wait([](Reactor& reactor) -> Task<> {
-        co_await reactor.sleep(std::chrono::microseconds(100));
-      }(fixture.loop().reactor()));
+    while (!condition()) turn();
   };
   // The revert's last step but one, then the merge's first read, in the queue of the thread that blocks.
   Barrier before_switch(fixture.blocking());
@@ -227,7 +229,7 @@ TEST_F(StoreSnapshots, ARevertThatEndsWhileAMergeReadsAMapLeavesItsFilesOpen) {
   Barrier after_preparation(fixture.blocking());
   before_switch.let_go();
   turn_until([&] { return after_preparation.reached(); });
-  turn_until([&] { return true; });
+  turn();  // the revert hears of its preparation, and its switch is in the queue before the read
   Barrier before_read(fixture.blocking());
   fixture.store().resume_maintenance();
   const uint32_t old_head = fixture.store().metadata().head;
