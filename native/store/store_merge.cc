@@ -51,8 +51,6 @@ Detached LayeredStore::maintain() {
     }
     if (outcome.ok()) continue;
     if (outcome.error().code == "ENOSPC") {
-      const bool room = co_await Offload(blocking_, reactor_, [&] { return release_reserve(directory_); });
-      if (room) continue;
       report_no_space(pool_full());
       for (int part = 0; part < 10 && !stopping_; ++part) co_await reactor_.sleep(retry_delay / 10);
       continue;
@@ -105,7 +103,11 @@ Task<Result<LayeredStore::Outcome>> LayeredStore::remove_next() {
   if (!outcome.ok() && outcome.error().code != "ENOSPC")
     co_return Error{outcome.error().code, "merging snapshot " + id + " stopped: " + outcome.error().message +
                                               "; it goes on when the volume is attached again"};
-  if (!outcome.ok()) co_return outcome;
+  if (!outcome.ok()) {
+    const bool room = co_await Offload(blocking_, reactor_, [&] { return release_reserve(directory_); });
+    if (room) co_return Outcome::changed;
+    co_return outcome;
+  }
   if (outcome.value() == Outcome::waits) waiting_.insert(number);
   if (outcome.value() == Outcome::done) on_event_({StoreEvent::Kind::merge_finished, id});
   if (outcome.value() == Outcome::done)  // what it has given back is needed again, by the next one
