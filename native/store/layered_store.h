@@ -296,7 +296,7 @@ class LayeredStore final : public BlockDevice, public SnapshotSet {
 
   // store_clone.cc: files of several replicas
   Task<Result<Outcome>> flatten_next();
-  Outcome flatten_later(const Error& error);
+  Outcome flatten_later(uint32_t number, const Error& error);
   Task<Result<Outcome>> end_flatten();
   Task<Result<Outcome>> make_private(uint32_t number);
   Task<Result<Unit>> verify_before_copy(uint32_t number);
@@ -361,7 +361,8 @@ class LayeredStore final : public BlockDevice, public SnapshotSet {
   uint64_t operations_when_paced_ = 0;
   size_t maintenance_waiters_ = 0;
   Timer look_again_timer_;
-  std::set<uint32_t> flattened_;  // layers that need not be copied (again)
+  std::set<uint32_t> flattened_;   // layers that need not be copied (again)
+  std::set<uint32_t> uncopyable_;  // damaged
   size_t flattening_left_ = 0;
   bool flatten_waits_ = false;   // it has a problem, and is tried again later
   std::string flatten_problem_;  // of the last attempt

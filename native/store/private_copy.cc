@@ -22,6 +22,12 @@ uint64_t allocated(const struct stat& status) { return static_cast<uint64_t>(sta
 
 }  // namespace
 
+std::vector<std::string> PrivateCopy::paths_of(const std::string& directory, uint32_t layer) {
+  std::vector<std::string> paths;
+  for (const char* suffix : layer_file_suffixes) paths.push_back(path_of(layer_path(directory, layer, suffix)));
+  return paths;
+}
+
 Result<Unit> PrivateCopy::begin(const std::string& path) {
   path_ = path;
   private_path_ = path_of(path);
@@ -60,7 +66,8 @@ Result<Unit> PrivateCopy::check_room(uint64_t needed) const {
   const uint64_t free = uint64_t{status.f_bavail} * status.f_frsize;
   if (free >= needed) return Unit{};
   return Error{"ENOSPC", "a copy of " + path_ + " takes " + std::to_string(needed) + " bytes more, and " +
-                             std::to_string(free) + " are free: free space in its pool"};
+                             std::to_string(free) +
+                             " are free: free space in its pool; it is looked for again every minute"};
 }
 
 Result<Unit> PrivateCopy::step() {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "base/limits.h"
 #include "base/status.h"
@@ -17,6 +18,8 @@ class PrivateCopy {
  public:
   static constexpr uint64_t chunk = 64 * mebibyte;
   static std::string path_of(const std::string& file) { return file + ".private"; }
+  /// Of each file that a layer may have.
+  static std::vector<std::string> paths_of(const std::string& directory, uint32_t layer);
 
   /// Succeeds with nothing needed when there is no such file, or nobody else has it. ENOSPC when the copy would fill
   /// the file system.

@@ -184,9 +184,9 @@ Result<Unit> remove_orphans(const OpenedReplica& replica) {
       const bool written = layer.number == replica.metadata.head || layer.number == replica.metadata.overlay;
       if (suffix == ".sum" && written) continue;
       known.insert(layer_path(replica.directory, layer.number, suffix));
-      if (replica.metadata.flattening)
-        known.insert(PrivateCopy::path_of(layer_path(replica.directory, layer.number, suffix)));
     }
+    if (!replica.metadata.flattening) continue;
+    for (std::string& copy : PrivateCopy::paths_of(replica.directory, layer.number)) known.insert(std::move(copy));
   }
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(replica.directory, error)) {

@@ -67,29 +67,35 @@ Task<Result<LayeredStore::Outcome>> LayeredStore::flatten_next() {
     return left;
   });
   if (shared.empty()) co_return co_await end_flatten();
+  const auto next = std::find_if(shared.begin(), shared.end(), [this](uint32_t n) { return !uncopyable_.contains(n); });
+  flatten_waits_ = next == shared.end();
+  if (flatten_waits_) co_return Outcome::waits;
+  const uint32_t number = *next;
   flattening_left_ = shared.size();
-  const Result<Outcome> copied = co_await make_private(shared.front());
+  const Result<Outcome> copied = co_await make_private(number);
   if (!copied.ok() && (copied.error().code == "ENOSPC" || copied.error().code == "REPLICA_CORRUPT"))
-    co_return flatten_later(copied.error());
+    co_return flatten_later(number, copied.error());
   if (!copied.ok())
-    co_return Error{copied.error().code, "copying the files of layer " + std::to_string(shared.front()) + " stopped: " +
+    co_return Error{copied.error().code, "copying the files of layer " + std::to_string(number) + " stopped: " +
                                              copied.error().message + "; it goes on when the volume is attached again"};
-  flatten_problem_.clear();
-  flattened_.insert(shared.front());
+  if (uncopyable_.empty()) flatten_problem_.clear();
+  flattened_.insert(number);
   look_again_ = true;  // merges that waited for this layer
   co_return copied;
 }
 
-/// Space is others' first, and damage is for people to mend: it is tried again when something has changed, or in a
-/// while.
-LayeredStore::Outcome LayeredStore::flatten_later(const Error& error) {
-  flatten_waits_ = true;
-  const bool told = std::exchange(flatten_problem_, error.message) == error.message;
-  if (error.code == "ENOSPC")
+/// Space is others' first: it is looked for again when something has changed, or in a while. Damage is for people to
+/// mend; looking at it again would only keep the disk busy.
+LayeredStore::Outcome LayeredStore::flatten_later(uint32_t number, const Error& error) {
+  flatten_problem_ = error.message;
+  if (error.code == "ENOSPC") {
+    flatten_waits_ = true;
     report_no_space(error.message);
-  else if (!told)
-    on_event_({StoreEvent::Kind::damaged, "flattening waits: " + error.message});
-  return Outcome::waits;
+    return Outcome::waits;
+  }
+  uncopyable_.insert(number);
+  on_event_({StoreEvent::Kind::damaged, "flattening waits: " + error.message});
+  return Outcome::changed;
 }
 
 Task<Result<LayeredStore::Outcome>> LayeredStore::end_flatten() {
@@ -98,8 +104,7 @@ Task<Result<LayeredStore::Outcome>> LayeredStore::end_flatten() {
   // Half a copy of what became the volume's own by itself.
   std::vector<std::string> copies;
   for (const LayerMetadata& layer : metadata_.layers)
-    for (const char* suffix : layer_file_suffixes)
-      copies.push_back(PrivateCopy::path_of(layer_path(directory_, layer.number, suffix)));
+    for (std::string& copy : PrivateCopy::paths_of(directory_, layer.number)) copies.push_back(std::move(copy));
   co_await Offload(blocking_, reactor_, [&] {
     for (const std::string& copy : copies) (void)remove_file(copy).ok();
     return 0;
@@ -117,7 +122,8 @@ Task<Result<LayeredStore::Outcome>> LayeredStore::end_flatten() {
 
 /// A copy gets checksums of its own later: damage must not be in it then.
 Task<Result<Unit>> LayeredStore::verify_before_copy(uint32_t number) {
-  if (!metadata_.layer(number)->checksummed) co_return Unit{};
+  const LayerMetadata* layer = metadata_.layer(number);
+  if (layer == nullptr || !layer->checksummed) co_return Unit{};
   LayerScrubber scrubber;
   ScrubStatus found;
   const std::string name = "layer " + std::to_string(number);
@@ -130,7 +136,8 @@ Task<Result<Unit>> LayeredStore::verify_before_copy(uint32_t number) {
     co_await pace(Reactor::Clock::now() - started);
   }
   if (done.ok() && found.blocks_damaged > 0)
-    co_return Error{"REPLICA_CORRUPT", "what is shared is damaged, and is not copied: " + found.findings.front()};
+    co_return Error{"REPLICA_CORRUPT", "what is shared is damaged, and is not copied: " + found.findings.front() +
+                                           ", then detach this volume and attach it"};
   co_return done;
 }
 

@@ -92,8 +92,7 @@ Task<Result<Unit>> LayeredStore::drop_partial_files(std::vector<uint32_t> number
   for (const uint32_t number : numbers) {
     summed_.erase(number);
     if (!metadata_.layer(number)->checksummed) partial.push_back(layer_path(directory_, number, ".sum"));
-    for (const char* suffix : layer_file_suffixes)
-      partial.push_back(PrivateCopy::path_of(layer_path(directory_, number, suffix)));
+    for (std::string& copy : PrivateCopy::paths_of(directory_, number)) partial.push_back(std::move(copy));
   }
   co_return co_await Offload(blocking_, reactor_, [&]() -> Result<Unit> {
     bool removed = false;

@@ -46,7 +46,7 @@ async function flattened(name: string, look: () => Promise<Volume>): Promise<Vol
     title: `Flattening ${name}`,
   });
   if (!over.source?.linked) return over;
-  const waits = over.flatten?.problem ? `It waits, and is tried again every minute: ${over.flatten.problem}.` : null;
+  const waits = over.flatten?.problem ? `It waits: ${over.flatten.problem}.` : null;
   throw new CairnError(
     'volume-faulted',
     `Volume ${name} is not flattened yet. ${waits ?? over.reason ?? 'It was taken back.'}`,

@@ -32,6 +32,7 @@ type NativeEventReport = { kind: string; volume: string; message: string };
 
 /** Events that are kept for a service to come; of more, the newest. */
 const unheardMax = 1000;
+
 export class DataPlaneService {
   private readonly volumes = new Map<string, { directory: string; cacheMode: CacheMode }>();
   private readonly exports = new Map<string, NewExport>();

@@ -124,8 +124,7 @@ export interface VolumeInfo {
   clients: number;
   /** Why the volume refuses writes; `null` when it is well. */
   failure: string | null;
-  /** While it is being detached from what it was cloned from; progress from 0 to 1. */
-  /** `problem`: why it waits; empty while it does not. */
+  /** While it is being detached from what it was cloned from; progress from 0 to 1. `problem`: why it waits, or empty. */
   flatten: { progress: number; problem: string } | null;
   scrub: ScrubInfo;
   /** True when the last owner did not close it and the open recovered it. */

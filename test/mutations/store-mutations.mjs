@@ -225,8 +225,7 @@ export const mutations = [
     name: 'half-a-copy-continued',
     reason: 'Half a copy of a shared layer stays when the layer changes, and is continued when it is shared again.',
     file: 'native/store/store_scrub.cc',
-    find: `for (const char* suffix : layer_file_suffixes)
-      partial.push_back(PrivateCopy::path_of(layer_path(directory_, number, suffix)));`,
+    find: 'for (std::string& copy : PrivateCopy::paths_of(directory_, number)) partial.push_back(std::move(copy));',
     replace: '',
     tests: '*StoreClone*',
   },

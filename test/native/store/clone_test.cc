@@ -330,8 +330,11 @@ TEST_F(StoreCloneChecked, DamageIsNotCopiedByFlattening) {
   ASSERT_TRUE(succeeded(copy.wait(copy->flatten())));
   copy.wait(copy->wait_maintenance());
   EXPECT_TRUE(copy->flattening());
-  EXPECT_EQ(shared_layers(copy), 2U);
+  EXPECT_EQ(shared_layers(copy), 1U);  // the other one is well
   EXPECT_NE(copy->flatten_problem().find("bytes 8192 to 12288"), std::string::npos) << copy->flatten_problem();
+  copy->resume_maintenance();  // as the timer does: what is known to be damaged is not read again
+  copy.wait(copy->wait_maintenance());
+  EXPECT_TRUE(copy->flattening());
   EXPECT_EQ(copy.events(store::StoreEvent::Kind::damaged), 1U);
   ASSERT_TRUE(succeeded(copy.wait(copy->close())));
 }
