@@ -21,10 +21,15 @@ export const cairnWritethrough = cairnWith('writethrough', 'write-through', 'pag
 
 /** One service for all. */
 function cairnWith(cacheMode: CacheMode, mode: CachingMode, caching: string): Contestant {
-  let written: Promise<Target> | undefined;
-  const withSnapshots = new Map<number, Promise<Target>>();
+  const written = new Map<number, Promise<Target>>(); // by the number of snapshots
   const name = cacheMode === 'none' ? 'cairn' : `cairn ${cacheMode}`;
   const thinVolume = (ground: Ground, sizeBytes: number) => serve(ground, { size: sizeBytes, cacheMode });
+  const writtenVolume = (ground: Ground, snapshots: number): Promise<Target> => {
+    const made =
+      written.get(snapshots) ?? thinVolume(ground, ground.sizeBytes).then((target) => write(ground, target, snapshots));
+    written.set(snapshots, made);
+    return made;
+  };
   return {
     name,
     mode,
@@ -32,37 +37,24 @@ function cairnWith(cacheMode: CacheMode, mode: CachingMode, caching: string): Co
     role: 'ours',
     missing: whyNoCairn,
     version: async () => `cairn ${await versionOf('git', ['describe', '--always', '--dirty'])}`,
-    writtenVolume: (ground) =>
-      (written ??= thinVolume(ground, ground.sizeBytes).then(async (target) => {
-        await fill(ground.dataDirectory, target.fio, ground.sizeBytes);
-        return target;
-      })),
+    writtenVolume: (ground) => writtenVolume(ground, 0),
     thinVolume,
     takesSnapshots: true,
-    snapshotVolume: (ground, snapshots) => {
-      const made = withSnapshots.get(snapshots) ?? snapshotVolume(ground, thinVolume, snapshots);
-      withSnapshots.set(snapshots, made);
-      return made;
-    },
+    snapshotVolume: writtenVolume,
     close: async () => {
-      written = undefined;
-      withSnapshots.clear();
+      written.clear();
       await endService();
     },
   };
 }
 
-/** Between the snapshots a share of the blocks is written anew, so that each of them holds some of what is read. */
-async function snapshotVolume(
-  ground: Ground,
-  make: (ground: Ground, sizeBytes: number) => Promise<Target>,
-  snapshots: number,
-): Promise<Target> {
-  const target = await make(ground, ground.sizeBytes);
-  await fill(ground.dataDirectory, target.fio, ground.sizeBytes);
+/** Every block, and between the snapshots a share of them anew, so that each of them holds some of what is read. */
+async function write(ground: Ground, target: Target, snapshots: number): Promise<Target> {
+  const { dataDirectory, sizeBytes } = ground;
+  await fill(dataDirectory, target.fio, sizeBytes);
   for (let number = 0; number < snapshots; number += 1) {
     await target.snapshot?.();
-    await rewriteShare(ground.dataDirectory, target.fio, { sizeBytes: ground.sizeBytes, number, of: snapshots });
+    await rewriteShare(dataDirectory, target.fio, { sizeBytes, number, of: snapshots });
   }
   return target;
 }

@@ -5,6 +5,7 @@ import { createConnection, createServer, type AddressInfo } from 'node:net';
 import { delimiter, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import { eventually } from '../../test/support/real-deadline.js';
 
 const execute = promisify(execFile);
 const outputBytesMax = 64 * 2 ** 20;
@@ -71,12 +72,12 @@ export async function startDaemon(
   { address, pidFile }: { address: Address; pidFile: string },
 ): Promise<RunningServer> {
   await run(command, args);
-  await until(`${command} listens`, () => accepts(address));
+  await eventually(`${command} listens`, () => accepts(address));
   const pid = Number(readFileSync(pidFile, 'utf8'));
   daemons.add(pid);
   const stop = async () => {
     kill(pid, 'SIGTERM');
-    await until(`${command} ends`, async () => !kill(pid, 0));
+    await eventually(`${command} ends`, async () => !kill(pid, 0), stopTimeoutMs);
     daemons.delete(pid);
   };
   return { pid, stop };
@@ -88,14 +89,6 @@ function kill(pid: number, signal: NodeJS.Signals | 0): boolean {
     return process.kill(pid, signal);
   } catch {
     return false;
-  }
-}
-
-async function until(what: string, isSo: () => Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + readyTimeoutMs;
-  while (!(await isSo())) {
-    if (Date.now() > deadline) throw new Error(`Not in time: ${what}.`);
-    await delay(readyPollMs);
   }
 }
 
