@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -16,12 +17,38 @@ namespace {
 
 using nlohmann::json;
 
+/// A layer's fields are the deepest; what a newer minor version adds may go further.
+constexpr int document_depth_max = 16;
+
+/// The document is JSON, but no description of a volume.
+struct Unfit {
+  const char* why;
+};
+
 // Keys are sorted and the text has no white space, so that the checksum is over one well-defined text.
 std::string checksum_of(const json& document) {
   const std::string text = document.dump();
   char hex[9];
   std::snprintf(hex, sizeof hex, "%08x", crc32c(text.data(), text.size()));
   return hex;
+}
+
+/// The number in `value`. The library would convert whatever number it finds: a fraction or a negative one without a
+/// word, and one out of range with undefined behaviour.
+template <typename Number>
+Number whole_number(const json& value) {
+  if (!value.is_number_unsigned()) throw Unfit{"a number is missing or is not a whole one"};
+  const uint64_t number = value.get<uint64_t>();
+  if (number > std::numeric_limits<Number>::max()) throw Unfit{"a number is out of range"};
+  return static_cast<Number>(number);
+}
+
+/// The library parses a document of any depth, and then walks it recursively: one made of brackets would end the stack.
+json parse_shallow(const std::string& text) {
+  return json::parse(text, [](int depth, json::parse_event_t, json&) {
+    if (depth > document_depth_max) throw Unfit{"it is nested too deeply"};
+    return true;
+  });
 }
 
 json layer_to_json(const LayerMetadata& layer) {
@@ -33,15 +60,15 @@ json layer_to_json(const LayerMetadata& layer) {
 
 LayerMetadata layer_from_json(const json& document) {
   LayerMetadata layer;
-  layer.number = document.at("number").get<uint32_t>();
+  layer.number = whole_number<uint32_t>(document.at("number"));
   layer.snapshot_id = document.at("snapshot").get<std::string>();
   // Format 1.0 had no names: the rule for what a newer minor version adds is that it has a default.
   layer.snapshot_name = document.value("name", layer.snapshot_id);
-  if (!document.at("parent").is_null()) layer.parent = document.at("parent").get<uint32_t>();
+  if (!document.at("parent").is_null()) layer.parent = whole_number<uint32_t>(document.at("parent"));
   layer.removed = document.at("removed").get<bool>();
-  layer.created_ms = document.at("createdMs").get<uint64_t>();
+  layer.created_ms = whole_number<uint64_t>(document.at("createdMs"));
   layer.checksummed = document.value("checksummed", false);
-  layer.size_bytes = document.value("sizeBytes", uint64_t{0});
+  layer.size_bytes = whole_number<uint64_t>(document.value("sizeBytes", json(uint64_t{0})));
   return layer;
 }
 
@@ -165,26 +192,28 @@ std::string format_metadata(const VolumeMetadata& metadata) {
 
 Result<VolumeMetadata> parse_metadata(const std::string& text, const std::string& path) {
   try {
-    json document = json::parse(text);
+    json document = parse_shallow(text);
     const std::string checksum = document.at("checksum").get<std::string>();
     document.erase("checksum");
     if (checksum != checksum_of(document)) return corrupt(path, "its checksum does not match");
-    if (document.at("format").at("major").get<int>() != format_major)
+    if (whole_number<uint32_t>(document.at("format").at("major")) != format_major)
       return Error{"REPLICA_CORRUPT", path + " was written by a newer Cairn: upgrade this node"};
     VolumeMetadata metadata;
     metadata.volume_id = document.at("volumeId").get<std::string>();
     metadata.replica_id = document.at("replicaId").get<std::string>();
-    metadata.size_bytes = document.at("sizeBytes").get<uint64_t>();
-    metadata.block_size = document.at("blockSize").get<uint32_t>();
-    metadata.head = document.at("head").get<uint32_t>();
-    metadata.next_layer = document.at("nextLayer").get<uint32_t>();
+    metadata.size_bytes = whole_number<uint64_t>(document.at("sizeBytes"));
+    metadata.block_size = whole_number<uint32_t>(document.at("blockSize"));
+    metadata.head = whole_number<uint32_t>(document.at("head"));
+    metadata.next_layer = whole_number<uint32_t>(document.at("nextLayer"));
     metadata.flattening = document.value("flattening", false);
     const json overlay = document.value("overlay", json(nullptr));
-    if (!overlay.is_null()) metadata.overlay = overlay.get<uint32_t>();
+    if (!overlay.is_null()) metadata.overlay = whole_number<uint32_t>(overlay);
     for (const json& layer : document.at("layers")) metadata.layers.push_back(layer_from_json(layer));
     const std::string wrong = inconsistency(metadata);
     if (!wrong.empty()) return corrupt(path, wrong);
     return metadata;
+  } catch (const Unfit& found) {
+    return corrupt(path, found.why);
   } catch (const json::exception&) {
     return corrupt(path, "it is not the JSON document it should be");
   }

@@ -134,19 +134,5 @@ TEST(StoreNames, AreUniqueAmongTheSnapshotsThatLive) {
   EXPECT_NE(fixture.store().metadata().snapshot_named("monday"), nullptr);
 }
 
-TEST(StoreNames, AreTheIdsInTheFirstMinorVersionOfTheFormat) {
-  // As format 1.0 wrote it.
-  const std::string text = R"({"blockSize":4096,"checksum":"6e3a564b","format":{"major":1,"minor":0},"head":1,)"
-                           R"("layers":[{"createdMs":1,"number":0,"parent":null,"removed":false,)"
-                           R"("snapshot":"00000000-0000-4000-8000-000000000003"},)"
-                           R"({"createdMs":2,"number":1,"parent":0,"removed":false,"snapshot":""}],"nextLayer":2,)"
-                           R"("replicaId":"00000000-0000-4000-8000-000000000002","sizeBytes":4096,)"
-                           R"("volumeId":"00000000-0000-4000-8000-000000000001"})";
-  const Result<store::VolumeMetadata> parsed = store::parse_metadata(text, "volume.json");
-  ASSERT_TRUE(succeeded(parsed));
-  EXPECT_EQ(parsed.value().layers[0].snapshot_name, "00000000-0000-4000-8000-000000000003");
-  EXPECT_EQ(parsed.value().layers[1].snapshot_name, "");
-}
-
 }  // namespace
 }  // namespace cairn::test
