@@ -9,6 +9,8 @@
 #include <future>
 #include <new>
 
+#include "aio/thread_priority.h"
+
 namespace cairn {
 namespace {
 
@@ -315,6 +317,7 @@ Result<std::unique_ptr<ReactorThread>> ReactorThread::start(const ReactorOptions
   ReactorThread* self = owner.get();
   owner->thread_ = std::thread([self, options, &started] {
     ::pthread_setname_np(::pthread_self(), "cairn-reactor");
+    run_when_woken();
     auto created = Reactor::create(options);
     if (!created.ok()) {
       started.set_value(created.error());

@@ -1,8 +1,10 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -320,6 +322,30 @@ TEST(ReactorThreadTest, EndsOnlyWhenWhatIsUnderWayHasEnded) {
     reactor.post([&] { run_detached(slow(reactor), [&finished] { finished = true; }); });
   }
   EXPECT_TRUE(finished);
+}
+
+int own_nice() { return ::getpriority(PRIO_PROCESS, static_cast<id_t>(::gettid())); }
+
+/// Of a thread that asks for it.
+bool may_go_first() {
+  bool permitted = false;
+  std::thread([&permitted] {
+    permitted = ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), -10) == 0;
+  }).join();
+  return permitted;
+}
+
+TEST(ReactorThreadTest, GoesFirstAndItsStarterDoesNot) {
+  if (!may_go_first()) GTEST_SKIP() << "needs CAP_SYS_NICE";
+  const int before = own_nice();
+  std::atomic<int> nice = 0;
+  {
+    auto thread = ReactorThread::start({.buffer_bytes = 64 * kibibyte});
+    ASSERT_TRUE(thread.ok());
+    thread.value()->reactor().post([&nice] { nice = own_nice(); });
+  }
+  EXPECT_EQ(nice, -10);
+  EXPECT_EQ(own_nice(), before);
 }
 
 TEST(ReactorThreadTest, StartsAndEndsManyTimesUnderPosts) {
