@@ -205,12 +205,16 @@ Task<Status> LayeredStore::put(uint64_t offset, std::span<const std::byte> from,
     if (!prepared.ok()) co_return prepared;
   }
   const uint64_t record = put_record(range, BlockState::data);
-  const Status status = co_await reactor_.write(layer.data, from, offset, durable && overwrite);
+  // Through the page cache each durable write would be a sync of its own: writes under way together share one instead.
+  // Only where nothing else is dirty, or one write would wait for all of a busy volume.
+  const bool shares_sync = cache_mode_ == CacheMode::writethrough;
+  const Status status = co_await reactor_.write(layer.data, from, offset, durable && overwrite && !shares_sync);
   layer.data_written = true;
   if (status.ok() && !overwrite) take_effect(range, BlockState::data);
   ring_.finish(record, status.ok());
   if (!status.ok()) co_return status;
   if (!overwrite) no_space_reported_ = false;  // an overwrite needs no room
+  if (shares_sync) co_return co_await sync_all();
   if (durable) co_return co_await make_durable(range);
   co_return status;
 }

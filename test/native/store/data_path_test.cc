@@ -125,11 +125,56 @@ class IoCounter final : public IoTap {
 
 class StoreDurability : public ::testing::Test {
  protected:
-  StoreDurability() { fixture.loop().reactor().set_tap(&counter); }
+  explicit StoreDurability(store::CacheMode mode = store::CacheMode::none) : fixture(mebibyte, 4096, mode) {
+    fixture.loop().reactor().set_tap(&counter);
+  }
   ~StoreDurability() override { fixture.loop().reactor().set_tap(nullptr); }
-  StoreFixture fixture{mebibyte, 4096};
+  StoreFixture fixture;
   IoCounter counter;
 };
+
+using store::PieceJoin;
+
+class StoreWriteThrough : public StoreDurability {
+ protected:
+  StoreWriteThrough() : StoreDurability(store::CacheMode::writethrough) {}
+};
+
+Detached write_into(store::LayeredStore& store, uint64_t offset, std::span<const std::byte> bytes, PieceJoin& join) {
+  join.done(co_await store.write(offset, bytes, Durability::buffered));
+}
+
+Task<Status> write_together(store::LayeredStore& store, std::span<const std::byte> bytes, uint64_t count) {
+  PieceJoin join;
+  for (uint64_t i = 0; i < count; ++i) {
+    join.add();
+    write_into(store, i * 4096, bytes, join);
+  }
+  co_return co_await join;
+}
+
+TEST_F(StoreWriteThrough, OverwritesThatAreUnderWayTogetherShareSyncs) {
+  constexpr uint64_t count = 32;
+  ASSERT_TRUE(succeeded(fixture.write(0, pattern(1, count * 4096))));
+  counter = IoCounter();
+  AlignedMemory block(4096);
+  std::fill(block.span().begin(), block.span().end(), std::byte{7});
+  ASSERT_TRUE(succeeded(fixture.wait(write_together(fixture.store(), block.span(), count))));
+  EXPECT_EQ(counter.writes, static_cast<int>(count));
+  EXPECT_EQ(counter.durable_writes, 0);
+  // One begins when the first write has ended, and those that end meanwhile share the next.
+  EXPECT_GE(counter.syncs, 1);
+  EXPECT_LE(counter.syncs, static_cast<int>(count) / 2);
+}
+
+TEST_F(StoreWriteThrough, EveryOverwriteIsSyncedBeforeItIsAcknowledged) {
+  ASSERT_TRUE(succeeded(fixture.write(0, pattern(1, 8192))));
+  for (int i = 1; i <= 4; ++i) {
+    counter = IoCounter();
+    ASSERT_TRUE(succeeded(fixture.write(0, pattern(2, 4096))));
+    EXPECT_EQ(counter.syncs, 1);
+  }
+}
 
 TEST_F(StoreDurability, ADurableOverwriteIsOneDurableWrite) {
   ASSERT_TRUE(succeeded(fixture.write(0, pattern(1, 4096))));
