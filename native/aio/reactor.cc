@@ -1,9 +1,11 @@
 #include "aio/reactor.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <future>
@@ -48,6 +50,11 @@ int init_ring(io_uring* ring) {
   return result;
 }
 
+bool is_regular(int fd) {
+  struct stat status {};
+  return ::fstat(fd, &status) == 0 && S_ISREG(status.st_mode);
+}
+
 }  // namespace
 
 // ---- File -----------------------------------------------------------------------------------------------------------
@@ -55,7 +62,8 @@ int init_ring(io_uring* ring) {
 File::File(File&& other) noexcept
     : reactor_(std::exchange(other.reactor_, nullptr)),
       fd_(std::move(other.fd_)),
-      slot_(std::exchange(other.slot_, -1)) {}
+      slot_(std::exchange(other.slot_, -1)),
+      page_cache_(other.page_cache_) {}
 
 File& File::operator=(File&& other) noexcept {
   if (this != &other) {
@@ -63,6 +71,7 @@ File& File::operator=(File&& other) noexcept {
     reactor_ = std::exchange(other.reactor_, nullptr);
     fd_ = std::move(other.fd_);
     slot_ = std::exchange(other.slot_, -1);
+    page_cache_ = other.page_cache_;
   }
   return *this;
 }
@@ -223,6 +232,7 @@ io_uring_sqe* Reactor::next_sqe() {
 File Reactor::adopt(UniqueFd fd) {
   File file;
   file.reactor_ = this;
+  file.page_cache_ = is_regular(fd.get()) && (::fcntl(fd.get(), F_GETFL) & O_DIRECT) == 0;
   file.slot_ = take_slot(fd.get());
   file.fd_ = std::move(fd);
   return file;

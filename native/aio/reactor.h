@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "aio/buffer_pool.h"
+#include "aio/inline_writes.h"
 #include "aio/ready_queue.h"
 #include "aio/task.h"
 #include "base/status.h"
@@ -75,6 +76,7 @@ class File {
   Reactor* reactor_ = nullptr;
   UniqueFd fd_;
   int slot_ = -1;
+  bool page_cache_ = false;  // a regular file without O_DIRECT
 };
 
 /// Watches and fails file operations: crash recording and fault injection in tests. Called on the reactor's thread.
@@ -208,6 +210,8 @@ class Reactor {
   std::vector<TimerEntry> timers_;  // a heap, earliest first
   size_t background_timers_ = 0;    // among them
 
+  InlineWrites inline_writes_;
+
   UniqueFd wake_fd_;
   uint64_t wake_count_ = 0;
   std::unique_ptr<Wake> wake_;
@@ -236,6 +240,9 @@ class Reactor::Transfer final : Completion {
         offset_(offset),
         direction_(direction),
         durable_(durable) {}
+  bool may_write_inline() const;
+  /// False when it has to be submitted after all.
+  bool write_inline();
   /// After a short transfer; false when it made no progress.
   bool go_on_after(size_t transferred);
   void complete(int result, uint32_t flags) override;

@@ -1,6 +1,7 @@
 // What coroutines await: each operation fills its submission when it is awaited, and resumes its coroutine when it is
 // done.
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 
@@ -38,9 +39,28 @@ bool Reactor::Transfer::await_suspend(std::coroutine_handle<> waiting) {
       submit_later(reactor_, delay, *this);
       return true;
     }
+  } else if (may_write_inline() && write_inline()) {
+    return false;
   }
   submit();
   return true;
+}
+
+bool Reactor::Transfer::may_write_inline() const {
+  return direction_ == Direction::write && file_.page_cache_ && !durable_ &&
+         reactor_.inline_writes_.allowed(length_, Clock::now());
+}
+
+bool Reactor::Transfer::write_inline() {
+  const Clock::time_point begin = Clock::now();
+  const ssize_t written = ::pwrite(file_.fd(), data_, length_, static_cast<off_t>(offset_));
+  const int error = errno;
+  reactor_.inline_writes_.took(begin, Clock::now());
+  if (written < 0 && error != EINTR) {
+    status_ = Status::from_errno(error);
+    return true;
+  }
+  return written == static_cast<ssize_t>(length_);
 }
 
 void Reactor::Transfer::submit() {

@@ -13,6 +13,7 @@
 #include <numeric>
 #include <thread>
 
+#include "aio/inline_writes.h"
 #include "test/native/support/on_reactor.h"
 #include "test/native/support/temporary_directory.h"
 
@@ -63,6 +64,33 @@ TEST_F(ReactorTest, WritesAndReadsAFileFromOrdinaryAndRegisteredMemory) {
     co_return plain == data&& std::ranges::equal(registered.first(data.size()), data);
   };
   EXPECT_TRUE(on_.wait(work(reactor_, file)));
+}
+
+TEST_F(ReactorTest, AWriteIntoThePageCacheIsDoneAtOnceAndALongOrDurableOneIsNot) {
+  const File file = reactor_.adopt(open_file(directory_.path() + "/file"));
+  const auto work = [](Reactor& reactor, const File& opened, size_t length, bool durable) -> Task<bool> {
+    const std::vector<std::byte> data = pattern(length);
+    Reactor::Transfer write = reactor.write(opened, data, 0, durable);
+    bool suspended = true;
+    const auto watch = [](Reactor::Transfer& transfer, bool& waits) -> Task<Status> {
+      const Status status = co_await transfer;
+      waits = false;
+      co_return status;
+    };
+    Status status;
+    const auto begin = [](Task<Status> task, Status& into) -> Detached { into = co_await std::move(task); };
+    begin(watch(write, suspended), status);
+    const bool waited = suspended;
+    while (suspended) co_await reactor.sleep(1ms);
+    EXPECT_TRUE(status.ok());
+    std::vector<std::byte> found(length);
+    EXPECT_TRUE((co_await reactor.read(opened, found, 0)).ok());
+    EXPECT_EQ(found, data);
+    co_return waited;
+  };
+  EXPECT_FALSE(on_.wait(work(reactor_, file, 4096, false)));
+  EXPECT_TRUE(on_.wait(work(reactor_, file, 4096, true)));
+  EXPECT_TRUE(on_.wait(work(reactor_, file, InlineWrites::length_max + 4096, false)));
 }
 
 TEST_F(ReactorTest, AReadBeyondTheEndOfAFileIsAnError) {
@@ -322,6 +350,20 @@ TEST(ReactorThreadTest, EndsOnlyWhenWhatIsUnderWayHasEnded) {
     reactor.post([&] { run_detached(slow(reactor), [&finished] { finished = true; }); });
   }
   EXPECT_TRUE(finished);
+}
+
+TEST(InlineWritesTest, PauseWhenOneHasTakenTooLong) {
+  InlineWrites writes;
+  const InlineWrites::Clock::time_point start{1h};
+  EXPECT_TRUE(writes.allowed(4096, start));
+  EXPECT_FALSE(writes.allowed(InlineWrites::length_max + 1, start));
+  writes.took(start, start + InlineWrites::patience);
+  EXPECT_TRUE(writes.allowed(4096, start + InlineWrites::patience));
+  const auto late = start + InlineWrites::patience + 1us;
+  writes.took(start, late);
+  EXPECT_FALSE(writes.allowed(4096, late));
+  EXPECT_FALSE(writes.allowed(4096, late + InlineWrites::pause - 1us));
+  EXPECT_TRUE(writes.allowed(4096, late + InlineWrites::pause));
 }
 
 int own_nice() { return ::getpriority(PRIO_PROCESS, static_cast<id_t>(::gettid())); }

@@ -1,0 +1,33 @@
+// When a write into the page cache is a plain system call on the reactor's thread.
+//
+// It is a copy of some microseconds. ext4 does not offer it to io_uring without blocking (IOCB_NOWAIT), so that each
+// goes through a worker thread of the kernel: twice the processor time, and writes of one file one after the other. But
+// it blocks where the kernel throttles who dirties too many pages, and everything else on the reactor would wait with
+// it.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+
+#include "base/limits.h"
+
+namespace cairn {
+
+/// Goes to the workers for a while when a write has taken too long.
+class InlineWrites {
+ public:
+  using Clock = std::chrono::steady_clock;
+  static constexpr size_t length_max = 64 * kibibyte;
+  static constexpr Clock::duration patience = std::chrono::milliseconds(1);
+  static constexpr Clock::duration pause = std::chrono::milliseconds(200);
+
+  bool allowed(size_t length, Clock::time_point now) const { return length <= length_max && now >= again_; }
+  void took(Clock::time_point begin, Clock::time_point end) {
+    if (end - begin > patience) again_ = end + pause;
+  }
+
+ private:
+  Clock::time_point again_{};
+};
+
+}  // namespace cairn
