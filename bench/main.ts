@@ -6,16 +6,23 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { question as connectionGrowth } from './connection-growth.js';
 import { question as connections } from './connections.js';
 import { question as depth1 } from './depth1.js';
 import { question as firstWriteThin } from './first-write-thin.js';
+import { question as mergeInterference } from './merge-interference.js';
 import { question as mixed7030 } from './mixed-70-30.js';
+import { question as openTime } from './open-time.js';
 import { question as random4kDepth32 } from './random-4k-depth32.js';
 import { question as sequential } from './sequential.js';
+import { question as snapshotGrowth } from './snapshot-growth.js';
+import { question as snapshotStall } from './snapshot-stall.js';
 import { question as snapshots } from './snapshots.js';
 import { cairn, cairnWriteback, cairnWritethrough } from './support/cairn.js';
 import { isInstalled } from './support/command.js';
 import type { Contestant, Ground } from './support/contestant.js';
+import { growthTables, type Grown } from './support/growth-report.js';
+import type { GrowthQuestion } from './support/growth.js';
 import { describeMachine, disturbances, isOnTmpfs } from './support/machine.js';
 import { nbdServer } from './support/nbd-server.js';
 import { nbdkit, nbdkitPageCache } from './support/nbdkit.js';
@@ -25,9 +32,20 @@ import type { Question } from './support/question.js';
 import { rawFile } from './support/raw-file.js';
 import { tableOf, writeReport, type CaseResult, type Report } from './support/report.js';
 import { measureCase, type Plan } from './support/rounds.js';
+import { question as volumeCount } from './volume-count.js';
+import { question as volumeSize } from './volume-size.js';
 import { question as writeFlush } from './write-flush.js';
 
 const questions = [random4kDepth32, connections, mixed7030, firstWriteThin, depth1, sequential, writeFlush, snapshots];
+const growthQuestions = [
+  snapshotGrowth,
+  connectionGrowth,
+  volumeSize,
+  volumeCount,
+  openTime,
+  snapshotStall,
+  mergeInterference,
+];
 const usual = [rawFile, cairn, nbdkit, qemuNbd, nbdkitPageCache];
 const others = [cairnWriteback, cairnWritethrough, qemuNbdNative, qemuNbdWritethrough, qemuNbdQcow2, nbdServer];
 
@@ -44,8 +62,11 @@ async function main(): Promise<void> {
   const { present, missing } = choose(options);
   for (const what of missing) console.log(`Left out: ${what}.`);
   const report = await emptyReport(options, present, disturbed, missing);
+  const asked = selected(options);
   await onGround(options, present, async (ground) => {
-    report.results.push(...(await measureAll(selected(options), planOf(options, present, ground))));
+    const plan = planOf(options, present, ground);
+    report.results.push(...(await measureAll(asked.points, usualPlan(plan, options))));
+    report.grown.push(...(await measureGrowth(asked.growth, plan, options)));
   });
   console.log(`\n${writeReport(join(root, 'bench/results'), report).join('\n')}`);
 }
@@ -62,9 +83,13 @@ async function checkMachine(options: Options): Promise<string[]> {
   return disturbed;
 }
 
-function choose({ contestants }: Options): { present: Contestant[]; missing: string[] } {
+function choose(options: Options): { present: Contestant[]; missing: string[] } {
+  const { contestants } = options;
   const isNamed = ({ name }: Contestant) => contestants.some((part) => name.toLowerCase().includes(part));
-  const chosen = contestants.length === 0 ? usual : [...usual, ...others].filter(isNamed);
+  const also = selected(options).growth.flatMap(({ only }) => only ?? []);
+  const chosen = [...usual, ...others].filter((contestant) =>
+    contestants.length === 0 ? usual.includes(contestant) || also.includes(contestant.name) : isNamed(contestant),
+  );
   const missing = chosen.flatMap((contestant) => {
     const reason = contestant.missing();
     return reason === null ? [] : [`${contestant.name}: ${reason}`];
@@ -72,11 +97,17 @@ function choose({ contestants }: Options): { present: Contestant[]; missing: str
   return { present: chosen.filter((contestant) => contestant.missing() === null), missing };
 }
 
-function selected({ only }: Options): Question[] {
-  const unknown = only.filter((name) => !questions.some((question) => question.name === name));
-  const known = questions.map(({ name }) => name).join(', ');
-  if (unknown.length > 0) throw new Refused(`No such question: ${unknown.join(', ')}. There are: ${known}.`);
-  return only.length === 0 ? questions : questions.filter(({ name }) => only.includes(name));
+interface Asked {
+  points: Question[];
+  growth: GrowthQuestion[];
+}
+
+function selected({ only }: Options): Asked {
+  const names = [...questions, ...growthQuestions].map(({ name }) => name);
+  const unknown = only.filter((name) => !names.includes(name));
+  if (unknown.length > 0) throw new Refused(`No such question: ${unknown.join(', ')}. There are: ${names.join(', ')}.`);
+  const isAsked = ({ name }: { name: string }) => only.length === 0 || only.includes(name);
+  return { points: questions.filter(isAsked), growth: growthQuestions.filter(isAsked) };
 }
 
 async function emptyReport(
@@ -99,6 +130,7 @@ async function emptyReport(
     disturbances: disturbed,
     missing,
     results: [],
+    grown: [],
   };
 }
 
@@ -152,6 +184,27 @@ async function measureAll(asked: readonly Question[], plan: Plan): Promise<CaseR
     }
   }
   return results;
+}
+
+/** Those that take part unless others are named. */
+function usualPlan(plan: Plan, { contestants }: Options): Plan {
+  if (contestants.length > 0) return plan;
+  return { ...plan, contestants: plan.contestants.filter((contestant) => usual.includes(contestant)) };
+}
+
+async function measureGrowth(asked: readonly GrowthQuestion[], plan: Plan, options: Options): Promise<Grown[]> {
+  const grown: Grown[] = [];
+  for (const question of asked) {
+    const { only } = question;
+    const part = only
+      ? { ...plan, contestants: plan.contestants.filter(({ name }) => only.includes(name)) }
+      : usualPlan(plan, options);
+    const result = await question.measure(part);
+    plan.progress('');
+    console.log(`\n${question.title}\n\n${growthTables(result)}`);
+    grown.push({ question, result });
+  }
+  return grown;
 }
 
 main().catch((error: unknown) => {

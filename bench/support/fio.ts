@@ -11,6 +11,8 @@ export interface FioRun {
   workload: Workload;
   sizeBytes: number;
   seconds: number;
+  /** Ends after so many requests, of the blocks that {@link writeScattered} wrote. */
+  scatteredBlocks?: number;
 }
 
 export interface FioResult {
@@ -28,7 +30,8 @@ export interface FioResult {
 }
 
 /** fio's NBD engine knows fsync alone, where its file engines also have what servers do at a FLUSH: fdatasync. */
-export function fioArguments(target: FioTarget, { workload, sizeBytes, seconds }: FioRun): string[] {
+export function fioArguments(target: FioTarget, fioRun: FioRun): string[] {
+  const { workload, sizeBytes, seconds, scatteredBlocks } = fioRun;
   const sync = target.includes('--ioengine=nbd') ? 'fsync' : 'fdatasync';
   return [
     '--name=bench',
@@ -43,7 +46,27 @@ export function fioArguments(target: FioTarget, { workload, sizeBytes, seconds }
     ...(workload.readPercent === undefined ? [] : [`--rwmixread=${workload.readPercent}`]),
     ...(workload.flushEach === true ? [`--${sync}=1`] : []),
     ...(workload.flushAtEnd === true ? ['--end_fsync=1'] : []),
+    ...(scatteredBlocks === undefined ? [] : scatter(scatteredBlocks)),
   ];
+}
+
+/** The same blocks in every run: they are drawn from the same seed. A map of those that were met would take 512 MiB. */
+function scatter(blocks: number): string[] {
+  const draw = ['--norandommap', '--randrepeat=1', '--randseed=1', '--random_generator=tausworthe64'];
+  return [...draw, `--number_ios=${blocks}`];
+}
+
+/** Writes so many blocks anywhere on the volume. */
+export async function writeScattered(
+  directory: string,
+  target: FioTarget,
+  { sizeBytes, blocks }: { sizeBytes: number; blocks: number },
+): Promise<void> {
+  const workload: Workload = { pattern: 'randwrite', blockBytes: 4096, depth: 32, connections: 1, flushAtEnd: true };
+  const output = join(directory, 'scatter.json');
+  const args = fioArguments(target, { workload, sizeBytes, seconds: 0, scatteredBlocks: blocks });
+  await run('fio', [...args, `--output=${output}`]);
+  rmSync(output);
 }
 
 /** Runs for `seconds`, again and again over the volume when `repeat` is set, else until each block was met once. */
@@ -61,6 +84,33 @@ export async function runFio(
   } finally {
     rmSync(output, { force: true });
   }
+}
+
+/** One request: when its reply came, in milliseconds since the epoch, and how long that took. */
+export interface LoggedRequest {
+  endMs: number;
+  latencyMs: number;
+}
+
+/** Every request of a run. */
+export async function runFioWithLog(directory: string, target: FioTarget, fioRun: FioRun): Promise<LoggedRequest[]> {
+  const prefix = join(directory, 'fio');
+  const log = [`--write_lat_log=${prefix}`, '--log_unix_epoch=1', '--per_job_logs=0'];
+  try {
+    await run('fio', [...fioArguments(target, fioRun), '--time_based', ...log, `--output=${prefix}.txt`]);
+    return parseLog(readFileSync(`${prefix}_clat.log`, 'utf8'));
+  } finally {
+    for (const suffix of ['_lat.log', '_clat.log', '_slat.log', '.txt']) rmSync(prefix + suffix, { force: true });
+  }
+}
+
+/** Lines of milliseconds, nanoseconds, and more that is not needed. */
+export function parseLog(log: string): LoggedRequest[] {
+  const lines = log.split('\n').filter((line) => line !== '');
+  return lines.map((line) => {
+    const [endMs = 0, nanoseconds = 0] = line.split(',', 2).map(Number);
+    return { endMs, latencyMs: nanoseconds / 1e6 };
+  });
 }
 
 /** Writes every block of the volume once, with data that does not compress to nothing. */

@@ -1,5 +1,6 @@
 /** Plots of one question as SVG: for each case, what everybody reached and what it cost, as bars with their spread. */
 import type { CachingMode } from './contestant.js';
+import { svgDocument, text } from './svg.js';
 
 /** One bar. */
 export interface Bar {
@@ -34,8 +35,6 @@ const headHeight = 56;
 const figureWidth = 84;
 const columnWidth = (width - 2 * margin - nameWidth - 2 * gap) / 2;
 
-const colours = { ours: '#1f6feb', peer: '#9aa4b2', limit: '#d0d7de' } as const;
-
 /** Panels one below the other. */
 export function plot(title: string, panels: readonly Panel[]): string {
   const heights = panels.map(({ bars }) => headHeight + bars.length * rowHeight);
@@ -46,14 +45,7 @@ export function plot(title: string, panels: readonly Panel[]): string {
     top += heights[at] ?? 0;
     return group;
   });
-  return [
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" font-family="system-ui, sans-serif" font-size="13">`,
-    `<rect width="${width}" height="${height}" fill="#ffffff"/>`,
-    text(margin, 30, title, { size: 17, weight: 600 }),
-    ...drawn,
-    '</svg>',
-    '',
-  ].join('\n');
+  return svgDocument(width, height, [text(margin, 30, title, { size: 17, weight: 600 }), ...drawn]);
 }
 
 function panelOf({ title, unit, bars }: Panel): string {
@@ -63,8 +55,8 @@ function panelOf({ title, unit, bars }: Panel): string {
   const cpuMax = largest(bars.map(({ cpu }) => cpu.max));
   return [
     text(0, 20, title, { weight: 600 }),
-    text(rateLeft, 42, unit, { colour: '#57606a' }),
-    text(cpuLeft, 42, 'server CPU, µs an operation', { colour: '#57606a' }),
+    text(rateLeft, 42, unit, { className: 'faint' }),
+    text(cpuLeft, 42, 'server CPU, µs an operation', { className: 'faint' }),
     ...bars.flatMap((bar, row) => {
       const y = headHeight - 4 + row * rowHeight;
       return [
@@ -86,9 +78,9 @@ function barOf(
   const scaled = (value: number) => (value / scaleMax) * (columnWidth - figureWidth);
   const middle = y + barHeight / 2;
   return [
-    `<rect x="${left}" y="${y}" width="${scaled(median).toFixed(1)}" height="${barHeight}" fill="${colours[role]}"/>`,
-    `<path d="M${(left + scaled(min)).toFixed(1)} ${middle}H${(left + scaled(max)).toFixed(1)}" stroke="#24292f"/>`,
-    text(left + scaled(max) + 6, y + 13, format(median), {}),
+    `<rect x="${left}" y="${y}" width="${scaled(median).toFixed(1)}" height="${barHeight}" class="${role}"/>`,
+    `<path d="M${(left + scaled(min)).toFixed(1)} ${middle}H${(left + scaled(max)).toFixed(1)}" class="whisker"/>`,
+    text(left + scaled(max) + 6, y + 13, format(median)),
   ].join('');
 }
 
@@ -98,22 +90,4 @@ function largest(values: readonly number[]): number {
 
 function whole(value: number): string {
   return Math.round(value).toLocaleString('en-US');
-}
-
-function text(
-  x: number,
-  y: number,
-  content: string,
-  { size, weight, colour }: { size?: number; weight?: number; colour?: string },
-): string {
-  const style = [
-    ...(size === undefined ? [] : [`font-size="${size}"`]),
-    ...(weight === undefined ? [] : [`font-weight="${weight}"`]),
-    `fill="${colour ?? '#24292f'}"`,
-  ];
-  return `<text x="${x.toFixed(1)}" y="${y.toFixed(1)}" ${style.join(' ')}>${escaped(content)}</text>`;
-}
-
-function escaped(content: string): string {
-  return content.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
 }

@@ -2,10 +2,12 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { MachineDescription } from './machine.js';
+import { growthJson, growthPlot, growthSections, type Grown } from './growth-report.js';
 import { plot, type Panel } from './plot.js';
 import { isAboutThroughput, type Case, type Question, type Workload } from './question.js';
 import type { Measured, Sample } from './rounds.js';
 import { spreadOf, type Spread } from './statistics.js';
+import { alignedTable } from './table.js';
 
 export interface CaseResult {
   question: Question;
@@ -22,6 +24,8 @@ export interface Report {
   disturbances: string[];
   missing: string[];
   results: CaseResult[];
+  /** Of the questions about what grows. */
+  grown: Grown[];
 }
 
 const header = [
@@ -85,34 +89,25 @@ function whole(value: number): string {
   return Math.round(value).toLocaleString('en-US');
 }
 
-/** A Markdown table whose columns line up in a terminal too: names to the left, figures to the right. */
-function alignedTable(rows: readonly string[][]): string {
-  const widths = (rows[0] ?? []).map((_, column) => Math.max(3, ...rows.map((row) => row[column]?.length ?? 0)));
-  const lines = rows.map((row) => {
-    const cells = row.map((cell, column) =>
-      column < 2 ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0),
-    );
-    return `| ${cells.join(' | ')} |`;
-  });
-  const rule = widths.map((width, column) => (column < 2 ? '-'.repeat(width) : `${'-'.repeat(width - 1)}:`));
-  return [lines[0], `| ${rule.join(' | ')} |`, ...lines.slice(1)].join('\n');
-}
-
 /** Writes `<date>.md`, `<date>.json` and a plot `<date>-<question>.svg` for each question; returns their paths. */
 export function writeReport(directory: string, report: Report): string[] {
   mkdirSync(directory, { recursive: true });
   const stem = join(directory, report.date.replaceAll(':', '-').replace(/\.\d+Z$/, 'Z'));
   writeFileSync(`${stem}.md`, markdownOf(report));
   writeFileSync(`${stem}.json`, `${JSON.stringify(jsonOf(report), undefined, 2)}\n`);
-  return [`${stem}.md`, `${stem}.json`, ...writePlots(stem, report.results)];
+  return [`${stem}.md`, `${stem}.json`, ...writePlots(stem, report)];
 }
 
-function writePlots(stem: string, results: readonly CaseResult[]): string[] {
+function writePlots(stem: string, { results, grown }: Report): string[] {
   const questions = new Set(results.map(({ question }) => question));
-  return [...questions].map((question) => {
-    const path = `${stem}-${question.name}.svg`;
+  const drawn = [...questions].map((question): [string, string] => {
     const panels = results.filter((result) => result.question === question).map(panelOf);
-    writeFileSync(path, plot(question.title, panels));
+    return [question.name, plot(question.title, panels)];
+  });
+  const lines = grown.map((each): [string, string] => [each.question.name, growthPlot(each)]);
+  return [...drawn, ...lines].map(([name, svg]) => {
+    const path = `${stem}-${name}.svg`;
+    writeFileSync(path, svg);
     return path;
   });
 }
@@ -144,6 +139,7 @@ function markdownOf(report: Report): string {
     'the page cache, or to write through it). CPU is user and system time of all server threads, divided by operations; "other CPU" is the',
     'rest of the machine without the client: kernel workers, and whoever disturbs.',
     ...report.results.flatMap(sectionOf),
+    ...growthSections(report.grown),
     '',
   ].join('\n');
 }
@@ -153,9 +149,10 @@ function sectionOf(result: CaseResult): string[] {
   return ['', `## ${result.question.title}: ${result.asked.name}`, '', tableOf(result), '', ...commands];
 }
 
-function jsonOf({ results, ...rest }: Report): unknown {
+function jsonOf({ results, grown, ...rest }: Report): unknown {
   return {
     ...rest,
+    grown: growthJson(grown),
     results: results.map(({ question, asked, measured }) => ({
       question: question.name,
       ...asked,

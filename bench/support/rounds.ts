@@ -8,6 +8,9 @@ import type { Case } from './question.js';
 /** A thin volume is this many times larger than the written one, so that a run meets no block twice. */
 const thinFactor = 4;
 
+/** As many paths as one command line takes for sure. */
+const filesAtOnce = 500;
+
 export interface Sample {
   iops: number;
   megabytesPerSecond: number;
@@ -36,15 +39,29 @@ export interface Plan {
 }
 
 export async function measureCase(plan: Plan, asked: Case): Promise<Measured[]> {
-  const able = plan.contestants.filter((contestant) => canDo(contestant, asked));
-  const measured = able.map((contestant): Measured => ({ contestant, commandLine: '', samples: [] }));
+  const [measured = []] = await measureCases(plan, [asked]);
+  return measured;
+}
+
+/** Cases that are compared with each other: a round measures all of them, of everybody for whom it is `sensible`. */
+export async function measureCases(
+  plan: Plan,
+  cases: readonly Case[],
+  sensible: (contestant: Contestant, asked: Case) => boolean = () => true,
+): Promise<Measured[][]> {
+  const all = cases.map((asked) => {
+    const able = plan.contestants.filter((contestant) => canDo(contestant, asked) && sensible(contestant, asked));
+    return { asked, measured: able.map((contestant): Measured => ({ contestant, commandLine: '', samples: [] })) };
+  });
   for (let round = 1; round <= plan.rounds; round += 1) {
-    for (const entry of measured) {
-      plan.progress(`${asked.name}, round ${round} of ${plan.rounds}: ${entry.contestant.name}`);
-      entry.samples.push(await measureOnce(plan, asked, entry));
+    for (const { asked, measured } of all) {
+      for (const entry of measured) {
+        plan.progress(`${asked.name}, round ${round} of ${plan.rounds}: ${entry.contestant.name}`);
+        entry.samples.push(await measureOnce(plan, asked, entry));
+      }
     }
   }
-  return measured;
+  return all.map(({ measured }) => measured);
 }
 
 function canDo(contestant: Contestant, { snapshots = 0, snapshotBefore = false }: Case): boolean {
@@ -77,9 +94,12 @@ function volumeFor(contestant: Contestant, asked: Case, ground: Ground, sizeByte
 }
 
 /** Nothing of the volume left to write back, nothing of it in the page cache: no run profits or suffers from the one before. */
-async function settle(target: Target): Promise<void> {
-  const files = target.files();
-  if (files.length > 0) await run('sync', files);
+export async function settle(target: Target): Promise<void> {
+  await forgetPages(target.files());
+}
+
+export async function forgetPages(files: readonly string[]): Promise<void> {
+  for (let at = 0; at < files.length; at += filesAtOnce) await run('sync', files.slice(at, at + filesAtOnce));
   for (const file of files) {
     await run('dd', [`if=${file}`, 'of=/dev/null', 'iflag=nocache', 'count=0', 'status=none']);
   }

@@ -16,3 +16,10 @@ export function spreadOf(values: readonly number[]): Spread {
     max: at(sorted.length - 1),
   };
 }
+
+/** The value that a share of all values is not above: the nearest rank, so it is one of them. */
+export function percentileOf(values: readonly number[], share: number): number {
+  if (values.length === 0) throw new RangeError('There is no percentile of no values.');
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] ?? Number.NaN;
+}

@@ -26,3 +26,16 @@ describe('fioArguments', () => {
     expect(flushes(['--ioengine=nbd'], { flushAtEnd: true })).toEqual(['--end_fsync=1']);
   });
 });
+
+describe('fioArguments of scattered blocks', () => {
+  const run = { workload, sizeBytes: 2 ** 40, seconds: 60, scatteredBlocks: 1000 };
+
+  it('draws the same numbers for reads as for the writes that were before', () => {
+    const draw = (pattern: Workload['pattern']) =>
+      fioArguments(['--ioengine=nbd'], { ...run, workload: { ...workload, pattern } }).filter((argument) =>
+        /rand(om|seed|repeat)|norandommap|number_ios/.test(argument),
+      );
+    expect(draw('randread')).toEqual(draw('randwrite'));
+    expect(draw('randwrite')).toContain('--number_ios=1000');
+  });
+});
