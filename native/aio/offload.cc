@@ -4,9 +4,9 @@
 
 namespace cairn {
 
-BlockingThread::BlockingThread() : thread_([this] { loop(); }) {}
+JobThread::JobThread() : thread_([this] { loop(); }) {}
 
-BlockingThread::~BlockingThread() {
+JobThread::~JobThread() {
   {
     std::lock_guard lock(mutex_);
     stopping_ = true;
@@ -15,7 +15,7 @@ BlockingThread::~BlockingThread() {
   thread_.join();
 }
 
-void BlockingThread::run(std::function<void()> job) {
+void JobThread::run(std::function<void()> job) {
   {
     std::lock_guard lock(mutex_);
     jobs_.push_back(std::move(job));
@@ -23,7 +23,7 @@ void BlockingThread::run(std::function<void()> job) {
   wake_.notify_one();
 }
 
-void BlockingThread::loop() {
+void JobThread::loop() {
   ::pthread_setname_np(::pthread_self(), "cairn-blocking");
   std::unique_lock lock(mutex_);
   for (;;) {

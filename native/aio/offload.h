@@ -10,13 +10,12 @@
 
 namespace cairn {
 
-/// A thread for system calls that may block and that io_uring has no operation for (or not one worth having): making,
-/// linking and removing files. Jobs run one after the other.
-class BlockingThread {
+/// Jobs that run one after the other, on a thread.
+class JobThread {
  public:
-  BlockingThread();
+  JobThread();
   /// Runs what is queued, then ends.
-  ~BlockingThread();
+  ~JobThread();
   void run(std::function<void()> job);
 
  private:
@@ -29,20 +28,37 @@ class BlockingThread {
   std::thread thread_;
 };
 
+/// Clients wait for an urgent job: it waits for no job that is not.
+enum class Urgency : uint8_t { ordinary, urgent };
+
+/// A thread for system calls that may block and that io_uring has no operation for (or not one worth having): making,
+/// linking and removing files; and another one for the short ones among them that are urgent.
+class BlockingThread {
+ public:
+  void run(std::function<void()> job, Urgency urgency = Urgency::ordinary) {
+    (urgency == Urgency::urgent ? urgent_ : ordinary_).run(std::move(job));
+  }
+
+ private:
+  JobThread ordinary_;
+  JobThread urgent_;
+};
+
 /// Awaitable: runs `work` on the blocking thread, and resumes on the reactor with what it returned.
 template <typename Work>
 class Offload {
  public:
   using Value = std::invoke_result_t<Work>;
 
-  Offload(BlockingThread& thread, Reactor& reactor, Work work)
-      : thread_(thread), reactor_(reactor), work_(std::move(work)) {}
+  Offload(BlockingThread& thread, Reactor& reactor, Work work, Urgency urgency = Urgency::ordinary)
+      : thread_(thread), reactor_(reactor), work_(std::move(work)), urgency_(urgency) {}
   bool await_ready() const noexcept { return false; }
   void await_suspend(std::coroutine_handle<> waiting) {
-    thread_.run([this, waiting] {
+    const auto job = [this, waiting] {
       value_.emplace(work_());
       reactor_.post([waiting] { waiting.resume(); });
-    });
+    };
+    thread_.run(job, urgency_);
   }
   Value await_resume() { return std::move(*value_); }
 
@@ -50,6 +66,7 @@ class Offload {
   BlockingThread& thread_;
   Reactor& reactor_;
   Work work_;
+  Urgency urgency_;
   std::optional<Value> value_;
 };
 

@@ -1,5 +1,6 @@
 #include "store/block_map.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -34,6 +35,41 @@ Result<Unit> check_sectors(const std::string& path, uint32_t first, std::span<co
   for (size_t i = 0; i < sectors.size(); ++i)
     if (!valid(sectors[i], first + static_cast<uint32_t>(i))) return damaged(path, first + static_cast<uint32_t>(i));
   return Unit{};
+}
+
+struct SectorRange {
+  uint32_t first;
+  uint32_t end;
+};
+
+/// Those that are no holes of the file.
+Result<std::vector<SectorRange>> ranges_in_use(int fd, const std::string& path, uint32_t count) {
+  std::vector<SectorRange> ranges;
+  for (uint32_t next = 0; next < count;) {
+    const off_t data = ::lseek(fd, static_cast<off_t>(map_sector_offset(next)), SEEK_DATA);
+    if (data < 0 && errno == ENXIO) break;  // only holes behind
+    if (data < 0) return system_error("seek in", path, errno);
+    const uint32_t first = std::max(next, static_cast<uint32_t>(static_cast<uint64_t>(data) / map_sector_size) - 1);
+    if (first >= count) break;
+    const off_t hole = ::lseek(fd, data, SEEK_HOLE);
+    if (hole < 0) return system_error("seek in", path, errno);
+    const auto data_end =
+        static_cast<uint32_t>((static_cast<uint64_t>(hole) + map_sector_size - 1) / map_sector_size) - 1;
+    next = std::min(count, std::max(data_end, first + 1));
+    ranges.push_back({first, next});
+  }
+  return ranges;
+}
+
+/// Scattered ranges, so that the disk has many of them to read at a time; and nothing of the holes between, which would
+/// become pages of zeros.
+void bring_in(int fd, const std::vector<SectorRange>& ranges) {
+  if (ranges.size() < 2) return;
+  (void)::posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
+  for (const SectorRange& range : ranges) {
+    const auto from = static_cast<off_t>(map_sector_offset(range.first));
+    (void)::posix_fadvise(fd, from, static_cast<off_t>(map_sector_offset(range.end)) - from, POSIX_FADV_WILLNEED);
+  }
 }
 
 }  // namespace
@@ -73,9 +109,13 @@ void for_each_run(const MapSector& sector, uint32_t number, const std::function<
   while (at < map_sector_blocks) {
     const BlockState state = state_at(sector, at);
     const auto uniform = static_cast<uint8_t>(static_cast<uint8_t>(state) * 0x55);
+    const uint64_t whole = uniform * 0x0101010101010101;
     uint32_t end = at + 1;
     while (end < map_sector_blocks) {
-      if (end % 4 == 0 && sector.states[end / 4] == uniform)
+      if (end % 32 == 0 && end / 4 + sizeof whole <= map_state_bytes &&
+          std::memcmp(&sector.states[end / 4], &whole, sizeof whole) == 0)
+        end += 32;
+      else if (end % 4 == 0 && sector.states[end / 4] == uniform)
         end += 4;
       else if (state_at(sector, end) == state)
         ++end;
@@ -126,23 +166,20 @@ Result<Unit> read_sectors(int fd, const std::string& path, uint32_t first, std::
 
 Result<Unit> for_each_sector(int fd, const std::string& path, uint64_t block_count,
                              const std::function<void(uint32_t, const MapSector&)>& visit) {
-  const uint32_t count = map_sector_count(block_count);
-  std::vector<MapSector> batch(std::min<size_t>(read_batch, count));
-  for (uint32_t next = 0; next < count;) {
-    const off_t data = ::lseek(fd, static_cast<off_t>(map_sector_offset(next)), SEEK_DATA);
-    if (data < 0 && errno == ENXIO) break;  // only holes behind
-    if (data < 0) return system_error("seek in", path, errno);
-    next = std::max(next, static_cast<uint32_t>(static_cast<uint64_t>(data) / map_sector_size) - 1);
-    if (next >= count) break;
-    const off_t hole = ::lseek(fd, data, SEEK_HOLE);
-    if (hole < 0) return system_error("seek in", path, errno);
-    const auto data_end =
-        static_cast<uint32_t>((static_cast<uint64_t>(hole) + map_sector_size - 1) / map_sector_size) - 1;
-    for (const uint32_t end = std::min(count, std::max(data_end, next + 1)); next < end;) {
-      const std::span<MapSector> part = std::span(batch).first(std::min<size_t>(batch.size(), end - next));
-      Result<Unit> read = read_sectors(fd, path, next, part);
+  Result<std::vector<SectorRange>> in_use = ranges_in_use(fd, path, map_sector_count(block_count));
+  if (!in_use.ok()) return in_use.error();
+  const std::vector<SectorRange>& ranges = in_use.value();
+  bring_in(fd, ranges);
+  std::vector<MapSector> batch;
+  for (SectorRange range : ranges) {
+    while (range.first < range.end) {
+      batch.resize(std::min<size_t>(read_batch, range.end - range.first));
+      Result<Unit> read = read_sectors(fd, path, range.first, batch);
       if (!read.ok()) return read;
-      for (const MapSector& sector : part) visit(next++, sector);
+      for (const MapSector& sector : batch) {
+        if (!all_zero(sector)) visit(range.first, sector);
+        ++range.first;
+      }
     }
   }
   return Unit{};

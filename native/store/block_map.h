@@ -36,7 +36,7 @@ Result<uint64_t> read_map_header(int fd, const std::string& path, uint32_t layer
 /// Makes room for more blocks, absent at first: the file's size durably, then the header, durably. What is long enough
 /// stays as it is.
 Result<Unit> grow_map(int fd, const std::string& path, uint32_t layer, uint64_t block_count);
-/// Calls `visit` for every sector that is not a hole in the file. REPLICA_CORRUPT on a damaged one.
+/// Calls `visit` for every sector in which a block is not absent. REPLICA_CORRUPT on a damaged one.
 Result<Unit> for_each_sector(int fd, const std::string& path, uint64_t block_count,
                              const std::function<void(uint32_t number, const MapSector& sector)>& visit);
 /// Sectors `first` to `first + into.size()`; REPLICA_CORRUPT on a damaged one.

@@ -231,6 +231,7 @@ class LayeredStore final : public BlockDevice, public SnapshotSet {
   Task<> release_layers();
   Task<Result<Unit>> restart_on(VolumeMetadata next);
   void capture_all();
+  Task<> keep_index();
   Task<> remove_files(std::vector<uint32_t> numbers);
 
   // store_merge.cc: removed snapshots

@@ -17,6 +17,7 @@
 #include "store/private_copy.h"
 #include "store/recovery.h"
 #include "store/replica_files.h"
+#include "store/saved_index.h"
 #include "store/uuid.h"
 
 namespace cairn::store {
@@ -60,13 +61,10 @@ Result<Unit> make_directory(const std::string& directory) {
 
 /// What an attempt that was cut short left; volume.json, which makes it a replica, is written last.
 Result<Unit> clear_leftovers(const std::string& directory) {
-  std::vector<std::string> left{superblock_path(directory),
-                                ring_path(directory),
-                                activity_path(directory),
-                                reserve_path(directory),
-                                metadata_path(directory) + ".new",
-                                metadata_copy_path(directory),
-                                metadata_copy_path(directory) + ".new"};
+  std::vector<std::string> left{superblock_path(directory),    ring_path(directory),
+                                activity_path(directory),      reserve_path(directory),
+                                saved_index_path(directory),   metadata_path(directory) + ".new",
+                                metadata_copy_path(directory), metadata_copy_path(directory) + ".new"};
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(directory, error))
     if (entry.path().filename().string().starts_with("layer-")) left.push_back(entry.path().string());
@@ -424,6 +422,13 @@ static Result<Unit> mend_maps(OpenedReplica& replica) {
   return Unit{};
 }
 
+/// As the last owner left it: this activation is another session.
+static IndexedChain closed_chain(const OpenedReplica& replica) {
+  IndexedChain chain{replica.superblock.ring_session, {}};
+  for (const LayerFiles& layer : replica.chain) chain.layers.push_back(layer.number);
+  return chain;
+}
+
 uint64_t allocated_bytes(const std::string& directory, uint32_t layer) {
   uint64_t bytes = 0;
   for (const char* suffix : layer_file_suffixes) {
@@ -444,8 +449,11 @@ Result<OpenedReplica> open_replica(const std::string& directory, const OpenOptio
   if (!done.ok()) return done.error();
   find_alignment(replica);
   done = open_files(replica);
+  const IndexedChain closed = closed_chain(replica);
   if (done.ok()) done = activate(replica, options.boot_id);
   if (!done.ok()) return done.error();
+  if (!replica.recovered) replica.index = load_index(directory, closed, replica.metadata.block_count());
+  if (replica.index) return replica;
   Result<std::unique_ptr<ReadIndex>> index = build_index(directory, replica.chain, replica.metadata.block_count());
   if (!index.ok() && index.error().code == "REPLICA_CORRUPT") {
     done = mend_maps(replica);

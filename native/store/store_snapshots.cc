@@ -4,6 +4,7 @@
 
 #include "store/layered_store.h"
 #include "store/replica_files.h"
+#include "store/saved_index.h"
 #include "store/uuid.h"
 
 namespace cairn::store {
@@ -153,10 +154,11 @@ Task<Result<Unit>> LayeredStore::create_snapshot(std::string id, std::string nam
 }
 
 /// The moment of the snapshot. Writers wait from the drain to the switch, which is one rename: all that could be slow
-/// has been done before, and what must be durable is made so after.
+/// has been done before, what must be durable is made so after, and it waits for no merge of this or another volume.
 Task<Result<Unit>> LayeredStore::cut(VolumeMetadata next, LayerFiles new_head) {
   co_await quiesce();
-  const Result<Unit> published = co_await Offload(blocking_, reactor_, [&] { return publish_metadata(directory_); });
+  const auto publish = [&] { return publish_metadata(directory_); };
+  const Result<Unit> published = co_await Offload(blocking_, reactor_, publish, Urgency::urgent);
   if (!published.ok()) {
     release();
     co_await Offload(blocking_, reactor_, [&] { return remove_layer_files(directory_, next.head), 0; });
@@ -320,6 +322,7 @@ Task<Result<Unit>> LayeredStore::close(bool anyway) {
     co_return Error{errno_code(synced.error()), "the volume could not be flushed (" + synced.message() +
                                                     ") and stays open: free space in its pool, then try again"};
   }
+  if (index_->page_bytes() >= saved_index_page_bytes_min) co_await keep_index();
   superblock_.clean = 1;
   superblock_.stable = newest_stamp();
   const Result<Unit> marked = co_await Offload(blocking_, reactor_, [&] {
@@ -328,6 +331,21 @@ Task<Result<Unit>> LayeredStore::close(bool anyway) {
   if (!marked.ok())
     fail("marking the replica clean", Status::from_errno(EIO));  // all is flushed; the next open recovers
   co_return Unit{};
+}
+
+/// For the next open, which reads the maps where this could not be written.
+Task<> LayeredStore::keep_index() {
+  IndexedChain chain{superblock_.ring_session, {}};
+  std::vector<uint16_t> places(slots_.size());
+  for (const LayerMetadata* layer : metadata_.open_chain()) {
+    places[find_open(layer->number)->slot] = static_cast<uint16_t>(chain.layers.size());
+    chain.layers.push_back(layer->number);
+  }
+  co_await Offload(blocking_, reactor_, [&] {
+    const Result<Unit> saved = save_index(directory_, *index_, chain, places);
+    if (!saved.ok()) (void)remove_file(saved_index_path(directory_)).ok();
+    return 0;
+  });
 }
 
 std::vector<LayerStatus> LayeredStore::layers() const {
