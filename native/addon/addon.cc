@@ -67,26 +67,27 @@ class ControlThread {
 class DataPlaneObject : public Napi::ObjectWrap<DataPlaneObject> {
  public:
   static Napi::Function define(Napi::Env env) {
-    return DefineClass(
-        env, "DataPlane",
-        {InstanceMethod<&DataPlaneObject::create_replica>("createReplica"),
-         InstanceMethod<&DataPlaneObject::open_volume>("openVolume"),
-         InstanceMethod<&DataPlaneObject::close_volume>("closeVolume"),
-         InstanceMethod<&DataPlaneObject::volume_info>("volumeInfo"),
-         InstanceMethod<&DataPlaneObject::resize_volume>("resizeVolume"),
-         InstanceMethod<&DataPlaneObject::flatten_volume>("flattenVolume"),
-         InstanceMethod<&DataPlaneObject::start_scrub>("startScrub"),
-         InstanceMethod<&DataPlaneObject::clone_snapshot>("cloneSnapshot"),
-         InstanceMethod<&DataPlaneObject::create_snapshot>("createSnapshot"),
-         InstanceMethod<&DataPlaneObject::delete_snapshot>("deleteSnapshot"),
-         InstanceMethod<&DataPlaneObject::revert_snapshot>("revertSnapshot"),
-         InstanceMethod<&DataPlaneObject::add_export>("addExport"),
-         InstanceMethod<&DataPlaneObject::remove_export>("removeExport"),
-         InstanceMethod<&DataPlaneObject::set_tls>("setTls"), InstanceMethod<&DataPlaneObject::listen_tcp>("listenTcp"),
-         InstanceMethod<&DataPlaneObject::unlisten_tcp>("unlistenTcp"),
-         InstanceMethod<&DataPlaneObject::listen_unix>("listenUnix"),
-         InstanceMethod<&DataPlaneObject::listen_handover>("listenHandover"),
-         InstanceMethod<&DataPlaneObject::close>("close")});
+    return DefineClass(env, "DataPlane",
+                       {InstanceMethod<&DataPlaneObject::create_replica>("createReplica"),
+                        InstanceMethod<&DataPlaneObject::open_volume>("openVolume"),
+                        InstanceMethod<&DataPlaneObject::close_volume>("closeVolume"),
+                        InstanceMethod<&DataPlaneObject::volume_info>("volumeInfo"),
+                        InstanceMethod<&DataPlaneObject::set_limits>("setLimits"),
+                        InstanceMethod<&DataPlaneObject::resize_volume>("resizeVolume"),
+                        InstanceMethod<&DataPlaneObject::flatten_volume>("flattenVolume"),
+                        InstanceMethod<&DataPlaneObject::start_scrub>("startScrub"),
+                        InstanceMethod<&DataPlaneObject::clone_snapshot>("cloneSnapshot"),
+                        InstanceMethod<&DataPlaneObject::create_snapshot>("createSnapshot"),
+                        InstanceMethod<&DataPlaneObject::delete_snapshot>("deleteSnapshot"),
+                        InstanceMethod<&DataPlaneObject::revert_snapshot>("revertSnapshot"),
+                        InstanceMethod<&DataPlaneObject::add_export>("addExport"),
+                        InstanceMethod<&DataPlaneObject::remove_export>("removeExport"),
+                        InstanceMethod<&DataPlaneObject::set_tls>("setTls"),
+                        InstanceMethod<&DataPlaneObject::listen_tcp>("listenTcp"),
+                        InstanceMethod<&DataPlaneObject::unlisten_tcp>("unlistenTcp"),
+                        InstanceMethod<&DataPlaneObject::listen_unix>("listenUnix"),
+                        InstanceMethod<&DataPlaneObject::listen_handover>("listenHandover"),
+                        InstanceMethod<&DataPlaneObject::close>("close")});
   }
 
   explicit DataPlaneObject(const Napi::CallbackInfo& info)
@@ -147,11 +148,8 @@ class DataPlaneObject : public Napi::ObjectWrap<DataPlaneObject> {
     return promise<Unit>(info, [&](auto done) { plane_->create_replica(std::move(replica), done); });
   }
   Napi::Value open_volume(const Napi::CallbackInfo& info) {
-    const Fields volume = argument_fields(info, 0, "volume");
-    const std::string name = volume.string("name");
-    const std::string directory = volume.string("directory");
-    const store::CacheMode mode = read_cache_mode(volume);
-    return promise<VolumeInfo>(info, [&](auto done) { plane_->open_volume(name, directory, mode, done); });
+    const VolumeToOpen volume = read_volume_to_open(argument_fields(info, 0, "volume"));
+    return promise<VolumeInfo>(info, [&](auto done) { plane_->open_volume(volume, done); });
   }
   Napi::Value close_volume(const Napi::CallbackInfo& info) {
     const std::string name = argument_string(info, 0, "name");
@@ -166,6 +164,11 @@ class DataPlaneObject : public Napi::ObjectWrap<DataPlaneObject> {
     const std::string volume = argument_string(info, 0, "volume");
     const std::string id = argument_string(info, 1, "snapshotId");
     return promise<Unit>(info, [&](auto done) { (plane_.get()->*operation)(volume, id, done); });
+  }
+  Napi::Value set_limits(const Napi::CallbackInfo& info) {
+    const std::string name = argument_string(info, 0, "volume");
+    const qos::Limits limits = read_limits(argument_fields(info, 1, "limits"));
+    return promise<Unit>(info, [&](auto done) { plane_->set_limits(name, limits, done); });
   }
   Napi::Value resize_volume(const Napi::CallbackInfo& info) {
     const std::string name = argument_string(info, 0, "volume");

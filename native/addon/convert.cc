@@ -1,5 +1,6 @@
 #include "addon/convert.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace cairn::addon {
@@ -67,7 +68,8 @@ Napi::Object layer_to_js(Napi::Env env, const LayerInfo& layer) {
   return object;
 }
 
-Napi::Object counters_to_js(Napi::Env env, const store::StoreCounters& counters) {
+Napi::Object counters_to_js(Napi::Env env, const VolumeInfo& info) {
+  const store::StoreCounters& counters = info.counters;
   Napi::Object object = Napi::Object::New(env);
   object["reads"] = number(env, counters.reads);
   object["readBytes"] = number(env, counters.read_bytes);
@@ -78,6 +80,23 @@ Napi::Object counters_to_js(Napi::Env env, const store::StoreCounters& counters)
   object["trimmedBytes"] = number(env, counters.trimmed_bytes);
   object["writeZeroes"] = number(env, counters.write_zeroes);
   object["errors"] = number(env, counters.errors);
+  object["throttled"] = number(env, info.throttled.requests);
+  object["throttledMs"] =
+      number(env, std::chrono::duration_cast<std::chrono::milliseconds>(info.throttled.waited).count());
+  return object;
+}
+
+Napi::Value number_or_null(Napi::Env env, uint64_t value) {
+  return value == 0 ? env.Null() : number(env, value).As<Napi::Value>();
+}
+
+Napi::Object limits_to_js(Napi::Env env, const qos::Limits& limits) {
+  Napi::Object object = Napi::Object::New(env);
+  object["iops"] = number_or_null(env, limits.operations.sustained);
+  object["iopsBurst"] = number_or_null(env, limits.operations.burst);
+  object["bandwidth"] = number_or_null(env, limits.bytes.sustained);
+  object["bandwidthBurst"] = number_or_null(env, limits.bytes.burst);
+  object["burstSeconds"] = number_or_null(env, std::max(limits.operations.burst_seconds, limits.bytes.burst_seconds));
   return object;
 }
 
@@ -179,11 +198,38 @@ store::CloneTarget read_clone_target(const Fields& target) {
           .replica_id = target.string("replicaId")};
 }
 
-store::CacheMode read_cache_mode(const Fields& volume) {
+static store::CacheMode read_cache_mode(const Fields& volume) {
   const std::string name = volume.string("cacheMode");
   for (const auto mode : {store::CacheMode::none, store::CacheMode::writeback, store::CacheMode::writethrough})
     if (name == cache_mode_name(mode)) return mode;
   volume.wrong("cacheMode", "none, writeback or writethrough");
+}
+
+VolumeToOpen read_volume_to_open(const Fields& volume) {
+  return {.name = volume.string("name"),
+          .directory = volume.string("directory"),
+          .cache_mode = read_cache_mode(volume),
+          .limits = read_limits(volume.fields("limits"))};
+}
+
+static uint64_t number_or_zero(const Fields& fields, const char* field) {
+  return fields.is_null(field) ? 0 : fields.whole_number(field);
+}
+
+static qos::Rate read_rate(const Fields& limits, const char* sustained, const char* burst) {
+  const qos::Rate rate{.sustained = number_or_zero(limits, sustained),
+                       .burst = number_or_zero(limits, burst),
+                       .burst_seconds = number_or_zero(limits, "burstSeconds")};
+  if (rate.burst == 0) return {.sustained = rate.sustained};
+  if (rate.sustained == 0) limits.wrong(burst, "null, for there is nothing to exceed");
+  if (rate.burst <= rate.sustained) limits.wrong(burst, "more than what it exceeds");
+  if (rate.burst_seconds == 0) limits.wrong("burstSeconds", "given, for there are bursts");
+  return rate;
+}
+
+qos::Limits read_limits(const Fields& limits) {
+  return {.operations = read_rate(limits, "iops", "iopsBurst"),
+          .bytes = read_rate(limits, "bandwidth", "bandwidthBurst")};
 }
 
 nbd::TlsSettings read_tls_settings(const Fields& settings) {
@@ -229,7 +275,8 @@ Napi::Value to_js(Napi::Env env, const VolumeInfo& info) {
   Napi::Array layers = Napi::Array::New(env, info.layers.size());
   for (uint32_t i = 0; i < info.layers.size(); ++i) layers[i] = layer_to_js(env, info.layers[i]);
   object["layers"] = layers;
-  object["counters"] = counters_to_js(env, info.counters);
+  object["counters"] = counters_to_js(env, info);
+  object["limits"] = limits_to_js(env, info.limits);
   object["clients"] = number(env, info.clients);
   object["failure"] = string_or_null(env, info.failure);
   object["flatten"] = flatten_to_js(env, info);

@@ -43,7 +43,8 @@ uint16_t argument_port(const Napi::CallbackInfo& info, size_t index, const char*
 DataPlaneOptions read_options(const Fields& options);
 store::NewReplica read_new_replica(const Fields& replica);
 store::CloneTarget read_clone_target(const Fields& target);
-store::CacheMode read_cache_mode(const Fields& volume);
+VolumeToOpen read_volume_to_open(const Fields& volume);
+qos::Limits read_limits(const Fields& limits);
 nbd::TlsSettings read_tls_settings(const Fields& settings);
 NewExport read_new_export(const Fields& exported);
 

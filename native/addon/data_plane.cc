@@ -48,12 +48,13 @@ const char* event_kind(store::StoreEvent::Kind kind) {
 
 }  // namespace
 
-/// `store` and `device` belong to the reactor's thread; the rest to the control thread.
+/// `store`, `throttled` and `device` belong to the reactor's thread; the rest to the control thread.
 struct DataPlane::Volume {
   std::string name;
   std::string directory;
   Reactor* reactor = nullptr;
   std::unique_ptr<store::LayeredStore> store;
+  std::unique_ptr<qos::ThrottledVolume> throttled;
   std::unique_ptr<CheckedDevice> device;
   bool open = false;
   size_t operations = 0;  // under way; the store outlives them
@@ -124,23 +125,23 @@ void DataPlane::create_replica(store::NewReplica replica, Done<Unit> done) {
   });
 }
 
-void DataPlane::open_volume(const std::string& name, const std::string& directory, store::CacheMode mode,
-                            Done<VolumeInfo> done) {
+void DataPlane::open_volume(const VolumeToOpen& wanted, Done<VolumeInfo> done) {
+  const std::string& name = wanted.name;
   if (closing_) return done(closed());
   if (name.empty()) return done(Error{"INVALID_ARGUMENT", "a volume has a name"});
   if (volumes_.contains(name)) return done(Error{"VOLUME_EXISTS", "volume " + name + " is open already"});
   auto owned = std::make_unique<Volume>();
   Volume& volume = *owned;
   volume.name = name;
-  volume.directory = directory;
+  volume.directory = wanted.directory;
   volume.reactor = &least_used_reactor();
   volume.operations = 1;
   volumes_[name] = std::move(owned);
-  opening_thread(directory).run([this, &volume, directory, mode, done = std::move(done)] {
+  opening_thread(wanted.directory).run([this, &volume, wanted, done = std::move(done)] {
     auto opened = std::make_shared<Result<store::OpenedReplica>>(
-        store::open_replica(directory, {.cache_mode = mode, .boot_id = store::current_boot_id()}));
-    control_([this, &volume, opened, done] {
-      if (opened->ok()) return install(volume, std::move(opened->value()), done);
+        store::open_replica(wanted.directory, {.cache_mode = wanted.cache_mode, .boot_id = store::current_boot_id()}));
+    control_([this, &volume, limits = wanted.limits, opened, done] {
+      if (opened->ok()) return install(volume, std::move(opened->value()), limits, done);
       const Error error = opened->error();
       Done<Unit> closing = std::move(volume.closing);
       volumes_.erase(volume.name);
@@ -151,14 +152,17 @@ void DataPlane::open_volume(const std::string& name, const std::string& director
 }
 
 /// The store is made on its reactor.
-void DataPlane::install(Volume& volume, store::OpenedReplica replica, Done<VolumeInfo> done) {
+void DataPlane::install(Volume& volume, store::OpenedReplica replica, const qos::Limits& limits,
+                        Done<VolumeInfo> done) {
   auto handed = std::make_shared<store::OpenedReplica>(std::move(replica));
-  volume.reactor->post([this, &volume, handed, done = std::move(done)] {
+  volume.reactor->post([this, &volume, handed, limits, done = std::move(done)] {
     volume.store = std::make_unique<store::LayeredStore>(*volume.reactor, store_files_, std::move(*handed),
                                                          [this, name = volume.name](const store::StoreEvent& event) {
                                                            control_([this, name, event] { report(name, event); });
                                                          });
-    volume.device = std::make_unique<CheckedDevice>(*volume.store);
+    volume.throttled = std::make_unique<qos::ThrottledVolume>(*volume.reactor, shares_, *volume.store, *volume.store);
+    volume.throttled->throttle().set_limits(limits);
+    volume.device = std::make_unique<CheckedDevice>(volume.throttled->device());
     volume.store->resume_maintenance();
     control_([this, &volume, done] {
       volume.open = true;
@@ -226,6 +230,7 @@ void DataPlane::shut_volume(Volume& volume) {
 void DataPlane::destroy_volume(Volume& volume, const Result<Unit>& outcome) {
   volume.reactor->post([this, &volume, outcome] {
     volume.device.reset();
+    volume.throttled.reset();
     volume.store.reset();
     control_([this, &volume, outcome] {
       const Done<Unit> done = std::move(volume.closing);
@@ -258,6 +263,8 @@ void DataPlane::gather_info(Volume& volume, Done<VolumeInfo> done) {
                                                         .cache_mode = store.cache_mode(),
                                                         .layers = {},
                                                         .counters = store.counters(),
+                                                        .limits = volume.throttled->throttle().limits(),
+                                                        .throttled = volume.throttled->throttle().counters(),
                                                         .clients = clients,
                                                         .failure = store.failure(),
                                                         .recovered = store.recovered(),
@@ -276,6 +283,32 @@ void DataPlane::gather_info(Volume& volume, Done<VolumeInfo> done) {
         finish_operation(volume);
       });
     });
+  });
+}
+
+void DataPlane::set_limits(const std::string& name, const qos::Limits& limits, Done<Unit> done) {
+  Result<Volume*> found = find(name);
+  if (!found.ok()) return done(found.error());
+  Volume& volume = *found.value();
+  ++volume.operations;
+  volume.reactor->post([this, &volume, limits, done = std::move(done)] {
+    volume.throttled->throttle().set_limits(limits);
+    control_([this, &volume, done] {
+      done(Unit{});
+      finish_operation(volume);
+    });
+  });
+}
+
+/// Of a volume that is used, and so stays until the change is made.
+void DataPlane::change_throttle(const std::string& name, ThrottleChange change) {
+  const auto found = volumes_.find(name);
+  if (found == volumes_.end() || !found->second->open) return;
+  Volume& volume = *found->second;
+  ++volume.operations;
+  volume.reactor->post([this, &volume, change] {
+    (volume.throttled->throttle().*change)();
+    control_([this, &volume] { finish_operation(volume); });
   });
 }
 
@@ -340,8 +373,9 @@ Result<Unit> DataPlane::add_export(const NewExport& exported) {
     if (!volume.ok()) return volume.error();
     if (volume.value()->reverting)
       return Error{"VOLUME_IN_USE", "volume " + exported.volume + " is being reverted: attach it when that is done"};
-    options.target = nbd::LocalTarget{volume.value()->reactor, volume.value()->device.get()};
-    options.snapshots = volume.value()->store.get();
+    options.target = nbd::LocalTarget{volume.value()->reactor, volume.value()->device.get(),
+                                      &volume.value()->throttled->throttle().admission()};
+    options.snapshots = &volume.value()->throttled->snapshots();
   }
   Result<Unit> added = server_->add_export(std::move(options));
   if (added.ok()) exports_.push_back({exported.name, exported.volume});
@@ -354,8 +388,12 @@ void DataPlane::remove_export(const std::string& name, bool force, Done<Unit> do
   const auto found =
       std::find_if(exports_.rbegin(), exports_.rend(), [&](const Exported& e) { return e.name == name; });
   const Exported* record = found == exports_.rend() ? nullptr : &*found;
-  server_->remove_export(name, force, [this, record, done = std::move(done)](Result<Unit> removed) {
-    control_([this, record, done, removed = std::move(removed)] {
+  // Clients that are disconnected are not waited for at the pace of their limits.
+  const std::string lifted = force && record != nullptr ? record->volume : std::string();
+  change_throttle(lifted, &qos::Throttle::lift);
+  server_->remove_export(name, force, [this, record, lifted, done = std::move(done)](Result<Unit> removed) {
+    control_([this, record, lifted, done, removed = std::move(removed)] {
+      change_throttle(lifted, &qos::Throttle::restore);
       if (removed.ok()) exports_.remove_if([record](const Exported& each) { return &each == record; });
       done(removed);
     });
@@ -395,6 +433,7 @@ Result<Unit> DataPlane::listen_handover(const std::string& path) {
 void DataPlane::close(Done<Unit> done) {
   if (closing_) return done(closed());
   closing_ = true;
+  for (const auto& [name, volume] : volumes_) change_throttle(name, &qos::Throttle::lift);
   server_->close([this, done = std::move(done)](Result<Unit> served) {
     control_([this, done, served = std::move(served)] {
       exports_.clear();

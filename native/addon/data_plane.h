@@ -13,6 +13,7 @@
 #include "aio/offload.h"
 #include "block/checked_device.h"
 #include "nbd/server.h"
+#include "qos/throttled_volume.h"
 #include "store/layered_store.h"
 
 namespace cairn {
@@ -45,6 +46,8 @@ struct VolumeInfo {
   store::CacheMode cache_mode = store::CacheMode::none;
   std::vector<LayerInfo> layers;
   store::StoreCounters counters;
+  qos::Limits limits;
+  qos::ThrottleCounters throttled;
   size_t clients = 0;
   std::string failure;
   bool recovered = false;
@@ -52,6 +55,13 @@ struct VolumeInfo {
   double flatten_progress = 0;
   std::string flatten_problem;  // why it waits
   store::ScrubStatus scrub;
+};
+
+struct VolumeToOpen {
+  std::string name;
+  std::string directory;
+  store::CacheMode cache_mode = store::CacheMode::none;
+  qos::Limits limits;
 };
 
 struct DataPlaneEvent {
@@ -83,9 +93,10 @@ class DataPlane {
   ~DataPlane();
 
   void create_replica(store::NewReplica replica, Done<Unit> done);
-  void open_volume(const std::string& name, const std::string& directory, store::CacheMode mode, Done<VolumeInfo> done);
+  void open_volume(const VolumeToOpen& opened, Done<VolumeInfo> done);
   void close_volume(const std::string& name, Done<Unit> done);
   void volume_info(const std::string& name, Done<VolumeInfo> done);
+  void set_limits(const std::string& name, const qos::Limits& limits, Done<Unit> done);
   void resize_volume(const std::string& name, uint64_t size_bytes, Done<Unit> done);
   void flatten_volume(const std::string& name, Done<Unit> done);
   void start_scrub(const std::string& name, Done<Unit> done);
@@ -107,6 +118,7 @@ class DataPlane {
   struct Volume;
   struct Exported;
   using VolumeOperation = std::function<Task<Result<Unit>>(store::LayeredStore&)>;
+  using ThrottleChange = void (qos::Throttle::*)();
 
   explicit DataPlane(Post control, std::function<void(const DataPlaneEvent&)> on_event);
   /// Throws std::system_error when there is no thread to be had: from here on no others are needed.
@@ -115,7 +127,8 @@ class DataPlane {
   Result<Volume*> find(const std::string& name);
   bool exported(const std::string& volume) const;
   void operate(const std::string& name, VolumeOperation operation, Done<Unit> done);
-  void install(Volume& volume, store::OpenedReplica replica, Done<VolumeInfo> done);
+  void install(Volume& volume, store::OpenedReplica replica, const qos::Limits& limits, Done<VolumeInfo> done);
+  void change_throttle(const std::string& volume, ThrottleChange change);
   void gather_info(Volume& volume, Done<VolumeInfo> done);
   void finish_operation(Volume& volume);
   void shut_volume(Volume& volume);
@@ -132,6 +145,7 @@ class DataPlane {
   BlockingThread sizes_;        // what files take
   std::array<BlockingThread, opening_threads> opening_;
   std::unique_ptr<nbd::Server> server_;
+  qos::FairShare shares_;
   std::map<std::string, std::unique_ptr<Volume>> volumes_;
   std::list<Exported> exports_;  // oldest first
   bool closing_ = false;

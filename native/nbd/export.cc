@@ -24,6 +24,13 @@ const std::string& Export::handover_path() const { return std::get<RemoteTarget>
 
 BlockDevice& Export::device() const { return *std::get<LocalTarget>(options_.target).device; }
 
+bool Export::crowded() const {
+  const Admission* admission = std::get<LocalTarget>(options_.target).admission;
+  return admission != nullptr && admission->crowded();
+}
+
+WaitQueue::Wait Export::room() const { return std::get<LocalTarget>(options_.target).admission->room(); }
+
 Geometry Export::geometry_of(const BlockDevice& device) const {
   Geometry geometry = device.geometry();
   geometry.read_only |= options_.read_only || &device != &this->device();

@@ -37,6 +37,9 @@ class Export {
 
   // On the export's reactor only, of an export that has one.
   BlockDevice& device() const;
+  /// Awaitable to be awaited again while crowded(): no request is taken in before.
+  bool crowded() const;
+  WaitQueue::Wait room() const;
   /// Of the volume's own device or one of its snapshots'.
   Geometry geometry_of(const BlockDevice& device) const;
   uint32_t payload_max() const;

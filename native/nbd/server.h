@@ -13,6 +13,7 @@
 
 #include "aio/reactor.h"
 #include "base/status.h"
+#include "block/admission.h"
 #include "block/block_device.h"
 #include "block/snapshot_set.h"
 
@@ -22,6 +23,7 @@ namespace cairn::nbd {
 struct LocalTarget {
   Reactor* reactor = nullptr;  // the one the device belongs to, one of the server's
   BlockDevice* device = nullptr;
+  Admission* admission = nullptr;  // to it; null: always
 };
 
 /// A device of another process on this host, which serves an export of the same name and listens for hand-overs.

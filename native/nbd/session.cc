@@ -125,6 +125,8 @@ Task<> Session::read_requests() {
     const uint64_t payload = payload_length(rules_, fields);
     const size_t buffer_length = refusal.error == 0 ? command->buffer_length(rules_, fields) : 0;
     while (!has_room(buffer_length)) co_await room_.wait();
+    mid_request_ = false;  // what it waits for here is not its client
+    while (buffer_length > 0 && use_->crowded() && !terminated_) co_await use_->room();
     Request* request = begin(command, fields);
     if (refusal.error != 0) {
       if (!co_await refuse(request, refusal, payload)) co_return;

@@ -7,6 +7,7 @@ import {
   DetachRequest,
   EventList,
   EventQuery,
+  LimitsChange,
   NewSnapshot,
   NewVolume,
   Node,
@@ -148,6 +149,17 @@ export const operations = {
     body: ResizeRequest,
     response: Volume,
     errors: ['volume-not-found', 'volume-busy', 'no-space', 'data-plane-unavailable'],
+  }),
+  limitVolume: declare({
+    ...routes.limitVolume,
+    tag: 'Volumes',
+    summary: 'Limit what a volume may use',
+    description:
+      'Attached or detached. Takes effect at once, for requests that wait too. What is left out stays as it is; `null` takes a limit away, and its burst with it.',
+    params: VolumeParams,
+    body: LimitsChange,
+    response: Volume,
+    errors: ['volume-not-found', 'volume-busy', 'data-plane-unavailable'],
   }),
   flattenVolume: declare({
     ...routes.flattenVolume,

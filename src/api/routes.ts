@@ -3,7 +3,7 @@
  * command of the command line takes to run.
  */
 export interface Route {
-  method: 'GET' | 'POST' | 'DELETE';
+  method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
   /** With `:param` for each parameter. */
   path: string;
 }
@@ -19,6 +19,7 @@ export const routes = {
   attachVolume: { method: 'POST', path: `${volume}/attach` },
   detachVolume: { method: 'POST', path: `${volume}/detach` },
   resizeVolume: { method: 'POST', path: `${volume}/resize` },
+  limitVolume: { method: 'PATCH', path: `${volume}/limits` },
   flattenVolume: { method: 'POST', path: `${volume}/flatten` },
   scrubVolume: { method: 'POST', path: `${volume}/scrub` },
   listSnapshots: { method: 'GET', path: `${volume}/snapshots` },

@@ -8,6 +8,11 @@ export const sizeMaxBytes = 64 * 2 ** 40;
 export const blockSizeDefault = 4096;
 export const cacheModeDefault = 'none';
 export const frontendDefault = 'nbd';
+export const iopsMax = 1_000_000_000;
+export const bandwidthMinBytes = 4096;
+export const bandwidthMaxBytes = 2 ** 40;
+export const burstSecondsMax = 3600;
+export const burstSecondsDefault = 60;
 
 const nameRule =
   'must be 1 to 63 characters: lower-case letters, digits, ".", "_" and "-", beginning with a letter or digit';
@@ -56,6 +61,46 @@ const size = (description: string) =>
     examples: ['10GiB', 10737418240],
   });
 
+const bandwidthRule = 'must be a whole number of bytes a second, a number with a unit such as "100MiB", or null';
+const change = <Value>(schema: object, description: string) =>
+  Type.Optional(Type.Unsafe<Value | null>({ ...schema, description: `${description} Null: none.` }));
+const iopsChange = (description: string) =>
+  change<number>({ type: ['integer', 'null'], minimum: 1, maximum: iopsMax, examples: [500] }, description);
+const bandwidthChange = (description: string) =>
+  change<number | string>(
+    { type: ['integer', 'string', 'null'], pattern: sizePattern, 'x-rule': bandwidthRule, examples: ['100MiB'] },
+    `${description} Bytes, or a number with a unit (KiB, MiB, GiB, TiB).`,
+  );
+
+/** What is left out stays as it is. */
+export const LimitsChange = closed(
+  {
+    iops: iopsChange('Operations a second: reads, writes, trims and write-zeroes.'),
+    iopsBurst: iopsChange('Operations a second while a burst lasts; more than `iops`.'),
+    bandwidth: bandwidthChange('Bytes a second, of reads and writes together.'),
+    bandwidthBurst: bandwidthChange('Bytes a second while a burst lasts; more than `bandwidth`.'),
+    burstSeconds: change<number>(
+      { type: ['integer', 'null'], minimum: 1, maximum: burstSecondsMax, examples: [burstSecondsDefault] },
+      `How long a volume that has rested may burst. ${burstSecondsDefault} unless it is given.`,
+    ),
+  },
+  { title: 'LimitsChange', description: 'What is left out stays as it is.' },
+);
+export type LimitsChange = Static<typeof LimitsChange>;
+
+const limit = (description: string) => nullable(Type.Integer({ minimum: 1, description }));
+
+export const Limits = closed(
+  {
+    iops: limit('Operations a second.'),
+    iopsBurst: limit('Operations a second while a burst lasts.'),
+    bandwidth: limit('Bytes a second.'),
+    bandwidthBurst: limit('Bytes a second while a burst lasts.'),
+    burstSeconds: limit('How long a volume that has rested may burst.'),
+  },
+  { title: 'Limits', description: 'What it may use. Null: no limit, or no bursts.' },
+);
+
 export const NewVolume = closed(
   {
     name: name('Unique in the cluster.', 'db'),
@@ -71,6 +116,7 @@ export const NewVolume = closed(
     ),
     blockSize: Type.Optional(blockSize),
     cacheMode: Type.Optional(cacheMode),
+    limits: Type.Optional(LimitsChange),
   },
   { title: 'NewVolume' },
 );
@@ -120,6 +166,7 @@ export const Volume = closed(
       examples: [['nbd://127.0.0.1:10809/db']],
     }),
     clients: Type.Integer({ minimum: 0, description: 'Connected clients.' }),
+    limits: Limits,
     allocatedBytes: nullable(
       bytes('Space its data takes, snapshots and what it shares with others included. Null if that cannot be read.'),
     ),

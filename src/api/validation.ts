@@ -13,7 +13,8 @@ interface SchemaError {
 }
 
 interface ObjectSchema {
-  properties?: Record<string, { 'x-rule'?: string }>;
+  properties?: Record<string, ObjectSchema>;
+  'x-rule'?: string;
 }
 
 /** A compiled schema. */
@@ -58,8 +59,7 @@ export class Validator<Schema extends TSchema> {
     if (error.keyword === 'boolean') return [];
     if (allowedValues)
       return [{ field, detail: `must be one of ${allowedValues.map((value) => JSON.stringify(value)).join(', ')}` }];
-    const rule =
-      error.keyword === 'pattern' ? (this.schema as ObjectSchema).properties?.[field]?.['x-rule'] : undefined;
+    const rule = error.keyword === 'pattern' ? propertyAt(this.schema as ObjectSchema, field)?.['x-rule'] : undefined;
     return [{ field: field === '' ? whole : field, detail: rule ?? error.message }];
   }
 
@@ -68,4 +68,9 @@ export class Validator<Schema extends TSchema> {
     const known = Object.keys((this.schema as ObjectSchema).properties ?? {});
     return known.length === 0 ? ': none is taken' : `: ${known.join(', ')} ${known.length === 1 ? 'is' : 'are'} known`;
   }
+}
+
+/** `limits.iops`: the schema of that property. */
+function propertyAt(schema: ObjectSchema, path: string): ObjectSchema | undefined {
+  return path.split('.').reduce<ObjectSchema | undefined>((at, name) => at?.properties?.[name], schema);
 }

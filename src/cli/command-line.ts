@@ -15,7 +15,7 @@ const nouns: readonly Noun[] = [
   { name: 'serve', description: 'Run the host service', load: () => import('./serve.js') },
   {
     name: 'volume',
-    description: 'Create, show, attach, grow, scrub and delete volumes',
+    description: 'Create, show, attach, grow, limit, scrub and delete volumes',
     load: () => import('./volume.js'),
   },
   { name: 'snapshot', description: 'Take, list, delete and revert to snapshots', load: () => import('./snapshot.js') },

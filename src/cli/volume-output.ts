@@ -1,5 +1,6 @@
 /** Volumes as tables and pages for people. */
 import type { Output } from '../api/operations.js';
+import { limitsText } from '../api/limits.js';
 import { formatSize } from '../api/size.js';
 import { percent } from './following.js';
 import { absent, detailsOf, tableOf } from './output.js';
@@ -8,7 +9,7 @@ export type Volume = Output<'getVolume'>;
 export type Scrub = NonNullable<Volume['scrub']>;
 
 export function volumeTable(volumes: readonly Volume[]): string {
-  const head = ['NAME', 'SIZE', 'ALLOCATED', 'STATE', 'FRONTEND', 'CLIENTS', 'SNAPSHOTS', 'URI'];
+  const head = ['NAME', 'SIZE', 'ALLOCATED', 'STATE', 'FRONTEND', 'CLIENTS', 'SNAPSHOTS', 'LIMITS', 'URI'];
   const rows = volumes.map((volume) => [
     volume.name,
     formatSize(volume.size),
@@ -17,6 +18,7 @@ export function volumeTable(volumes: readonly Volume[]): string {
     volume.frontend ?? absent,
     String(volume.clients),
     String(volume.snapshotCount),
+    limitsText(volume.limits) ?? absent,
     volume.uris[0] ?? absent,
   ]);
   return tableOf(head, rows);
@@ -34,6 +36,7 @@ export function volumeDetails(volume: Volume): string {
     ['Frontend', volume.frontend ?? absent],
     ['Clients', String(volume.clients)],
     ['Snapshots', String(volume.snapshotCount)],
+    ['Limits', limitsText(volume.limits) ?? absent],
     ['Source', sourceOf(volume)],
     ['Scrub', volume.scrub === null ? absent : scrubText(volume.scrub)],
     ['Created', volume.created],

@@ -5,6 +5,7 @@ import { addYesOption, isConfirmed } from './confirmation.js';
 import { exampleOf } from './help-text.js';
 import { print } from './output.js';
 import { clientOf } from './service-client.js';
+import { addLimit, addLimitFlags, changeOf, type LimitFlags } from './volume-limits.js';
 import { checkedSize } from './size-argument.js';
 import { volumeDetails, volumeTable, type Volume } from './volume-output.js';
 import { addDelete, addFlatten, addResize, addScrub } from './volume-work.js';
@@ -22,11 +23,12 @@ export function configure(volume: Command): void {
   addAttach(volume);
   addDetach(volume);
   addResize(volume);
+  addLimit(volume);
   addFlatten(volume);
   addScrub(volume);
 }
 
-interface CreateFlags {
+interface CreateFlags extends LimitFlags {
   size?: string;
   from?: CloneSource;
   blockSize?: string;
@@ -55,12 +57,15 @@ function addCreate(volume: Command): void {
         "cache mode, by the names of qemu (default: none; of a clone, its parent's)",
       ).choices(['none', 'writeback', 'writethrough']),
     );
+  addLimitFlags(create);
   exampleOf(
     create,
     'cairn volume create data --size 10GiB --block-size 512',
+    'cairn volume create data --size 10GiB --iops 500 --bandwidth 100MiB',
     'cairn volume create copy --from data@before-upgrade',
   );
-  create.action(async (name: string, { size, from, blockSize, cache }: CreateFlags) => {
+  create.action(async (name: string, { size, from, blockSize, cache, ...flags }: CreateFlags) => {
+    const limits = changeOf(flags);
     if (size === undefined && from === undefined)
       create.error("error: required option '--size <size>' not specified (or '--from <volume@snapshot>')");
     const created = await clientOf(create).createVolume({
@@ -70,6 +75,7 @@ function addCreate(volume: Command): void {
         ...(from && { source: from }),
         ...(blockSize !== undefined && { blockSize: Number(blockSize) as BlockSize }),
         ...(cache && { cacheMode: cache }),
+        ...(Object.keys(limits).length > 0 && { limits }),
       },
     });
     const origin = from ? ` from ${from.volume}@${from.snapshot}` : '';

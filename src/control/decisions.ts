@@ -1,14 +1,15 @@
 /** What is to be done about one volume, from what is wanted and what is. Pure: it looks at nothing else and changes nothing. */
+import { areLimitsEqual, noLimits, type Limits } from '../engine/native.js';
 import type { Frontend } from '../engine/node-engine.js';
 import type { VolumeRecord } from './records.js';
 
 export interface Situation {
   /** `null`: there is no such volume. */
-  wanted: Pick<VolumeRecord, 'state' | 'frontend' | 'sizeBytes' | 'source'> | null;
+  wanted: Pick<VolumeRecord, 'state' | 'frontend' | 'sizeBytes' | 'source' | 'limits'> | null;
   /** Snapshots of it whose creation or deletion is half done. */
   unsettledSnapshots: number;
   /** `null`: it is not attached anywhere. */
-  running: { frontend: Frontend; sizeBytes: number } | null;
+  running: { frontend: Frontend; sizeBytes: number; limits: Limits } | null;
   /** Whether this service attached it or took it over: only then it can tell where clients reach it. */
   isKnown: boolean;
 }
@@ -19,6 +20,7 @@ export type Action =
   | { kind: 'finish-create' }
   | { kind: 'finish-delete' }
   | { kind: 'resize' }
+  | { kind: 'limit' }
   | { kind: 'settle-snapshots' }
   | { kind: 'flatten' };
 
@@ -35,9 +37,11 @@ export function decide({ wanted, unsettledSnapshots, running, isKnown }: Situati
   if (wanted.frontend === null) return [...stray, ...unfinished];
   const isServed = running?.frontend === wanted.frontend && isKnown;
   const isTooSmall = running !== null && running.sizeBytes < wanted.sizeBytes;
+  const isLimitedOtherwise = running !== null && !areLimitsEqual(running.limits, wanted.limits ?? noLimits);
   return [
     ...only(!isServed, { kind: 'attach', frontend: wanted.frontend }),
     ...only(isTooSmall, { kind: 'resize' }),
+    ...only(isLimitedOtherwise, { kind: 'limit' }),
     ...unfinished,
   ];
 }

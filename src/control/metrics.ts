@@ -12,7 +12,8 @@ export interface Observed {
   events: ReadonlyMap<string, number>;
 }
 
-const counterHelp: Readonly<Record<keyof VolumeCounters, [name: string, help: string]>> = {
+/** `scale`: from what is counted to what is told, which is in seconds. */
+const counterHelp: Readonly<Record<keyof VolumeCounters, [name: string, help: string, scale?: number]>> = {
   reads: ['reads_total', 'Read requests answered.'],
   readBytes: ['read_bytes_total', 'Bytes read by clients.'],
   writes: ['writes_total', 'Write requests answered.'],
@@ -22,6 +23,8 @@ const counterHelp: Readonly<Record<keyof VolumeCounters, [name: string, help: st
   trimmedBytes: ['trimmed_bytes_total', 'Bytes trimmed by clients.'],
   writeZeroes: ['write_zeroes_total', 'Write-zeroes requests answered.'],
   errors: ['errors_total', 'Requests answered with an error.'],
+  throttled: ['throttled_total', 'Requests that waited for the limits, or for the share of other volumes.'],
+  throttledMs: ['throttled_seconds_total', 'How long they waited, all together.', 0.001],
 };
 
 const gaugeHelp: Readonly<Record<string, [help: string, value: (volume: Volume) => number | null]>> = {
@@ -44,7 +47,7 @@ const gaugeHelp: Readonly<Record<string, [help: string, value: (volume: Volume) 
 
 export class Metrics {
   private readonly registry = new Registry();
-  private readonly counters: [keyof VolumeCounters, Counter][];
+  private readonly counters: [keyof VolumeCounters, Counter, scale: number][];
   private readonly gauges: [(volume: Volume) => number | null, Gauge][];
   private readonly events: Counter;
   private readonly processStarts: Gauge;
@@ -60,9 +63,10 @@ export class Metrics {
       { version },
       1,
     );
-    this.counters = Object.entries(counterHelp).map(([field, [name, help]]) => [
+    this.counters = Object.entries(counterHelp).map(([field, [name, help, scale = 1]]) => [
       field as keyof VolumeCounters,
       new Counter({ name: `cairn_volume_${name}`, help, labelNames: ['volume'], registers }),
+      scale,
     ]);
     this.gauges = Object.entries(gaugeHelp).map(([name, [help, value]]) => [
       value,
@@ -99,10 +103,10 @@ export class Metrics {
         if (known !== null) gauge.set({ volume: volume.name }, known);
       }
     }
-    for (const [field, counter] of this.counters) {
+    for (const [field, counter, scale] of this.counters) {
       counter.reset();
       for (const { name, counters, openness } of seen.values())
-        if (openness === 'attached') counter.inc({ volume: name }, counters[field]);
+        if (openness === 'attached') counter.inc({ volume: name }, counters[field] * scale);
     }
   }
 

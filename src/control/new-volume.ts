@@ -3,6 +3,8 @@ import { randomUUID } from 'node:crypto';
 import { blockSizeDefault, cacheModeDefault, sizeMaxBytes, sizeStepBytes, type NewVolume } from '../api/schemas.js';
 import { formatSize, parseSize } from '../api/size.js';
 import { CairnError } from '../errors.js';
+import { noLimits } from '../engine/native.js';
+import { changedLimits } from './limits.js';
 import type { Pools } from './pools.js';
 import type { SnapshotRecord, VolumeRecord } from './records.js';
 
@@ -17,7 +19,8 @@ export async function newVolumeRecord(request: NewVolume, pools: Pools, now: Dat
   if (size === undefined)
     throw new CairnError('invalid-request', 'A volume that is no clone needs a size.', { field: 'size' });
   const sizeBytes = volumeSize(size);
-  return { ...identity(request.name, now), pool: await pools.choose(), sizeBytes, blockSize, cacheMode };
+  const limits = changedLimits(noLimits, request.limits ?? {}, 'limits.');
+  return { ...identity(request.name, now), pool: await pools.choose(), sizeBytes, blockSize, cacheMode, limits };
 }
 
 /** In its parent's pool, for they share files; like its parent in all that the request does not say. */
@@ -34,6 +37,7 @@ export function clonedVolumeRecord(request: NewVolume, parent: CloneParent, now:
     sizeBytes: cloneSize(request.size, parent),
     blockSize,
     cacheMode: request.cacheMode ?? cacheMode,
+    limits: changedLimits(volume.limits ?? noLimits, request.limits ?? {}, 'limits.'),
     source: {
       volume: volume.name,
       volumeId: volume.id,

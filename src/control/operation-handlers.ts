@@ -48,6 +48,10 @@ export function operationHandlers(
       await changes.resize(name, body);
       return show(name);
     },
+    limitVolume: async ({ params: { name }, body }) => {
+      await changes.limit(name, body);
+      return show(name);
+    },
     flattenVolume: async ({ params: { name } }) => {
       await changes.flatten(name);
       return show(name);

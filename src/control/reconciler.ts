@@ -148,6 +148,7 @@ export class Reconciler {
     if (action.kind === 'finish-delete') return void this.deletions.begin(stored);
     if (action.kind === 'finish-create') return this.steps.settleCreate(stored);
     if (action.kind === 'resize') return this.parts.engine.resize(specOf(stored.record));
+    if (action.kind === 'limit') return this.parts.engine.setLimits(specOf(stored.record));
     if (action.kind === 'flatten') return this.steps.continueFlatten(stored);
     for (const snapshot of unsettled) await this.steps.settleSnapshot(stored.record, snapshot);
   }

@@ -21,6 +21,15 @@ const CloneSource = Type.Object({
 });
 export type CloneSource = Static<typeof CloneSource>;
 
+const limit = Type.Union([Type.Integer({ minimum: 1 }), Type.Null()]);
+const Limits = Type.Object({
+  iops: limit,
+  iopsBurst: limit,
+  bandwidth: limit,
+  bandwidthBurst: limit,
+  burstSeconds: limit,
+});
+
 /** What the last scrub that ended has found. */
 const ScrubResult = Type.Object({
   state: Type.Enum(['finished', 'stopped']),
@@ -50,6 +59,8 @@ export const VolumeRecord = Type.Object({
   source: Type.Optional(CloneSource),
   /** Missing or null: it was never scrubbed, or is being scrubbed now. */
   scrub: Type.Optional(Type.Union([ScrubResult, Type.Null()])),
+  /** Missing: none. */
+  limits: Type.Optional(Limits),
   created: Type.String(),
 });
 export type VolumeRecord = Static<typeof VolumeRecord>;

@@ -1,7 +1,10 @@
-/** Growing, flattening and scrubbing volumes, attached or not: inside the volume's mutex, intent in the record first. */
-import type { ResizeRequest } from '../api/schemas.js';
+/** Growing, limiting, flattening and scrubbing volumes, attached or not: inside the volume's mutex, intent in the record first. */
+import { limitsText } from '../api/limits.js';
+import type { LimitsChange, ResizeRequest } from '../api/schemas.js';
 import { formatSize } from '../api/size.js';
 import { CairnError, hasCode } from '../errors.js';
+import { noLimits } from '../engine/native.js';
+import { changedLimits } from './limits.js';
 import { volumeSize } from './new-volume.js';
 import type { ControlParts } from './parts.js';
 import type { Stored, VolumeRecord } from './records.js';
@@ -28,6 +31,25 @@ export class VolumeChanges {
         throw error;
       }
       this.tell('volume-resized', name, `Volume ${name} has ${formatSize(sizeBytes)} now (${sizeBytes} bytes).`);
+    });
+  }
+
+  /** Clients that are connected go on, by the new limits. */
+  limit(name: string, change: LimitsChange): Promise<void> {
+    return this.parts.mutex.run(name, async () => {
+      const stored = await this.volumes.settled(name);
+      const before = stored.record.limits ?? noLimits;
+      const limits = changedLimits(before, change);
+      const wanted = await this.parts.records.volumes.change(stored, { limits });
+      try {
+        await this.parts.engine.setLimits(specOf(wanted.record));
+      } catch (error) {
+        await this.takeBack(wanted, { limits: before });
+        throw error;
+      }
+      const text = limitsText(limits);
+      const message = text === null ? `Volume ${name} has no limits now.` : `Volume ${name} is limited to ${text}.`;
+      this.tell('volume-limited', name, message);
     });
   }
 

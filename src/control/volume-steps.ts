@@ -3,6 +3,7 @@
  * crash; so each can be taken again. All of them run inside the volume's mutex.
  */
 import { join } from 'node:path';
+import { noLimits } from '../engine/native.js';
 import type { Frontend, VolumeSpec } from '../engine/node-engine.js';
 import { CairnError, hasCode } from '../errors.js';
 import type { ControlParts } from './parts.js';
@@ -114,7 +115,7 @@ export function replicaDirectory({ pool, id, replicaId }: VolumeRecord): string 
 
 /** What the engine must know of a volume. */
 export function specOf(record: VolumeRecord): VolumeSpec {
-  const { name, id, cacheMode, sizeBytes } = record;
+  const { name, id, cacheMode, sizeBytes, limits = noLimits } = record;
   const directory = replicaDirectory(record);
-  return { name, volumeId: id, directory, cacheMode, sizeBytes, description: `Cairn volume ${name}` };
+  return { name, volumeId: id, directory, cacheMode, sizeBytes, limits, description: `Cairn volume ${name}` };
 }

@@ -1,6 +1,6 @@
 /** Volumes and snapshots as the API shows them: the record, what runs of it, and what is wrong with it. */
 import type { Snapshot, Volume } from '../api/schemas.js';
-import type { LayerInfo } from '../engine/native.js';
+import { noLimits, type LayerInfo } from '../engine/native.js';
 import type { RunningVolume, SeenVolume } from '../engine/node-engine.js';
 import { toCairnError } from '../errors.js';
 import { causesOf } from './log.js';
@@ -72,7 +72,7 @@ export class VolumeViews {
   }
 
   private async view(record: VolumeRecord, snapshotCount: number, { byName, unknown }: SeenVolumes): Promise<Volume> {
-    const { name, id, sizeBytes, blockSize, cacheMode, frontend, created } = record;
+    const { name, id, sizeBytes, blockSize, cacheMode, limits = noLimits, frontend, created } = record;
     const seen = byName.get(name);
     const attached = seen?.openness === 'attached' ? seen : undefined;
     const reason = this.reasonOf(record, attached, unknown);
@@ -87,6 +87,7 @@ export class VolumeViews {
       frontend,
       uris: attached ? this.urisOf(record) : [],
       clients: attached?.clients ?? 0,
+      limits,
       allocatedBytes: seen ? allocatedBytes(seen) : await this.allocatedWhenClosed(record),
       ...workOn(record, seen),
       deletion: deletionOf(record, this.deletions.progressOf(name)),

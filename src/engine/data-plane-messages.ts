@@ -5,6 +5,8 @@ import {
   Tls_Mode,
   type Export,
   type ExportSchema,
+  type Limits as WireLimits,
+  type LimitsSchema,
   type Tls,
   type TlsSchema,
   type Volume,
@@ -15,6 +17,7 @@ import {
   scrubStates,
   type CacheMode,
   type LayerInfo,
+  type Limits,
   type NewExport,
   type ScrubInfo,
   type TlsMode,
@@ -40,6 +43,16 @@ export function fromWireCacheMode(wire: WireCacheMode): CacheMode {
   throw new CairnError('invalid-request', `cache_mode ${wire} is not a cache mode.`, { field: 'cache_mode' });
 }
 
+export function toWireLimits(limits: Limits): MessageInitShape<typeof LimitsSchema> {
+  return mapValues({ ...limits }, (limit) => BigInt(limit ?? 0));
+}
+
+export function fromWireLimits(wire: WireLimits | undefined): Limits {
+  const { iops = 0n, iopsBurst = 0n, bandwidth = 0n, bandwidthBurst = 0n, burstSeconds = 0n } = wire ?? {};
+  const orNone = (limit: bigint) => (limit === 0n ? null : Number(limit));
+  return mapValues({ iops, iopsBurst, bandwidth, bandwidthBurst, burstSeconds }, orNone);
+}
+
 export function toWireVolume(info: VolumeInfo): MessageInitShape<typeof VolumeSchema> {
   return {
     name: info.name,
@@ -50,6 +63,7 @@ export function toWireVolume(info: VolumeInfo): MessageInitShape<typeof VolumeSc
     cacheMode: toWireCacheMode(info.cacheMode),
     layers: info.layers.map(toWireLayer),
     counters: mapValues(info.counters, BigInt),
+    limits: toWireLimits(info.limits),
     clients: info.clients,
     failure: info.failure ?? '',
     ...(info.flatten && { flatten: info.flatten }),
@@ -68,6 +82,7 @@ export function fromWireVolume(volume: Volume): Omit<VolumeInfo, 'recovered'> {
     cacheMode: fromWireCacheMode(volume.cacheMode),
     layers: volume.layers.map(fromWireLayer),
     counters: fromWireCounters(volume.counters),
+    limits: fromWireLimits(volume.limits),
     clients: volume.clients,
     failure: orNull(volume.failure),
     flatten: volume.flatten ? { progress: volume.flatten.progress, problem: volume.flatten.problem } : null,
@@ -158,13 +173,11 @@ function orNull(text: string): string | null {
 }
 
 function fromWireCounters(counters: Volume['counters']): VolumeCounters {
-  const { reads, readBytes, writes, writtenBytes, flushes, trims, trimmedBytes, writeZeroes, errors } =
-    counters ?? none;
-  const wire = { reads, readBytes, writes, writtenBytes, flushes, trims, trimmedBytes, writeZeroes, errors };
+  const { $typeName: _name, $unknown: _unknown, ...wire } = { ...none, ...counters };
   return mapValues(wire, Number);
 }
 
-const none = {
+const none: Record<keyof VolumeCounters, bigint> & { $typeName?: string; $unknown?: unknown } = {
   reads: 0n,
   readBytes: 0n,
   writes: 0n,
@@ -174,6 +187,8 @@ const none = {
   trimmedBytes: 0n,
   writeZeroes: 0n,
   errors: 0n,
+  throttled: 0n,
+  throttledMs: 0n,
 };
 
 function mapValues<Key extends string, From, To>(

@@ -13,9 +13,16 @@ import type {
 } from '../generated/cairn/dataplane/v1/data_plane_pb.js';
 import { CairnError, hasCode, toCairnError } from '../errors.js';
 import type { Outgoing, ServiceHandlers } from './grpc-adapter.js';
-import { fromWireCacheMode, fromWireExport, fromWireTls, toWireExport, toWireVolume } from './data-plane-messages.js';
+import {
+  fromWireCacheMode,
+  fromWireExport,
+  fromWireLimits,
+  fromWireTls,
+  toWireExport,
+  toWireVolume,
+} from './data-plane-messages.js';
 import { KeyedQueue } from './keyed-queue.js';
-import type { CacheMode, NativeDataPlane, NewExport } from './native.js';
+import { areLimitsEqual, type Limits, type NativeDataPlane, type NewExport, type VolumeToOpen } from './native.js';
 import type { Log, LogFields } from './process-log.js';
 import { ReplicaRemovals } from './replica-removals.js';
 
@@ -34,7 +41,7 @@ type NativeEventReport = { kind: string; volume: string; message: string };
 const unheardMax = 1000;
 
 export class DataPlaneService {
-  private readonly volumes = new Map<string, { directory: string; cacheMode: CacheMode }>();
+  private readonly volumes = new Map<string, VolumeToOpen>();
   private readonly exports = new Map<string, NewExport>();
   /** By what was asked for, which may have left the port open; the value is what was bound. */
   private readonly listeners = new Map<string, ListenerInit>();
@@ -64,12 +71,16 @@ export class DataPlaneService {
     },
     deleteReplica: ({ directory }) => this.deleteReplica(directory),
 
-    openVolume: ({ volume, directory, cacheMode }) =>
-      this.queue.run(volume, () => this.open(volume, directory, fromWireCacheMode(cacheMode))),
+    openVolume: ({ volume: name, directory, cacheMode, limits }) => {
+      const wanted = { name, directory, cacheMode: fromWireCacheMode(cacheMode), limits: fromWireLimits(limits) };
+      return this.queue.run(name, () => this.open(wanted));
+    },
     closeVolume: ({ volume }) => this.queue.run(volume, () => this.close(volume)),
     getVolume: async ({ volume }) => ({ volume: await this.volume(volume) }),
     resizeVolume: ({ volume, sizeBytes }) =>
       this.change('volume resized', { volume, sizeBytes: Number(sizeBytes) }, () => this.resize(volume, sizeBytes)),
+    setLimits: ({ volume, limits }) =>
+      this.change('limits set', { volume }, () => this.setLimits(volume, fromWireLimits(limits))),
     flattenVolume: ({ volume }) => this.change('flattening', { volume }, () => this.native.flattenVolume(volume)),
     startScrub: ({ volume }) => this.change('scrub started', { volume }, () => this.native.startScrub(volume)),
 
@@ -158,15 +169,19 @@ export class DataPlaneService {
     return removal;
   }
 
-  private async open(name: string, directory: string, cacheMode: CacheMode): Promise<{ volume: VolumeInit }> {
+  private async open(wanted: VolumeToOpen): Promise<{ volume: VolumeInit }> {
+    const { name, directory, cacheMode, limits } = wanted;
     const held = this.volumes.get(name);
     if (held && (held.directory !== directory || held.cacheMode !== cacheMode)) {
       const how = `from ${held.directory} with cache mode ${held.cacheMode}`;
       throw new CairnError('volume-exists', `Volume ${name} is already open ${how}. Detach it first.`);
     }
-    if (held) return { volume: await this.volume(name) };
-    const info = await this.native.openVolume({ name, directory, cacheMode });
-    this.volumes.set(name, { directory, cacheMode });
+    if (held) {
+      if (!areLimitsEqual(held.limits, limits)) await this.setLimits(name, limits);
+      return { volume: await this.volume(name) };
+    }
+    const info = await this.native.openVolume(wanted);
+    this.volumes.set(name, wanted);
     this.log('info', 'volume opened', { volume: name, directory, cacheMode, recovered: info.recovered });
     if (info.recovered)
       this.report({
@@ -205,6 +220,12 @@ export class DataPlaneService {
       this.log('info', what, fields);
       return { volume: await this.volume(volume) };
     });
+  }
+
+  private async setLimits(name: string, limits: Limits): Promise<void> {
+    await this.native.setLimits(name, limits);
+    const held = this.volumes.get(name);
+    if (held) held.limits = limits;
   }
 
   private async resize(volume: string, sizeBytes: bigint): Promise<void> {

@@ -2,7 +2,13 @@
 import { toCairnError } from '../errors.js';
 import type { GetStateResponse, Volume } from '../generated/cairn/dataplane/v1/data_plane_pb.js';
 import { flushTimeoutMs } from './data-plane-connection.js';
-import { fromWireCacheMode, toWireCacheMode, toWireExport } from './data-plane-messages.js';
+import {
+  fromWireCacheMode,
+  fromWireLimits,
+  toWireCacheMode,
+  toWireExport,
+  toWireLimits,
+} from './data-plane-messages.js';
 import type { DataPlaneFleet } from './data-plane-fleet.js';
 import type { HandedOverExport, NbdFront } from './nbd-front.js';
 import type { Frontend, VolumeSpec } from './node-engine.js';
@@ -142,8 +148,8 @@ export class HeldVolumes {
   }
 }
 
-async function openIn(calls: DataPlaneCalls, { name, directory, cacheMode }: VolumeSpec): Promise<Volume> {
-  const request = { volume: name, directory, cacheMode: toWireCacheMode(cacheMode) };
+async function openIn(calls: DataPlaneCalls, { name, directory, cacheMode, limits }: VolumeSpec): Promise<Volume> {
+  const request = { volume: name, directory, cacheMode: toWireCacheMode(cacheMode), limits: toWireLimits(limits) };
   const { volume } = await calls.openVolume(request, { timeoutMs: flushTimeoutMs });
   if (!volume) throw new Error('OpenVolume answered without a volume');
   return volume;
@@ -159,13 +165,14 @@ function handedOver({ spec, process }: HeldVolume): HandedOverExport {
   return { name: spec.name, description: spec.description, holder: process };
 }
 
-function specOf({ name, volumeId, directory, cacheMode, sizeBytes }: Volume, description: string): VolumeSpec {
+function specOf({ name, volumeId, directory, cacheMode, sizeBytes, limits }: Volume, description: string): VolumeSpec {
   return {
     name,
     volumeId,
     directory,
     cacheMode: fromWireCacheMode(cacheMode),
     sizeBytes: Number(sizeBytes),
+    limits: fromWireLimits(limits),
     description,
   };
 }

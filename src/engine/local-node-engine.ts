@@ -16,7 +16,7 @@ import {
 import { ClosedVolumes } from './closed-volumes.js';
 import { DataPlaneFleet } from './data-plane-fleet.js';
 import { DataPlaneLauncher, type LauncherOptions } from './data-plane-launcher.js';
-import { fromWireVolume, toWireTls } from './data-plane-messages.js';
+import { fromWireVolume, toWireLimits, toWireTls } from './data-plane-messages.js';
 import { HeldVolumes, type HeldVolume } from './held-volumes.js';
 import { KeyedQueue } from './keyed-queue.js';
 import type { CloneTarget, LayerInfo, TlsSettings } from './native.js';
@@ -215,6 +215,16 @@ export class LocalNodeEngine implements NodeEngine {
     });
   }
 
+  setLimits(spec: VolumeSpec): Promise<void> {
+    return this.queue.run(spec.name, async () => {
+      const held = this.held.get(spec.name);
+      if (!held) return;
+      const { calls } = await this.fleet.ensure(held.process);
+      await calls.setLimits({ volume: spec.name, limits: toWireLimits(spec.limits) });
+      held.spec = spec;
+    });
+  }
+
   resize(spec: VolumeSpec): Promise<void> {
     return this.withOpen(spec, async (calls, held) => {
       await calls.resizeVolume({ volume: spec.name, sizeBytes: BigInt(spec.sizeBytes) });
@@ -386,8 +396,8 @@ async function holdsReplica(
 }
 
 function runningVolume(volume: Volume, { frontend }: HeldVolume): RunningVolume {
-  const { name, sizeBytes, blockSize, layers, counters, clients, failure, flatten, scrub } = fromWireVolume(volume);
-  return { name, sizeBytes, blockSize, layers, counters, clients, frontend, failure, flatten, scrub };
+  const { directory: _directory, volumeId: _id, cacheMode: _mode, ...rest } = fromWireVolume(volume);
+  return { ...rest, frontend };
 }
 
 function seenVolume(volume: Volume, held: HeldVolume): SeenVolume {

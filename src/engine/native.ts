@@ -109,6 +109,45 @@ export interface VolumeCounters {
   trimmedBytes: number;
   writeZeroes: number;
   errors: number;
+  /** Requests that waited for the volume's limits, or for its share while others are busy. */
+  throttled: number;
+  /** How long, all of them together. */
+  throttledMs: number;
+}
+
+/** What a volume may use. Reads and writes count as an operation and with their bytes, trims and write-zeroes as an operation. */
+export interface Limits {
+  /** Operations a second, at least 1. */
+  iops: number | null;
+  /** While a burst lasts: more than `iops`, which must be given. */
+  iopsBurst: number | null;
+  /** Bytes a second, at least 1. */
+  bandwidth: number | null;
+  /** While a burst lasts: more than `bandwidth`, which must be given. */
+  bandwidthBurst: number | null;
+  /** How long a volume that has rested may burst; given if a burst is. */
+  burstSeconds: number | null;
+}
+
+export const noLimits: Limits = {
+  iops: null,
+  iopsBurst: null,
+  bandwidth: null,
+  bandwidthBurst: null,
+  burstSeconds: null,
+};
+
+/** Whether they limit the same. */
+export function areLimitsEqual(one: Limits, other: Limits): boolean {
+  return (Object.keys(noLimits) as (keyof Limits)[]).every((limit) => one[limit] === other[limit]);
+}
+
+/** What is opened, and how. */
+export interface VolumeToOpen {
+  name: string;
+  directory: string;
+  cacheMode: CacheMode;
+  limits: Limits;
 }
 
 export interface VolumeInfo {
@@ -121,6 +160,7 @@ export interface VolumeInfo {
   /** Oldest first, the head last. */
   layers: LayerInfo[];
   counters: VolumeCounters;
+  limits: Limits;
   clients: number;
   /** Why the volume refuses writes; `null` when it is well. */
   failure: string | null;
@@ -167,10 +207,12 @@ export interface TlsSettings {
  */
 export interface NativeDataPlane {
   createReplica(replica: NewReplica): Promise<void>;
-  openVolume(volume: { name: string; directory: string; cacheMode: CacheMode }): Promise<VolumeInfo>;
+  openVolume(volume: VolumeToOpen): Promise<VolumeInfo>;
   /** Flushes and closes; rejects with `VOLUME_IN_USE` while exported. */
   closeVolume(name: string): Promise<void>;
   volumeInfo(name: string): Promise<VolumeInfo>;
+  /** Requests that wait follow the new limits at once. */
+  setLimits(volume: string, limits: Limits): Promise<void>;
   /** Clients that are connected go on. Rejects with `INVALID_ARGUMENT` when that is smaller. */
   resizeVolume(volume: string, sizeBytes: number): Promise<void>;
   /** Resolves when the mark is durable; the copies go on in the background (`flatten-finished`). */

@@ -2,7 +2,7 @@
  * One node's data planes as the control plane sees them, whatever the isolation: the control plane states what is to be
  * attached, the engine knows which process holds what. Everything here is idempotent, so that a reconciler can repeat it.
  */
-import type { CacheMode, CloneTarget, LayerInfo, ScrubInfo, VolumeCounters } from './native.js';
+import type { CacheMode, CloneTarget, LayerInfo, Limits, ScrubInfo, VolumeCounters } from './native.js';
 
 export type Isolation = 'node' | 'volume';
 export type Frontend = 'nbd' | 'none';
@@ -16,6 +16,7 @@ export interface VolumeSpec {
   cacheMode: CacheMode;
   /** As large as it is to be: a replica that is smaller, for its growth was interrupted, is grown when it is opened. */
   sizeBytes: number;
+  limits: Limits;
   description: string;
 }
 
@@ -34,6 +35,7 @@ export interface RunningVolume {
   blockSize: number;
   layers: LayerInfo[];
   counters: VolumeCounters;
+  limits: Limits;
   clients: number;
   frontend: Frontend;
   failure: string | null;
@@ -125,6 +127,8 @@ export interface NodeEngine {
   /** Makes a linked replica of another volume. */
   cloneSnapshot(volume: VolumeSpec, target: CloneTarget): Promise<void>;
 
+  /** Lets the volume use what the spec says from now on; of one that is not open there is nothing to do. */
+  setLimits(volume: VolumeSpec): Promise<void>;
   /** Makes the replica as large as the spec says, attached or not. */
   resize(volume: VolumeSpec): Promise<void>;
   /**

@@ -12,7 +12,8 @@ beforeEach((context) => {
 type Loose = Record<keyof NativeDataPlane, (...values: unknown[]) => unknown>;
 
 const replica = { directory: '/nowhere', volumeId: '', replicaId: '', sizeBytes: 4096, blockSize: 512 };
-const volume = { name: 'volume', directory: '/nowhere', cacheMode: 'none' };
+const limits = { iops: null, iopsBurst: null, bandwidth: null, bandwidthBurst: null, burstSeconds: null };
+const volume = { name: 'volume', directory: '/nowhere', cacheMode: 'none', limits };
 const noTls = { mode: 'off', certificateDirectory: null, verifyPeer: false, pskFile: null };
 const cloneTarget = { snapshotId: 's', directory: '/nowhere', volumeId: 'v', replicaId: 'r' };
 const handover = { path: '/nowhere' };

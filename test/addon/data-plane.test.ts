@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
-import type { CacheMode, NewReplica } from '../../src/engine/native.js';
+import { noLimits, type CacheMode, type NewReplica } from '../../src/engine/native.js';
 import { exportOf, newReplica, openNew, serve, startPlane, whyNoAddon } from '../support/native-plane.js';
 import { NbdConnection } from '../support/nbd-connection.js';
 import { scratchDirectory } from '../support/scratch.js';
@@ -38,7 +38,7 @@ describe('createReplica', () => {
     const { native } = startPlane();
     const directory = join(scratchDirectory(), 'replica');
     await native.createReplica(replicaIn(directory, changes));
-    const info = await native.openVolume({ name: 'volume', directory, cacheMode: 'none' });
+    const info = await native.openVolume({ name: 'volume', directory, cacheMode: 'none', limits: noLimits });
     expect(info).toMatchObject(changes);
   });
 
@@ -77,7 +77,7 @@ describe('createReplica', () => {
     const plane = startPlane();
     const directory = await newReplica(plane);
     await expect(plane.native.createReplica(replicaIn(directory))).rejects.toMatchObject({ code: 'REPLICA_EXISTS' });
-    await plane.native.openVolume({ name: 'volume', directory, cacheMode: 'none' });
+    await plane.native.openVolume({ name: 'volume', directory, cacheMode: 'none', limits: noLimits });
   });
 
   it('begins again where an attempt was cut short', async () => {
@@ -86,7 +86,7 @@ describe('createReplica', () => {
     mkdirSync(directory);
     writeFileSync(join(directory, 'superblock'), 'half of one');
     await native.createReplica(replicaIn(directory));
-    await native.openVolume({ name: 'volume', directory, cacheMode: 'none' });
+    await native.openVolume({ name: 'volume', directory, cacheMode: 'none', limits: noLimits });
   });
 
   it('passes on what the system says', async () => {
@@ -103,7 +103,7 @@ describe('openVolume', () => {
     const directory = join(scratchDirectory(), 'replica');
     const replica = replicaIn(directory);
     await plane.native.createReplica(replica);
-    const info = await plane.native.openVolume({ name: 'volume', directory, cacheMode: 'none' });
+    const info = await plane.native.openVolume({ name: 'volume', directory, cacheMode: 'none', limits: noLimits });
     expect(info).toMatchObject({
       name: 'volume',
       directory,
@@ -123,8 +123,8 @@ describe('openVolume', () => {
   it('refuses a name that is open, also while it is being opened', async () => {
     const plane = startPlane();
     const [one, other] = [await newReplica(plane), await newReplica(plane)];
-    const opening = plane.native.openVolume({ name: 'volume', directory: one, cacheMode: 'none' });
-    const again = { name: 'volume', directory: other, cacheMode: 'none' } as const;
+    const opening = plane.native.openVolume({ name: 'volume', directory: one, cacheMode: 'none', limits: noLimits });
+    const again = { name: 'volume', directory: other, cacheMode: 'none', limits: noLimits } as const;
     await expect(plane.native.openVolume(again)).rejects.toMatchObject({ code: 'VOLUME_EXISTS' });
     await opening;
     await expect(plane.native.openVolume(again)).rejects.toMatchObject({ code: 'VOLUME_EXISTS' });
@@ -133,7 +133,9 @@ describe('openVolume', () => {
   it('refuses a volume without a name', async () => {
     const plane = startPlane();
     const directory = await newReplica(plane);
-    await expect(plane.native.openVolume({ name: '', directory, cacheMode: 'none' })).rejects.toMatchObject({
+    await expect(
+      plane.native.openVolume({ name: '', directory, cacheMode: 'none', limits: noLimits }),
+    ).rejects.toMatchObject({
       code: 'INVALID_ARGUMENT',
     });
   });
@@ -145,7 +147,9 @@ describe('openVolume', () => {
     const { native } = startPlane();
     const directory = join(scratchDirectory(), 'replica');
     make(directory);
-    await expect(native.openVolume({ name: 'volume', directory, cacheMode: 'none' })).rejects.toMatchObject({
+    await expect(
+      native.openVolume({ name: 'volume', directory, cacheMode: 'none', limits: noLimits }),
+    ).rejects.toMatchObject({
       code: 'REPLICA_MISSING',
     });
   });
@@ -163,7 +167,8 @@ describe('openVolume', () => {
     damage(join(damaged, path));
     // One of the two would be mended from the other.
     if (file === 'volume.json') damage(join(damaged, 'volume.copy.json'));
-    const open = (directory: string) => plane.native.openVolume({ name: 'volume', directory, cacheMode: 'none' });
+    const open = (directory: string) =>
+      plane.native.openVolume({ name: 'volume', directory, cacheMode: 'none', limits: noLimits });
     await expect(open(damaged)).rejects.toMatchObject({ code: 'REPLICA_CORRUPT' });
     await open(whole);
   });
@@ -173,7 +178,7 @@ describe('openVolume', () => {
     const { directory } = await openNew(other, 'theirs');
     await openNew(plane, 'mine');
     let isRefused = false;
-    const opening = expect(plane.native.openVolume({ name: 'theirs', directory, cacheMode: 'none' }))
+    const opening = expect(plane.native.openVolume({ name: 'theirs', directory, cacheMode: 'none', limits: noLimits }))
       .rejects.toMatchObject({ code: 'VOLUME_LOCKED' })
       .then(() => (isRefused = true));
     await plane.native.volumeInfo('mine');
@@ -185,14 +190,14 @@ describe('openVolume', () => {
     const plane = startPlane();
     const directory = await newReplica(plane, { blockSize: 512 });
     const data = Buffer.alloc(5 * 512, cacheMode);
-    await plane.native.openVolume({ name: 'volume', directory, cacheMode });
+    await plane.native.openVolume({ name: 'volume', directory, cacheMode, limits: noLimits });
     const address = await serve(plane, 'volume');
     const writer = await NbdConnection.open(address, 'volume');
     await writer.write(3 * 512, data);
     await writer.disconnect();
     await plane.native.removeExport('volume', false);
     await plane.native.closeVolume('volume');
-    const info = await plane.native.openVolume({ name: 'volume', directory, cacheMode });
+    const info = await plane.native.openVolume({ name: 'volume', directory, cacheMode, limits: noLimits });
     expect(info).toMatchObject({ cacheMode, recovered: false });
     await plane.native.addExport(exportOf('volume'));
     const reader = await NbdConnection.open(address, 'volume');

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
+import { noLimits } from '../../src/engine/native.js';
 import { exportOf, listen, openNew, startPlane, whyNoAddon, type TestPlane } from '../support/native-plane.js';
 import { NbdConnection, NbdError } from '../support/nbd-connection.js';
 import { errno } from '../support/nbd-wire.js';
@@ -29,7 +30,7 @@ describe('a pool without space', () => {
     const directory = join(pool, 'replica');
     const ids = { volumeId: randomUUID(), replicaId: randomUUID() };
     await plane.native.createReplica({ directory, ...ids, sizeBytes: 64 * mebibyte, blockSize: 4096 });
-    await plane.native.openVolume({ name: 'full', directory, cacheMode: 'none' });
+    await plane.native.openVolume({ name: 'full', directory, cacheMode: 'none', limits: noLimits });
     const [full, healthy] = [await connect(plane, 'full'), await connect(plane, 'healthy')];
 
     const written = await writeUntilFull(full);

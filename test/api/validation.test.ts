@@ -11,6 +11,7 @@ function fieldsOf(value: unknown): string[] {
 describe('a valid body', () => {
   it.each([
     { name: 'a', size: 4096 },
+    { name: 'a', limits: { iops: null, bandwidth: '10MiB', bandwidthBurst: 20_000_000 } },
     { name: 'a', size: '10GiB', blockSize: 512, cacheMode: 'writeback' },
     { name: `a${'.'.repeat(62)}`, size: '1' },
   ])('is given back as it is: %j', (value) => {
@@ -35,6 +36,13 @@ describe('an invalid body', () => {
     [{ name: 'a', size: 1, blockSize: 1024 }, ['blockSize']],
     [{ name: 'a', size: 1, blockSize: '512' }, ['blockSize']],
     [{ name: 'a', size: 1, cacheMode: 'fast' }, ['cacheMode']],
+    [{ name: 'a', size: 1, limits: { iops: 0 } }, ['limits.iops']],
+    [{ name: 'a', size: 1, limits: { iops: '5' } }, ['limits.iops']],
+    [
+      { name: 'a', size: 1, limits: { bandwidth: 'fast', burstSeconds: 0 } },
+      ['limits.bandwidth', 'limits.burstSeconds'],
+    ],
+    [{ name: 'a', size: 1, limits: null }, ['limits']],
     [{ name: 'a', size: 1, colour: 'red', shape: 'round' }, ['colour', 'shape']],
     [{ nme: 'a', size: {} }, ['name', 'nme', 'size']],
     [[], ['body']],
@@ -42,6 +50,15 @@ describe('an invalid body', () => {
     ['text', ['body']],
   ])('names each wrong field once: %j', (value, fields) => {
     expect(fieldsOf(value).sort()).toEqual(fields.sort());
+  });
+
+  it('says how to put a field of a part right', () => {
+    expect(body.errorsIn({ name: 'a', limits: { bandwidth: 'fast' } }, 'body')).toEqual([
+      {
+        field: 'limits.bandwidth',
+        detail: 'must be a whole number of bytes a second, a number with a unit such as "100MiB", or null',
+      },
+    ]);
   });
 
   it('says how to put it right', () => {
@@ -52,7 +69,7 @@ describe('an invalid body', () => {
     );
     expect(details).toEqual({
       name: expect.stringContaining('lower-case letters') as string,
-      sise: 'is unknown: name, size, source, blockSize, cacheMode are known',
+      sise: 'is unknown: name, size, source, blockSize, cacheMode, limits are known',
       cacheMode: 'must be one of "none", "writeback", "writethrough"',
     });
   });

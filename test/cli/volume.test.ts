@@ -3,6 +3,7 @@ import { cairn, type CommandResult } from '../support/command-line.js';
 import { RestStub } from '../support/rest-stub.js';
 
 const gibibyte = 2 ** 30;
+const noLimits = { iops: null, iopsBurst: null, bandwidth: null, bandwidthBurst: null, burstSeconds: null };
 const volume = {
   name: 'data',
   id: '7f8e1a52-7f3c-4a58-9f0b-0d4e6a4a1c11',
@@ -14,6 +15,7 @@ const volume = {
   frontend: 'nbd',
   uris: ['nbd://127.0.0.1:10809/data', 'nbd+unix:///data?socket=/run/cairn/nbd.sock'],
   clients: 2,
+  limits: noLimits,
   allocatedBytes: 1.5 * gibibyte,
   source: null,
   flatten: null,
@@ -52,12 +54,13 @@ describe('cairn volume', () => {
   });
 
   it('list aligns a table without borders', async () => {
-    service.answer('GET /v1/volumes', { status: 200, body: { volumes: [detached, volume] } });
+    const limited = { ...volume, limits: { ...noLimits, iops: 500, bandwidth: 100 * 2 ** 20 } };
+    service.answer('GET /v1/volumes', { status: 200, body: { volumes: [detached, limited] } });
     expect((await run('volume list')).stdout).toBe(
       [
-        'NAME  SIZE   ALLOCATED  STATE     FRONTEND  CLIENTS  SNAPSHOTS  URI',
-        'a     10GiB  -          detached  -         0        1          -',
-        'data  10GiB  1.5GiB     attached  nbd       2        1          nbd://127.0.0.1:10809/data',
+        'NAME  SIZE   ALLOCATED  STATE     FRONTEND  CLIENTS  SNAPSHOTS  LIMITS              URI',
+        'a     10GiB  -          detached  -         0        1          -                   -',
+        'data  10GiB  1.5GiB     attached  nbd       2        1          500 IOPS, 100MiB/s  nbd://127.0.0.1:10809/data',
         '',
       ].join('\n'),
     );
@@ -148,6 +151,55 @@ describe('cairn volume', () => {
     service.answer('POST /v1/volumes/data/resize', { status: 200, body: { ...volume, size: 20 * gibibyte } });
     expect((await run('volume resize data --size 20GiB')).stdout).toBe('Volume data has 20GiB now.\n');
     expect(service.requests[0]?.body).toEqual({ size: '20GiB' });
+  });
+
+  describe('limit', () => {
+    const limits = { iops: 500, iopsBurst: 2000, bandwidth: 100 * 2 ** 20, bandwidthBurst: null, burstSeconds: 60 };
+
+    it('asks for what is named alone, and says what holds then', async () => {
+      service.answer('PATCH /v1/volumes/data/limits', { status: 200, body: { ...volume, limits } });
+      const line =
+        'volume limit data --iops 500 --iops-burst 2000 --bandwidth 100M --bandwidth-burst none --burst-seconds 60';
+      expect(await run(line)).toEqual({
+        exitCode: 0,
+        stdout: 'Volume data is limited to 500 IOPS (2000 for 60 s), 100MiB/s.\n',
+        stderr: '',
+      });
+      const body = { iops: 500, iopsBurst: 2000, bandwidth: '100M', bandwidthBurst: null, burstSeconds: 60 };
+      expect(service.requests).toEqual([{ method: 'PATCH', path: '/v1/volumes/data/limits', body }]);
+      await run('volume limit data --iops none');
+      expect(service.requests[1]?.body).toEqual({ iops: null });
+    });
+
+    it('takes all limits away', async () => {
+      service.answer('PATCH /v1/volumes/data/limits', { status: 200, body: volume });
+      expect((await run('volume limit data --none')).stdout).toBe('Volume data has no limits.\n');
+      expect(service.requests[0]?.body).toEqual({ iops: null, iopsBurst: null, bandwidth: null, bandwidthBurst: null });
+    });
+
+    it.each([
+      ['', 'name a limit, e.g. --iops 500, or --none'],
+      ['--none --iops 5', '--none takes all limits away'],
+      ['--iops 0', 'It must be a whole number, at least 1.'],
+      ['--iops -1', 'It must be a whole number, at least 1.'],
+      ['--iops 1.5', 'It must be a whole number, at least 1.'],
+      ['--bandwidth fast', 'It must be a number of bytes'],
+      ['--burst-seconds none', 'It must be a whole number, at least 1.'],
+    ])('refuses %j', async (flags, why) => {
+      const { exitCode, stderr } = await run(`volume limit data ${flags}`.trim());
+      expect([exitCode, stderr]).toEqual([2, expect.stringContaining(why)]);
+      expect(service.requests).toEqual([]);
+    });
+  });
+
+  it('create asks for limits, and a clone for none', async () => {
+    service.answer('POST /v1/volumes', { status: 201, body: volume });
+    await run('volume create data --size 1GiB --iops 500 --bandwidth 10MiB');
+    await run('volume create data --from old@one --iops none');
+    expect(service.requests.map(({ body }) => body)).toEqual([
+      { name: 'data', size: '1GiB', limits: { iops: 500, bandwidth: '10MiB' } },
+      { name: 'data', source: { volume: 'old', snapshot: 'one' }, limits: { iops: null } },
+    ]);
   });
 
   describe('flatten', () => {
@@ -250,6 +302,11 @@ describe('cairn volume', () => {
       /^Source: +old@one, flattening 99%$/m,
     ],
     [{ state: 'deleting', deletion: { progress: 0.5 } }, /^State: +deleting, 50%$/m],
+    [{}, /^Limits: +-$/m],
+    [
+      { limits: { ...noLimits, iops: 500, iopsBurst: 2000, burstSeconds: 60 } },
+      /^Limits: +500 IOPS \(2000 for 60 s\)$/m,
+    ],
   ])('show tells of %j', async (changes, line) => {
     service.answer('GET /v1/volumes/data', { status: 200, body: { ...volume, ...changes } });
     expect((await run('volume show data')).stdout).toMatch(line);

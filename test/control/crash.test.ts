@@ -264,6 +264,18 @@ describe('a service that dies at any step of', { timeout: 60_000 }, () => {
     },
   );
 
+  it('limiting an attached volume leaves it with the limits that its record has', async () => {
+    await atEveryStep(
+      attached,
+      (control) => control.changes.limit('db', { iops: 500 }),
+      async (control, hasAnswered) => {
+        const { record } = await control.volumes.existing('db');
+        if (hasAnswered) expect(record.limits?.iops).toBe(500);
+        expect(dataPlane.open.get('db')?.spec.limits).toEqual(record.limits);
+      },
+    );
+  });
+
   it('flattening a clone leaves one that is flattened, being flattened, or as it was', async () => {
     await atEveryStep(
       async (control) => {

@@ -1,9 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { noLimits } from '../../src/engine/native.js';
 import { decide, type Action, type Situation } from '../../src/control/decisions.js';
 
 const frontend = fc.constantFrom('nbd' as const, 'none' as const);
 const source = { volume: 'parent', volumeId: 'v', snapshot: 's', snapshotId: 'i', state: 'flattening' as const };
+const limited = { ...noLimits, iops: 100 };
+const limits = fc.constantFrom(noLimits, limited);
 const situations: fc.Arbitrary<Situation> = fc.record({
   wanted: fc.option(
     fc.record({
@@ -14,10 +17,11 @@ const situations: fc.Arbitrary<Situation> = fc.record({
         ...(['linked', 'flattening', 'flattened'] as const).map((state) => ({ ...source, state })),
         undefined,
       ),
+      limits: fc.constantFrom(noLimits, limited, undefined),
     }),
   ),
   unsettledSnapshots: fc.nat({ max: 3 }),
-  running: fc.option(fc.record({ frontend, sizeBytes: fc.constantFrom(4096, 8192) })),
+  running: fc.option(fc.record({ frontend, sizeBytes: fc.constantFrom(4096, 8192), limits })),
   isKnown: fc.boolean(),
 });
 
@@ -28,7 +32,11 @@ function after(situation: Situation, action: Action): Situation {
     case 'attach':
       return {
         ...situation,
-        running: { frontend: action.frontend, sizeBytes: situation.running?.sizeBytes ?? wanted?.sizeBytes ?? 0 },
+        running: {
+          frontend: action.frontend,
+          sizeBytes: situation.running?.sizeBytes ?? wanted?.sizeBytes ?? 0,
+          limits: wanted?.limits ?? noLimits,
+        },
         isKnown: true,
       };
     case 'detach':
@@ -41,6 +49,11 @@ function after(situation: Situation, action: Action): Situation {
       return {
         ...situation,
         running: situation.running && { ...situation.running, sizeBytes: wanted?.sizeBytes ?? 0 },
+      };
+    case 'limit':
+      return {
+        ...situation,
+        running: situation.running && { ...situation.running, limits: wanted?.limits ?? noLimits },
       };
     case 'flatten':
       return { ...situation, wanted: wanted && { ...wanted, source: { ...source, state: 'flattened' } } };
@@ -107,26 +120,34 @@ describe('one volume', () => {
   });
 
   it('is taken over by a service that does not know it yet', () => {
-    expect(decide({ ...ready, running: { frontend: 'nbd', sizeBytes: 8192 }, isKnown: false })).toEqual([
-      { kind: 'attach', frontend: 'nbd' },
-    ]);
+    expect(
+      decide({ ...ready, running: { frontend: 'nbd', sizeBytes: 8192, limits: noLimits }, isKnown: false }),
+    ).toEqual([{ kind: 'attach', frontend: 'nbd' }]);
   });
 
   it('is grown when it is smaller than it is to be, and only then', () => {
-    const running = { frontend: 'nbd' as const, sizeBytes: 8192 };
+    const running = { frontend: 'nbd' as const, sizeBytes: 8192, limits: noLimits };
     expect(decide({ ...ready, running: { ...running, sizeBytes: 4096 } })).toEqual([{ kind: 'resize' }]);
     expect(decide({ ...ready, running })).toEqual([]);
   });
 
+  it('is limited when it is limited otherwise than it is to be, and only then', () => {
+    const running = { frontend: 'nbd' as const, sizeBytes: 8192, limits: noLimits };
+    const bounded = { ...wanted, limits: limited };
+    expect(decide({ ...ready, wanted: bounded, running })).toEqual([{ kind: 'limit' }]);
+    expect(decide({ ...ready, wanted: bounded, running: { ...running, limits: { ...limited } } })).toEqual([]);
+    expect(decide({ ...ready, running: { ...running, limits: limited } })).toEqual([{ kind: 'limit' }]);
+  });
+
   it.each(['nbd', null] as const)('is flattened to the end, whether it is attached (%s)', (attached) => {
-    const running = attached && { frontend: attached, sizeBytes: 8192 };
+    const running = attached && { frontend: attached, sizeBytes: 8192, limits: noLimits };
     const clone = { ...wanted, frontend: attached, source };
     expect(decide({ ...ready, wanted: clone, running })).toEqual([{ kind: 'flatten' }]);
   });
 
   it('is detached when nobody knows of it', () => {
-    expect(decide({ ...ready, wanted: null, running: { frontend: 'nbd', sizeBytes: 8192 } })).toEqual([
-      { kind: 'detach' },
-    ]);
+    expect(decide({ ...ready, wanted: null, running: { frontend: 'nbd', sizeBytes: 8192, limits: noLimits } })).toEqual(
+      [{ kind: 'detach' }],
+    );
   });
 });

@@ -109,6 +109,125 @@ describe('cloning', () => {
   });
 });
 
+describe('limiting', () => {
+  const none = { iops: null, iopsBurst: null, bandwidth: null, bandwidthBurst: null, burstSeconds: null };
+  const limit = (body: object) => service.client.limitVolume({ ...db, body });
+  const enforced = () => service.dataPlane.open.get('db')?.spec.limits;
+
+  it('holds at once for a volume that is attached, and is shown', async () => {
+    await service.client.attachVolume(db);
+    expect((await service.client.getVolume(db)).limits).toEqual(none);
+    const { status, body } = await service.ask('PATCH', '/v1/volumes/db/limits', { iops: 500, bandwidth: '100MiB' });
+    const limits = { ...none, iops: 500, bandwidth: 100 * 2 ** 20 };
+    expect([status, body]).toMatchObject([200, { limits, state: 'attached' }]);
+    expect(new Validator(Volume).errorsIn(body, 'body')).toEqual([]);
+    expect(enforced()).toEqual(limits);
+    const { events } = await service.client.listEvents({ query: { volume: 'db' } });
+    expect(events.at(-1)).toMatchObject({
+      kind: 'volume-limited',
+      message: 'Volume db is limited to 500 IOPS, 100MiB/s.',
+    });
+  });
+
+  it('holds for a volume that is detached from its next attachment on', async () => {
+    await limit({ iops: 500 });
+    expect(enforced()).toBeUndefined();
+    await service.client.attachVolume(db);
+    expect(enforced()).toEqual({ ...none, iops: 500 });
+  });
+
+  it('is remembered by the next service, which puts right what was set otherwise', async () => {
+    await service.client.attachVolume(db);
+    await limit({ iops: 500 });
+    const open = service.dataPlane.open.get('db');
+    if (open) open.spec = { ...open.spec, limits: none };
+    await service.restart();
+    expect((await service.client.getVolume(db)).limits).toEqual({ ...none, iops: 500 });
+    expect(enforced()).toEqual({ ...none, iops: 500 });
+  });
+
+  it('holds again when the data plane has died', async () => {
+    await service.client.attachVolume(db);
+    await limit({ iops: 500 });
+    service.engine.kill();
+    service.engine.restart();
+    await eventually(async () => enforced()).toEqual({ ...none, iops: 500 });
+  });
+
+  it('changes what is named and nothing else', async () => {
+    await limit({ iops: 500, iopsBurst: 2000, bandwidth: 8192 });
+    expect((await limit({ iops: 600 })).limits).toEqual({
+      iops: 600,
+      iopsBurst: 2000,
+      bandwidth: 8192,
+      bandwidthBurst: null,
+      burstSeconds: 60,
+    });
+    expect((await limit({ burstSeconds: 5 })).limits).toMatchObject({ iopsBurst: 2000, burstSeconds: 5 });
+    expect((await limit({})).limits).toMatchObject({ iops: 600, burstSeconds: 5 });
+  });
+
+  it('takes a burst away with its limit, and its seconds with the last burst', async () => {
+    await limit({ iops: 500, iopsBurst: 2000, bandwidth: 8192, bandwidthBurst: '1MiB', burstSeconds: 5 });
+    expect((await limit({ iops: null })).limits).toEqual({
+      ...none,
+      bandwidth: 8192,
+      bandwidthBurst: 2 ** 20,
+      burstSeconds: 5,
+    });
+    expect((await limit({ bandwidthBurst: null })).limits).toEqual({ ...none, bandwidth: 8192 });
+    expect((await limit({ bandwidth: null })).limits).toEqual(none);
+  });
+
+  it.each([
+    [{ iops: 0 }, 'iops'],
+    [{ iops: 1.5 }, 'iops'],
+    [{ iops: 1_000_000_001 }, 'iops'],
+    [{ iopsBurst: 100 }, 'iopsBurst'],
+    [{ iops: 100, iopsBurst: 100 }, 'iopsBurst'],
+    [{ bandwidth: 4095 }, 'bandwidth'],
+    [{ bandwidth: '2TiB' }, 'bandwidth'],
+    [{ bandwidth: 'fast' }, 'bandwidth'],
+    [{ bandwidth: 8192, bandwidthBurst: 8192 }, 'bandwidthBurst'],
+    [{ bandwidthBurst: 8192 }, 'bandwidthBurst'],
+    [{ iops: 100, burstSeconds: 5 }, 'burstSeconds'],
+    [{ iops: 100, iopsBurst: 200, burstSeconds: 3601 }, 'burstSeconds'],
+    [{ latency: 5 }, 'latency'],
+  ])('refuses %j', async (change, field) => {
+    const { status, body } = await service.ask('PATCH', '/v1/volumes/db/limits', change);
+    expect([status, body.code, body.errors?.[0]?.field]).toEqual([400, 'invalid-request', field]);
+    expect((await service.client.getVolume(db)).limits).toEqual(none);
+  });
+
+  it('says what to do about a burst without a limit', async () => {
+    const { body } = await service.ask('PATCH', '/v1/volumes/db/limits', { iopsBurst: 100 });
+    expect(body.detail).toBe('iopsBurst: a burst exceeds a limit, and iops is none. Set iops too.');
+  });
+
+  it('takes the edges of what is possible', async () => {
+    const edges = { iops: 1, iopsBurst: 1_000_000_000, bandwidth: 4096, bandwidthBurst: '1TiB', burstSeconds: 3600 };
+    expect((await limit(edges)).limits).toEqual({ ...edges, bandwidthBurst: 2 ** 40 });
+  });
+
+  it('leaves the limits as they were when the data plane cannot', async () => {
+    await service.client.attachVolume(db);
+    service.engine.failNext('setLimits', new CairnError('data-plane-unavailable', 'Gone. Wait.'));
+    expect((await service.ask('PATCH', '/v1/volumes/db/limits', { iops: 5 })).body.code).toBe('data-plane-unavailable');
+    expect((await service.client.getVolume(db)).limits).toEqual(none);
+  });
+
+  it('is part of creating a volume, and a clone has the limits of its parent but those it asks for', async () => {
+    await limit({ iops: 500, bandwidth: '1MiB' });
+    expect((await clone()).limits).toEqual({ ...none, iops: 500, bandwidth: 2 ** 20 });
+    const free = await clone({ name: 'free', limits: { iops: null, bandwidth: '2MiB' } });
+    expect(free.limits).toEqual({ ...none, bandwidth: 2 ** 21 });
+    const made = await service.client.createVolume({ body: { name: 'made', size: 4096, limits: { iops: 7 } } });
+    expect(made.limits).toEqual({ ...none, iops: 7 });
+    const refused = await service.ask('POST', '/v1/volumes', { name: 'x', size: 4096, limits: { iopsBurst: 7 } });
+    expect([refused.status, refused.body.errors?.[0]?.field]).toEqual([400, 'limits.iopsBurst']);
+  });
+});
+
 describe('flattening', () => {
   it('shows its progress until it is done, and says then that nothing is shared', async () => {
     const { id } = await clone();

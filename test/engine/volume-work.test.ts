@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { noLimits } from '../../src/engine/native.js';
 import type { LocalNodeEngine } from '../../src/engine/local-node-engine.js';
 import type { Isolation, VolumeSpec } from '../../src/engine/node-engine.js';
 import { EngineFixture, fakeNativeEnvironment, until } from '../support/engine-fixture.js';
@@ -27,7 +28,15 @@ async function cloned(engine: LocalNodeEngine): Promise<{ data: VolumeSpec; copy
 function specOfClone(): VolumeSpec {
   const volumeId = randomUUID();
   const directory = join(fixture.directory, 'pool', 'replicas', volumeId, randomUUID());
-  return { name: 'copy', volumeId, directory, cacheMode: 'none', sizeBytes: 1024 * 1024, description: '' };
+  return {
+    name: 'copy',
+    volumeId,
+    directory,
+    cacheMode: 'none',
+    sizeBytes: 1024 * 1024,
+    limits: noLimits,
+    description: '',
+  };
 }
 
 function targetOf({ directory, volumeId }: VolumeSpec) {
@@ -115,6 +124,35 @@ describe.each<Isolation>(['node', 'volume'])('isolation %s', { timeout }, (isola
     await until(() => fixture.events.filter(({ kind }) => kind === 'process-died').length === pids.length);
     await engine.attach(grown, 'nbd');
     expect(await engine.running('data')).toMatchObject({ sizeBytes: grown.sizeBytes });
+  });
+
+  it('limits hold at once, for whoever finds the process running, and when it has died', async () => {
+    const engine = await fixture.start(isolation);
+    const data = await fixture.createVolume(engine, 'data');
+    const limits = { ...noLimits, iops: 500, iopsBurst: 2000, burstSeconds: 60 };
+    await engine.setLimits({ ...data, limits }); // detached: nothing to do
+    await engine.attach(data, 'nbd');
+    expect(await engine.running('data')).toMatchObject({ limits: noLimits });
+    await engine.setLimits({ ...data, limits });
+    expect(await engine.running('data')).toMatchObject({ limits });
+    await engine.release();
+
+    const next = await fixture.start(isolation);
+    expect(await next.running('data')).toMatchObject({ limits });
+    const holder = next.processes().find(({ volumes }) => volumes.includes('data'));
+    process.kill(holder?.pid ?? 0, 'SIGKILL');
+    await until(() => fixture.events.some(({ kind }) => kind === 'process-died'));
+    await until(() => next.processes().some(({ pid, volumes }) => pid !== holder?.pid && volumes.includes('data')));
+    expect(await next.running('data')).toMatchObject({ limits });
+  });
+
+  it('attaching again with other limits sets them', async () => {
+    const engine = await fixture.start(isolation);
+    const data = await fixture.createVolume(engine, 'data');
+    await engine.attach({ ...data, limits: { ...noLimits, bandwidth: 4096 } }, 'nbd');
+    expect(await engine.running('data')).toMatchObject({ limits: { ...noLimits, bandwidth: 4096 } });
+    await engine.attach(data, 'nbd');
+    expect(await engine.running('data')).toMatchObject({ limits: noLimits });
   });
 
   it('a volume whose growth was cut short has its size when it is opened', async () => {

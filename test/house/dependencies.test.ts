@@ -8,9 +8,10 @@ const nativeLayers: Record<string, readonly string[]> = {
   base: [],
   aio: ['base'],
   block: ['base', 'aio'],
+  qos: ['base', 'aio', 'block'],
   store: ['base', 'aio', 'block'],
   nbd: ['base', 'aio', 'block'],
-  addon: ['base', 'aio', 'block', 'store', 'nbd'],
+  addon: ['base', 'aio', 'block', 'qos', 'store', 'nbd'],
 };
 
 /**

@@ -5,6 +5,7 @@ import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'vitest';
+import { noLimits } from '../../src/engine/native.js';
 import { LocalNodeEngine, type LocalNodeEngineOptions } from '../../src/engine/local-node-engine.js';
 import { compiledCairn } from './compiled-cairn.js';
 import type { EngineEvent, Isolation, VolumeSpec } from '../../src/engine/node-engine.js';
@@ -57,7 +58,7 @@ export class EngineFixture {
     const replicaId = randomUUID();
     const directory = join(this.directory, 'pool', 'replicas', volumeId, replicaId);
     await engine.createReplica({ directory, volumeId, replicaId, sizeBytes, blockSize: 4096 });
-    return { name, volumeId, directory, cacheMode: 'none', sizeBytes, description: '' };
+    return { name, volumeId, directory, cacheMode: 'none', sizeBytes, limits: noLimits, description: '' };
   }
 
   /** Pids of the data-plane processes of this directory that live, by what their logs say. */

@@ -19,6 +19,7 @@ import type {
   CloneTarget,
   DataPlaneOptions,
   LayerInfo,
+  Limits,
   Native,
   NativeDataPlane,
   NativeEvent,
@@ -27,6 +28,7 @@ import type {
   ScrubInfo,
   TlsSettings,
   VolumeInfo,
+  VolumeToOpen,
 } from '../../src/engine/native.js';
 
 interface StoredReplica extends NewReplica {
@@ -39,6 +41,7 @@ interface StoredReplica extends NewReplica {
 interface OpenVolume {
   name: string;
   cacheMode: CacheMode;
+  limits: Limits;
   replica: StoredReplica;
   clients: Set<Socket>;
   recovered: boolean;
@@ -72,7 +75,7 @@ export class DataPlane implements NativeDataPlane {
     store({ ...replica, layers: [layer('head-0', null)], heads: 1, flattening: false, clean: true });
   }
 
-  async openVolume(volume: { name: string; directory: string; cacheMode: CacheMode }): Promise<VolumeInfo> {
+  async openVolume(volume: VolumeToOpen): Promise<VolumeInfo> {
     this.assertNotClosed();
     if (this.volumes.has(volume.name)) fail('VOLUME_EXISTS', `${volume.name} is open`);
     const replica = load(volume.directory);
@@ -94,6 +97,10 @@ export class DataPlane implements NativeDataPlane {
 
   async volumeInfo(name: string): Promise<VolumeInfo> {
     return infoOf(this.volume(name));
+  }
+
+  async setLimits(name: string, limits: Limits): Promise<void> {
+    this.volume(name).limits = limits;
   }
 
   async resizeVolume(name: string, sizeBytes: number): Promise<void> {
@@ -298,7 +305,7 @@ export class DataPlane implements NativeDataPlane {
   }
 }
 
-function infoOf({ name, cacheMode, replica, clients, recovered, scrub }: OpenVolume): VolumeInfo {
+function infoOf({ name, cacheMode, limits, replica, clients, recovered, scrub }: OpenVolume): VolumeInfo {
   const { directory, volumeId, sizeBytes, blockSize } = replica;
   const zero = { reads: 0, readBytes: 0, writes: 0, writtenBytes: 0, flushes: 0, trims: 0, trimmedBytes: 0 };
   return {
@@ -308,9 +315,10 @@ function infoOf({ name, cacheMode, replica, clients, recovered, scrub }: OpenVol
     sizeBytes,
     blockSize,
     cacheMode,
+    limits,
     recovered,
     layers: structuredClone(replica.layers),
-    counters: { ...zero, writeZeroes: 0, errors: 0 },
+    counters: { ...zero, writeZeroes: 0, errors: 0, throttled: 0, throttledMs: 0 },
     clients: clients.size,
     failure: null,
     flatten: replica.flattening ? { progress: 0.5, problem: '' } : null,

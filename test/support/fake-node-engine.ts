@@ -150,7 +150,7 @@ export class FakeNodeEngine implements NodeEngine {
     if (!this.dataPlane.open.has(spec.name)) replica.sizeBytes = Math.max(replica.sizeBytes, spec.sizeBytes);
     const open = this.dataPlane.open.get(spec.name) ?? { spec, replica, frontend, clients: 0, failure: null };
     if (open.frontend === 'nbd' && frontend === 'none' && open.clients > 0) throw inUse(spec.name);
-    this.dataPlane.open.set(spec.name, { ...open, frontend });
+    this.dataPlane.open.set(spec.name, { ...open, spec, frontend });
     return { uris: frontend === 'nbd' ? [`nbd://127.0.0.1:10809/${spec.name}`] : [] };
   }
 
@@ -239,6 +239,12 @@ export class FakeNodeEngine implements NodeEngine {
     this.dataPlane.replicas.set(directory, { ...replica, flatten: null, scrub: noScrub });
   }
 
+  async setLimits(spec: VolumeSpec): Promise<void> {
+    await this.asked('setLimits', spec.name);
+    const open = this.dataPlane.open.get(spec.name);
+    if (open) open.spec = spec;
+  }
+
   async resize(spec: VolumeSpec): Promise<void> {
     await this.asked('resize', spec.name);
     this.replicaOf(spec).sizeBytes = spec.sizeBytes;
@@ -321,6 +327,7 @@ function reportOf({ spec, replica, frontend, clients, failure }: OpenVolume): Ru
     blockSize,
     layers: structuredClone(layers),
     counters,
+    limits: spec.limits,
     clients,
     frontend,
     failure,
@@ -339,4 +346,6 @@ const counters: VolumeCounters = {
   trimmedBytes: 16_384,
   writeZeroes: 5,
   errors: 6,
+  throttled: 7,
+  throttledMs: 8500,
 };

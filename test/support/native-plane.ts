@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { onTestFinished } from 'vitest';
-import { loadNative } from '../../src/engine/native.js';
+import { loadNative, noLimits } from '../../src/engine/native.js';
 import type { CacheMode, NativeDataPlane, NativeEvent, NewExport, VolumeInfo } from '../../src/engine/native.js';
 import type { NbdAddress } from './nbd-stream.js';
 import { eventually } from './real-deadline.js';
@@ -70,7 +70,12 @@ export async function newReplica(plane: TestPlane, shape: ReplicaShape = {}): Pr
 
 /** Opens a new volume. */
 export async function openNew(plane: TestPlane, name: string, shape: ReplicaShape = {}): Promise<VolumeInfo> {
-  return plane.native.openVolume({ name, directory: await newReplica(plane, shape), cacheMode: 'none' });
+  return plane.native.openVolume({
+    name,
+    directory: await newReplica(plane, shape),
+    cacheMode: 'none',
+    limits: noLimits,
+  });
 }
 
 /** Exports an open volume and listens for clients. */
@@ -90,7 +95,7 @@ export async function openServed(
   plane: TestPlane,
   { name, directory, cacheMode = 'none' }: { name: string; directory: string; cacheMode?: CacheMode },
 ): Promise<{ address: NbdAddress; info: VolumeInfo }> {
-  const info = await plane.native.openVolume({ name, directory, cacheMode });
+  const info = await plane.native.openVolume({ name, directory, cacheMode, limits: noLimits });
   return { address: await serve(plane, name), info };
 }
 

@@ -6,6 +6,9 @@ import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../../..', import.meta.url));
 
+/** Kept apart from src, which these children cannot import. */
+const noLimits = { iops: null, iopsBurst: null, bandwidth: null, bandwidthBurst: null, burstSeconds: null };
+
 export const native = createRequire(import.meta.url)('node-gyp-build')(root);
 
 const mebibyte = 1024 * 1024;
@@ -22,7 +25,7 @@ export async function newReplica(plane, parent, name) {
   const directory = join(parent, name);
   const ids = { volumeId: randomUUID(), replicaId: randomUUID() };
   await plane.createReplica({ directory, ...ids, sizeBytes: mebibyte, blockSize: 4096 });
-  return { name, directory, cacheMode: 'none' };
+  return { name, directory, cacheMode: 'none', limits: noLimits };
 }
 
 /** A new volume, open. */

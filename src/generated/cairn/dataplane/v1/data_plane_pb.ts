@@ -15,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file cairn/dataplane/v1/data_plane.proto.
  */
 export const file_cairn_dataplane_v1_data_plane: GenFile = /*@__PURE__*/
-  fileDesc("CiNjYWlybi9kYXRhcGxhbmUvdjEvZGF0YV9wbGFuZS5wcm90bxISY2Fpcm4uZGF0YXBsYW5lLnYxIhEKD0dldFN0YXRlUmVxdWVzdCLeAQoQR2V0U3RhdGVSZXNwb25zZRIKCgJpZBgBIAEoCRILCgNwaWQYAiABKAUSDwoHdmVyc2lvbhgDIAEoCRIVCg1zdGFydF90aW1lX21zGAQgASgEEisKB3ZvbHVtZXMYBSADKAsyGi5jYWlybi5kYXRhcGxhbmUudjEuVm9sdW1lEisKB2V4cG9ydHMYBiADKAsyGi5jYWlybi5kYXRhcGxhbmUudjEuRXhwb3J0Ei8KCWxpc3RlbmVycxgHIAMoCzIcLmNhaXJuLmRhdGFwbGFuZS52MS5MaXN0ZW5lciIUChJXYXRjaEV2ZW50c1JlcXVlc3QiRwoFRXZlbnQSDwoHdGltZV9tcxgBIAEoBBIMCgRraW5kGAIgASgJEg4KBnZvbHVtZRgDIAEoCRIPCgdtZXNzYWdlGAQgASgJIngKFENyZWF0ZVJlcGxpY2FSZXF1ZXN0EhEKCWRpcmVjdG9yeRgBIAEoCRIRCgl2b2x1bWVfaWQYAiABKAkSEgoKcmVwbGljYV9pZBgDIAEoCRISCgpzaXplX2J5dGVzGAQgASgEEhIKCmJsb2NrX3NpemUYBSABKA0iFwoVQ3JlYXRlUmVwbGljYVJlc3BvbnNlIikKFERlbGV0ZVJlcGxpY2FSZXF1ZXN0EhEKCWRpcmVjdG9yeRgBIAEoCSI7ChVEZWxldGVSZXBsaWNhUmVzcG9uc2USEAoIZmluaXNoZWQYASABKAgSEAoIcHJvZ3Jlc3MYAiABKAEiaQoRT3BlblZvbHVtZVJlcXVlc3QSDgoGdm9sdW1lGAEgASgJEhEKCWRpcmVjdG9yeRgCIAEoCRIxCgpjYWNoZV9tb2RlGAMgASgOMh0uY2Fpcm4uZGF0YXBsYW5lLnYxLkNhY2hlTW9kZSJAChJPcGVuVm9sdW1lUmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZSIkChJDbG9zZVZvbHVtZVJlcXVlc3QSDgoGdm9sdW1lGAEgASgJIhUKE0Nsb3NlVm9sdW1lUmVzcG9uc2UiIgoQR2V0Vm9sdW1lUmVxdWVzdBIOCgZ2b2x1bWUYASABKAkiPwoRR2V0Vm9sdW1lUmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZSLyAgoGVm9sdW1lEgwKBG5hbWUYASABKAkSEQoJZGlyZWN0b3J5GAIgASgJEhEKCXZvbHVtZV9pZBgDIAEoCRISCgpzaXplX2J5dGVzGAQgASgEEhIKCmJsb2NrX3NpemUYBSABKA0SMQoKY2FjaGVfbW9kZRgGIAEoDjIdLmNhaXJuLmRhdGFwbGFuZS52MS5DYWNoZU1vZGUSKQoGbGF5ZXJzGAcgAygLMhkuY2Fpcm4uZGF0YXBsYW5lLnYxLkxheWVyEjQKCGNvdW50ZXJzGAggASgLMiIuY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZUNvdW50ZXJzEg8KB2NsaWVudHMYCSABKA0SDwoHZmFpbHVyZRgKIAEoCRIsCgdmbGF0dGVuGAsgASgLMhsuY2Fpcm4uZGF0YXBsYW5lLnYxLkZsYXR0ZW4SKAoFc2NydWIYDCABKAsyGS5jYWlybi5kYXRhcGxhbmUudjEuU2NydWIiLAoHRmxhdHRlbhIQCghwcm9ncmVzcxgBIAEoARIPCgdwcm9ibGVtGAIgASgJIpcBCgVTY3J1YhINCgVzdGF0ZRgBIAEoCRIQCghwcm9ncmVzcxgCIAEoARIWCg5ibG9ja3NfY2hlY2tlZBgDIAEoBBIWCg5ibG9ja3NfZGFtYWdlZBgEIAEoBBIZChFibG9ja3NfdW52ZXJpZmllZBgFIAEoBBIQCghyZXBhaXJlZBgGIAEoBBIQCghmaW5kaW5ncxgHIAMoCSK+AQoFTGF5ZXISCgoCaWQYASABKAkSDgoGcGFyZW50GAIgASgJEg8KB3JlbW92ZWQYAyABKAgSEAoIaW5fY2hhaW4YBCABKAgSFwoPYWxsb2NhdGVkX2J5dGVzGAUgASgEEhIKCmNyZWF0ZWRfbXMYBiABKAQSFgoObWVyZ2VfcHJvZ3Jlc3MYByABKAESDAoEbmFtZRgIIAEoCRIOCgZzaGFyZWQYCSABKAgSEwoLY2hlY2tzdW1tZWQYCiABKAgitwEKDlZvbHVtZUNvdW50ZXJzEg0KBXJlYWRzGAEgASgEEhIKCnJlYWRfYnl0ZXMYAiABKAQSDgoGd3JpdGVzGAMgASgEEhUKDXdyaXR0ZW5fYnl0ZXMYBCABKAQSDwoHZmx1c2hlcxgFIAEoBBINCgV0cmltcxgGIAEoBBIVCg10cmltbWVkX2J5dGVzGAcgASgEEhQKDHdyaXRlX3plcm9lcxgIIAEoBBIOCgZlcnJvcnMYCSABKAQiOQoTUmVzaXplVm9sdW1lUmVxdWVzdBIOCgZ2b2x1bWUYASABKAkSEgoKc2l6ZV9ieXRlcxgCIAEoBCJCChRSZXNpemVWb2x1bWVSZXNwb25zZRIqCgZ2b2x1bWUYASABKAsyGi5jYWlybi5kYXRhcGxhbmUudjEuVm9sdW1lIiYKFEZsYXR0ZW5Wb2x1bWVSZXF1ZXN0Eg4KBnZvbHVtZRgBIAEoCSJDChVGbGF0dGVuVm9sdW1lUmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZSIjChFTdGFydFNjcnViUmVxdWVzdBIOCgZ2b2x1bWUYASABKAkiQAoSU3RhcnRTY3J1YlJlc3BvbnNlEioKBnZvbHVtZRgBIAEoCzIaLmNhaXJuLmRhdGFwbGFuZS52MS5Wb2x1bWUiSgoVQ3JlYXRlU25hcHNob3RSZXF1ZXN0Eg4KBnZvbHVtZRgBIAEoCRITCgtzbmFwc2hvdF9pZBgCIAEoCRIMCgRuYW1lGAMgASgJIkQKFkNyZWF0ZVNuYXBzaG90UmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZSI8ChVEZWxldGVTbmFwc2hvdFJlcXVlc3QSDgoGdm9sdW1lGAEgASgJEhMKC3NuYXBzaG90X2lkGAIgASgJIkQKFkRlbGV0ZVNuYXBzaG90UmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZSI8ChVSZXZlcnRTbmFwc2hvdFJlcXVlc3QSDgoGdm9sdW1lGAEgASgJEhMKC3NuYXBzaG90X2lkGAIgASgJIkQKFlJldmVydFNuYXBzaG90UmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZSJ1ChRDbG9uZVNuYXBzaG90UmVxdWVzdBIOCgZ2b2x1bWUYASABKAkSEwoLc25hcHNob3RfaWQYAiABKAkSEQoJZGlyZWN0b3J5GAMgASgJEhEKCXZvbHVtZV9pZBgEIAEoCRISCgpyZXBsaWNhX2lkGAUgASgJIhcKFUNsb25lU25hcHNob3RSZXNwb25zZSJxCgZFeHBvcnQSDAoEbmFtZRgBIAEoCRITCgtkZXNjcmlwdGlvbhgCIAEoCRIRCglyZWFkX29ubHkYAyABKAgSDgoGdm9sdW1lGAQgASgJEhUKDWhhbmRvdmVyX3BhdGgYBSABKAlKBAgGEAdKBAgHEAgiPgoQQWRkRXhwb3J0UmVxdWVzdBIqCgZleHBvcnQYASABKAsyGi5jYWlybi5kYXRhcGxhbmUudjEuRXhwb3J0IhMKEUFkZEV4cG9ydFJlc3BvbnNlIjIKE1JlbW92ZUV4cG9ydFJlcXVlc3QSDAoEbmFtZRgBIAEoCRINCgVmb3JjZRgCIAEoCCIWChRSZW1vdmVFeHBvcnRSZXNwb25zZSLCAQoDVGxzEioKBG1vZGUYASABKA4yHC5jYWlybi5kYXRhcGxhbmUudjEuVGxzLk1vZGUSHQoVY2VydGlmaWNhdGVfZGlyZWN0b3J5GAIgASgJEhMKC3ZlcmlmeV9wZWVyGAMgASgIEhAKCHBza19maWxlGAQgASgJIkkKBE1vZGUSFAoQTU9ERV9VTlNQRUNJRklFRBAAEgwKCE1PREVfT0ZGEAESCwoHTU9ERV9PThACEhAKDE1PREVfUkVRVUlSRRADIjUKDVNldFRsc1JlcXVlc3QSJAoDdGxzGAEgASgLMhcuY2Fpcm4uZGF0YXBsYW5lLnYxLlRscyIQCg5TZXRUbHNSZXNwb25zZSJwCghMaXN0ZW5lchIxCgduYmRfdGNwGAEgASgLMh4uY2Fpcm4uZGF0YXBsYW5lLnYxLlRjcEFkZHJlc3NIABISCghuYmRfdW5peBgCIAEoCUgAEhIKCGhhbmRvdmVyGAMgASgJSABCCQoHYWRkcmVzcyIoCgpUY3BBZGRyZXNzEgwKBGhvc3QYASABKAkSDAoEcG9ydBgCIAEoDSI/Cg1MaXN0ZW5SZXF1ZXN0Ei4KCGxpc3RlbmVyGAEgASgLMhwuY2Fpcm4uZGF0YXBsYW5lLnYxLkxpc3RlbmVyIkAKDkxpc3RlblJlc3BvbnNlEi4KCGxpc3RlbmVyGAEgASgLMhwuY2Fpcm4uZGF0YXBsYW5lLnYxLkxpc3RlbmVyIkEKD1VubGlzdGVuUmVxdWVzdBIuCghsaXN0ZW5lchgBIAEoCzIcLmNhaXJuLmRhdGFwbGFuZS52MS5MaXN0ZW5lciISChBVbmxpc3RlblJlc3BvbnNlIhEKD1NodXRkb3duUmVxdWVzdCISChBTaHV0ZG93blJlc3BvbnNlKnMKCUNhY2hlTW9kZRIaChZDQUNIRV9NT0RFX1VOU1BFQ0lGSUVEEAASEwoPQ0FDSEVfTU9ERV9OT05FEAESGAoUQ0FDSEVfTU9ERV9XUklURUJBQ0sQAhIbChdDQUNIRV9NT0RFX1dSSVRFVEhST1VHSBADMu0OCglEYXRhUGxhbmUSVQoIR2V0U3RhdGUSIy5jYWlybi5kYXRhcGxhbmUudjEuR2V0U3RhdGVSZXF1ZXN0GiQuY2Fpcm4uZGF0YXBsYW5lLnYxLkdldFN0YXRlUmVzcG9uc2USUgoLV2F0Y2hFdmVudHMSJi5jYWlybi5kYXRhcGxhbmUudjEuV2F0Y2hFdmVudHNSZXF1ZXN0GhkuY2Fpcm4uZGF0YXBsYW5lLnYxLkV2ZW50MAESZAoNQ3JlYXRlUmVwbGljYRIoLmNhaXJuLmRhdGFwbGFuZS52MS5DcmVhdGVSZXBsaWNhUmVxdWVzdBopLmNhaXJuLmRhdGFwbGFuZS52MS5DcmVhdGVSZXBsaWNhUmVzcG9uc2USZAoNRGVsZXRlUmVwbGljYRIoLmNhaXJuLmRhdGFwbGFuZS52MS5EZWxldGVSZXBsaWNhUmVxdWVzdBopLmNhaXJuLmRhdGFwbGFuZS52MS5EZWxldGVSZXBsaWNhUmVzcG9uc2USWwoKT3BlblZvbHVtZRIlLmNhaXJuLmRhdGFwbGFuZS52MS5PcGVuVm9sdW1lUmVxdWVzdBomLmNhaXJuLmRhdGFwbGFuZS52MS5PcGVuVm9sdW1lUmVzcG9uc2USXgoLQ2xvc2VWb2x1bWUSJi5jYWlybi5kYXRhcGxhbmUudjEuQ2xvc2VWb2x1bWVSZXF1ZXN0GicuY2Fpcm4uZGF0YXBsYW5lLnYxLkNsb3NlVm9sdW1lUmVzcG9uc2USWAoJR2V0Vm9sdW1lEiQuY2Fpcm4uZGF0YXBsYW5lLnYxLkdldFZvbHVtZVJlcXVlc3QaJS5jYWlybi5kYXRhcGxhbmUudjEuR2V0Vm9sdW1lUmVzcG9uc2USYQoMUmVzaXplVm9sdW1lEicuY2Fpcm4uZGF0YXBsYW5lLnYxLlJlc2l6ZVZvbHVtZVJlcXVlc3QaKC5jYWlybi5kYXRhcGxhbmUudjEuUmVzaXplVm9sdW1lUmVzcG9uc2USZAoNRmxhdHRlblZvbHVtZRIoLmNhaXJuLmRhdGFwbGFuZS52MS5GbGF0dGVuVm9sdW1lUmVxdWVzdBopLmNhaXJuLmRhdGFwbGFuZS52MS5GbGF0dGVuVm9sdW1lUmVzcG9uc2USWwoKU3RhcnRTY3J1YhIlLmNhaXJuLmRhdGFwbGFuZS52MS5TdGFydFNjcnViUmVxdWVzdBomLmNhaXJuLmRhdGFwbGFuZS52MS5TdGFydFNjcnViUmVzcG9uc2USZwoOQ3JlYXRlU25hcHNob3QSKS5jYWlybi5kYXRhcGxhbmUudjEuQ3JlYXRlU25hcHNob3RSZXF1ZXN0GiouY2Fpcm4uZGF0YXBsYW5lLnYxLkNyZWF0ZVNuYXBzaG90UmVzcG9uc2USZwoORGVsZXRlU25hcHNob3QSKS5jYWlybi5kYXRhcGxhbmUudjEuRGVsZXRlU25hcHNob3RSZXF1ZXN0GiouY2Fpcm4uZGF0YXBsYW5lLnYxLkRlbGV0ZVNuYXBzaG90UmVzcG9uc2USZwoOUmV2ZXJ0U25hcHNob3QSKS5jYWlybi5kYXRhcGxhbmUudjEuUmV2ZXJ0U25hcHNob3RSZXF1ZXN0GiouY2Fpcm4uZGF0YXBsYW5lLnYxLlJldmVydFNuYXBzaG90UmVzcG9uc2USZAoNQ2xvbmVTbmFwc2hvdBIoLmNhaXJuLmRhdGFwbGFuZS52MS5DbG9uZVNuYXBzaG90UmVxdWVzdBopLmNhaXJuLmRhdGFwbGFuZS52MS5DbG9uZVNuYXBzaG90UmVzcG9uc2USWAoJQWRkRXhwb3J0EiQuY2Fpcm4uZGF0YXBsYW5lLnYxLkFkZEV4cG9ydFJlcXVlc3QaJS5jYWlybi5kYXRhcGxhbmUudjEuQWRkRXhwb3J0UmVzcG9uc2USYQoMUmVtb3ZlRXhwb3J0EicuY2Fpcm4uZGF0YXBsYW5lLnYxLlJlbW92ZUV4cG9ydFJlcXVlc3QaKC5jYWlybi5kYXRhcGxhbmUudjEuUmVtb3ZlRXhwb3J0UmVzcG9uc2USTwoGU2V0VGxzEiEuY2Fpcm4uZGF0YXBsYW5lLnYxLlNldFRsc1JlcXVlc3QaIi5jYWlybi5kYXRhcGxhbmUudjEuU2V0VGxzUmVzcG9uc2USTwoGTGlzdGVuEiEuY2Fpcm4uZGF0YXBsYW5lLnYxLkxpc3RlblJlcXVlc3QaIi5jYWlybi5kYXRhcGxhbmUudjEuTGlzdGVuUmVzcG9uc2USVQoIVW5saXN0ZW4SIy5jYWlybi5kYXRhcGxhbmUudjEuVW5saXN0ZW5SZXF1ZXN0GiQuY2Fpcm4uZGF0YXBsYW5lLnYxLlVubGlzdGVuUmVzcG9uc2USVQoIU2h1dGRvd24SIy5jYWlybi5kYXRhcGxhbmUudjEuU2h1dGRvd25SZXF1ZXN0GiQuY2Fpcm4uZGF0YXBsYW5lLnYxLlNodXRkb3duUmVzcG9uc2ViBnByb3RvMw");
+  fileDesc("CiNjYWlybi9kYXRhcGxhbmUvdjEvZGF0YV9wbGFuZS5wcm90bxISY2Fpcm4uZGF0YXBsYW5lLnYxIhEKD0dldFN0YXRlUmVxdWVzdCLeAQoQR2V0U3RhdGVSZXNwb25zZRIKCgJpZBgBIAEoCRILCgNwaWQYAiABKAUSDwoHdmVyc2lvbhgDIAEoCRIVCg1zdGFydF90aW1lX21zGAQgASgEEisKB3ZvbHVtZXMYBSADKAsyGi5jYWlybi5kYXRhcGxhbmUudjEuVm9sdW1lEisKB2V4cG9ydHMYBiADKAsyGi5jYWlybi5kYXRhcGxhbmUudjEuRXhwb3J0Ei8KCWxpc3RlbmVycxgHIAMoCzIcLmNhaXJuLmRhdGFwbGFuZS52MS5MaXN0ZW5lciIUChJXYXRjaEV2ZW50c1JlcXVlc3QiRwoFRXZlbnQSDwoHdGltZV9tcxgBIAEoBBIMCgRraW5kGAIgASgJEg4KBnZvbHVtZRgDIAEoCRIPCgdtZXNzYWdlGAQgASgJIngKFENyZWF0ZVJlcGxpY2FSZXF1ZXN0EhEKCWRpcmVjdG9yeRgBIAEoCRIRCgl2b2x1bWVfaWQYAiABKAkSEgoKcmVwbGljYV9pZBgDIAEoCRISCgpzaXplX2J5dGVzGAQgASgEEhIKCmJsb2NrX3NpemUYBSABKA0iFwoVQ3JlYXRlUmVwbGljYVJlc3BvbnNlIikKFERlbGV0ZVJlcGxpY2FSZXF1ZXN0EhEKCWRpcmVjdG9yeRgBIAEoCSI7ChVEZWxldGVSZXBsaWNhUmVzcG9uc2USEAoIZmluaXNoZWQYASABKAgSEAoIcHJvZ3Jlc3MYAiABKAEilQEKEU9wZW5Wb2x1bWVSZXF1ZXN0Eg4KBnZvbHVtZRgBIAEoCRIRCglkaXJlY3RvcnkYAiABKAkSMQoKY2FjaGVfbW9kZRgDIAEoDjIdLmNhaXJuLmRhdGFwbGFuZS52MS5DYWNoZU1vZGUSKgoGbGltaXRzGAQgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLkxpbWl0cyJtCgZMaW1pdHMSDAoEaW9wcxgBIAEoBBISCgppb3BzX2J1cnN0GAIgASgEEhEKCWJhbmR3aWR0aBgDIAEoBBIXCg9iYW5kd2lkdGhfYnVyc3QYBCABKAQSFQoNYnVyc3Rfc2Vjb25kcxgFIAEoBCJAChJPcGVuVm9sdW1lUmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZSIkChJDbG9zZVZvbHVtZVJlcXVlc3QSDgoGdm9sdW1lGAEgASgJIhUKE0Nsb3NlVm9sdW1lUmVzcG9uc2UiIgoQR2V0Vm9sdW1lUmVxdWVzdBIOCgZ2b2x1bWUYASABKAkiPwoRR2V0Vm9sdW1lUmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZSKeAwoGVm9sdW1lEgwKBG5hbWUYASABKAkSEQoJZGlyZWN0b3J5GAIgASgJEhEKCXZvbHVtZV9pZBgDIAEoCRISCgpzaXplX2J5dGVzGAQgASgEEhIKCmJsb2NrX3NpemUYBSABKA0SMQoKY2FjaGVfbW9kZRgGIAEoDjIdLmNhaXJuLmRhdGFwbGFuZS52MS5DYWNoZU1vZGUSKQoGbGF5ZXJzGAcgAygLMhkuY2Fpcm4uZGF0YXBsYW5lLnYxLkxheWVyEjQKCGNvdW50ZXJzGAggASgLMiIuY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZUNvdW50ZXJzEg8KB2NsaWVudHMYCSABKA0SDwoHZmFpbHVyZRgKIAEoCRIsCgdmbGF0dGVuGAsgASgLMhsuY2Fpcm4uZGF0YXBsYW5lLnYxLkZsYXR0ZW4SKAoFc2NydWIYDCABKAsyGS5jYWlybi5kYXRhcGxhbmUudjEuU2NydWISKgoGbGltaXRzGA0gASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLkxpbWl0cyIsCgdGbGF0dGVuEhAKCHByb2dyZXNzGAEgASgBEg8KB3Byb2JsZW0YAiABKAkilwEKBVNjcnViEg0KBXN0YXRlGAEgASgJEhAKCHByb2dyZXNzGAIgASgBEhYKDmJsb2Nrc19jaGVja2VkGAMgASgEEhYKDmJsb2Nrc19kYW1hZ2VkGAQgASgEEhkKEWJsb2Nrc191bnZlcmlmaWVkGAUgASgEEhAKCHJlcGFpcmVkGAYgASgEEhAKCGZpbmRpbmdzGAcgAygJIr4BCgVMYXllchIKCgJpZBgBIAEoCRIOCgZwYXJlbnQYAiABKAkSDwoHcmVtb3ZlZBgDIAEoCBIQCghpbl9jaGFpbhgEIAEoCBIXCg9hbGxvY2F0ZWRfYnl0ZXMYBSABKAQSEgoKY3JlYXRlZF9tcxgGIAEoBBIWCg5tZXJnZV9wcm9ncmVzcxgHIAEoARIMCgRuYW1lGAggASgJEg4KBnNoYXJlZBgJIAEoCBITCgtjaGVja3N1bW1lZBgKIAEoCCLgAQoOVm9sdW1lQ291bnRlcnMSDQoFcmVhZHMYASABKAQSEgoKcmVhZF9ieXRlcxgCIAEoBBIOCgZ3cml0ZXMYAyABKAQSFQoNd3JpdHRlbl9ieXRlcxgEIAEoBBIPCgdmbHVzaGVzGAUgASgEEg0KBXRyaW1zGAYgASgEEhUKDXRyaW1tZWRfYnl0ZXMYByABKAQSFAoMd3JpdGVfemVyb2VzGAggASgEEg4KBmVycm9ycxgJIAEoBBIRCgl0aHJvdHRsZWQYCiABKAQSFAoMdGhyb3R0bGVkX21zGAsgASgEIk4KEFNldExpbWl0c1JlcXVlc3QSDgoGdm9sdW1lGAEgASgJEioKBmxpbWl0cxgCIAEoCzIaLmNhaXJuLmRhdGFwbGFuZS52MS5MaW1pdHMiPwoRU2V0TGltaXRzUmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZSI5ChNSZXNpemVWb2x1bWVSZXF1ZXN0Eg4KBnZvbHVtZRgBIAEoCRISCgpzaXplX2J5dGVzGAIgASgEIkIKFFJlc2l6ZVZvbHVtZVJlc3BvbnNlEioKBnZvbHVtZRgBIAEoCzIaLmNhaXJuLmRhdGFwbGFuZS52MS5Wb2x1bWUiJgoURmxhdHRlblZvbHVtZVJlcXVlc3QSDgoGdm9sdW1lGAEgASgJIkMKFUZsYXR0ZW5Wb2x1bWVSZXNwb25zZRIqCgZ2b2x1bWUYASABKAsyGi5jYWlybi5kYXRhcGxhbmUudjEuVm9sdW1lIiMKEVN0YXJ0U2NydWJSZXF1ZXN0Eg4KBnZvbHVtZRgBIAEoCSJAChJTdGFydFNjcnViUmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZSJKChVDcmVhdGVTbmFwc2hvdFJlcXVlc3QSDgoGdm9sdW1lGAEgASgJEhMKC3NuYXBzaG90X2lkGAIgASgJEgwKBG5hbWUYAyABKAkiRAoWQ3JlYXRlU25hcHNob3RSZXNwb25zZRIqCgZ2b2x1bWUYASABKAsyGi5jYWlybi5kYXRhcGxhbmUudjEuVm9sdW1lIjwKFURlbGV0ZVNuYXBzaG90UmVxdWVzdBIOCgZ2b2x1bWUYASABKAkSEwoLc25hcHNob3RfaWQYAiABKAkiRAoWRGVsZXRlU25hcHNob3RSZXNwb25zZRIqCgZ2b2x1bWUYASABKAsyGi5jYWlybi5kYXRhcGxhbmUudjEuVm9sdW1lIjwKFVJldmVydFNuYXBzaG90UmVxdWVzdBIOCgZ2b2x1bWUYASABKAkSEwoLc25hcHNob3RfaWQYAiABKAkiRAoWUmV2ZXJ0U25hcHNob3RSZXNwb25zZRIqCgZ2b2x1bWUYASABKAsyGi5jYWlybi5kYXRhcGxhbmUudjEuVm9sdW1lInUKFENsb25lU25hcHNob3RSZXF1ZXN0Eg4KBnZvbHVtZRgBIAEoCRITCgtzbmFwc2hvdF9pZBgCIAEoCRIRCglkaXJlY3RvcnkYAyABKAkSEQoJdm9sdW1lX2lkGAQgASgJEhIKCnJlcGxpY2FfaWQYBSABKAkiFwoVQ2xvbmVTbmFwc2hvdFJlc3BvbnNlInEKBkV4cG9ydBIMCgRuYW1lGAEgASgJEhMKC2Rlc2NyaXB0aW9uGAIgASgJEhEKCXJlYWRfb25seRgDIAEoCBIOCgZ2b2x1bWUYBCABKAkSFQoNaGFuZG92ZXJfcGF0aBgFIAEoCUoECAYQB0oECAcQCCI+ChBBZGRFeHBvcnRSZXF1ZXN0EioKBmV4cG9ydBgBIAEoCzIaLmNhaXJuLmRhdGFwbGFuZS52MS5FeHBvcnQiEwoRQWRkRXhwb3J0UmVzcG9uc2UiMgoTUmVtb3ZlRXhwb3J0UmVxdWVzdBIMCgRuYW1lGAEgASgJEg0KBWZvcmNlGAIgASgIIhYKFFJlbW92ZUV4cG9ydFJlc3BvbnNlIsIBCgNUbHMSKgoEbW9kZRgBIAEoDjIcLmNhaXJuLmRhdGFwbGFuZS52MS5UbHMuTW9kZRIdChVjZXJ0aWZpY2F0ZV9kaXJlY3RvcnkYAiABKAkSEwoLdmVyaWZ5X3BlZXIYAyABKAgSEAoIcHNrX2ZpbGUYBCABKAkiSQoETW9kZRIUChBNT0RFX1VOU1BFQ0lGSUVEEAASDAoITU9ERV9PRkYQARILCgdNT0RFX09OEAISEAoMTU9ERV9SRVFVSVJFEAMiNQoNU2V0VGxzUmVxdWVzdBIkCgN0bHMYASABKAsyFy5jYWlybi5kYXRhcGxhbmUudjEuVGxzIhAKDlNldFRsc1Jlc3BvbnNlInAKCExpc3RlbmVyEjEKB25iZF90Y3AYASABKAsyHi5jYWlybi5kYXRhcGxhbmUudjEuVGNwQWRkcmVzc0gAEhIKCG5iZF91bml4GAIgASgJSAASEgoIaGFuZG92ZXIYAyABKAlIAEIJCgdhZGRyZXNzIigKClRjcEFkZHJlc3MSDAoEaG9zdBgBIAEoCRIMCgRwb3J0GAIgASgNIj8KDUxpc3RlblJlcXVlc3QSLgoIbGlzdGVuZXIYASABKAsyHC5jYWlybi5kYXRhcGxhbmUudjEuTGlzdGVuZXIiQAoOTGlzdGVuUmVzcG9uc2USLgoIbGlzdGVuZXIYASABKAsyHC5jYWlybi5kYXRhcGxhbmUudjEuTGlzdGVuZXIiQQoPVW5saXN0ZW5SZXF1ZXN0Ei4KCGxpc3RlbmVyGAEgASgLMhwuY2Fpcm4uZGF0YXBsYW5lLnYxLkxpc3RlbmVyIhIKEFVubGlzdGVuUmVzcG9uc2UiEQoPU2h1dGRvd25SZXF1ZXN0IhIKEFNodXRkb3duUmVzcG9uc2UqcwoJQ2FjaGVNb2RlEhoKFkNBQ0hFX01PREVfVU5TUEVDSUZJRUQQABITCg9DQUNIRV9NT0RFX05PTkUQARIYChRDQUNIRV9NT0RFX1dSSVRFQkFDSxACEhsKF0NBQ0hFX01PREVfV1JJVEVUSFJPVUdIEAMyxw8KCURhdGFQbGFuZRJVCghHZXRTdGF0ZRIjLmNhaXJuLmRhdGFwbGFuZS52MS5HZXRTdGF0ZVJlcXVlc3QaJC5jYWlybi5kYXRhcGxhbmUudjEuR2V0U3RhdGVSZXNwb25zZRJSCgtXYXRjaEV2ZW50cxImLmNhaXJuLmRhdGFwbGFuZS52MS5XYXRjaEV2ZW50c1JlcXVlc3QaGS5jYWlybi5kYXRhcGxhbmUudjEuRXZlbnQwARJkCg1DcmVhdGVSZXBsaWNhEiguY2Fpcm4uZGF0YXBsYW5lLnYxLkNyZWF0ZVJlcGxpY2FSZXF1ZXN0GikuY2Fpcm4uZGF0YXBsYW5lLnYxLkNyZWF0ZVJlcGxpY2FSZXNwb25zZRJkCg1EZWxldGVSZXBsaWNhEiguY2Fpcm4uZGF0YXBsYW5lLnYxLkRlbGV0ZVJlcGxpY2FSZXF1ZXN0GikuY2Fpcm4uZGF0YXBsYW5lLnYxLkRlbGV0ZVJlcGxpY2FSZXNwb25zZRJbCgpPcGVuVm9sdW1lEiUuY2Fpcm4uZGF0YXBsYW5lLnYxLk9wZW5Wb2x1bWVSZXF1ZXN0GiYuY2Fpcm4uZGF0YXBsYW5lLnYxLk9wZW5Wb2x1bWVSZXNwb25zZRJeCgtDbG9zZVZvbHVtZRImLmNhaXJuLmRhdGFwbGFuZS52MS5DbG9zZVZvbHVtZVJlcXVlc3QaJy5jYWlybi5kYXRhcGxhbmUudjEuQ2xvc2VWb2x1bWVSZXNwb25zZRJYCglHZXRWb2x1bWUSJC5jYWlybi5kYXRhcGxhbmUudjEuR2V0Vm9sdW1lUmVxdWVzdBolLmNhaXJuLmRhdGFwbGFuZS52MS5HZXRWb2x1bWVSZXNwb25zZRJhCgxSZXNpemVWb2x1bWUSJy5jYWlybi5kYXRhcGxhbmUudjEuUmVzaXplVm9sdW1lUmVxdWVzdBooLmNhaXJuLmRhdGFwbGFuZS52MS5SZXNpemVWb2x1bWVSZXNwb25zZRJYCglTZXRMaW1pdHMSJC5jYWlybi5kYXRhcGxhbmUudjEuU2V0TGltaXRzUmVxdWVzdBolLmNhaXJuLmRhdGFwbGFuZS52MS5TZXRMaW1pdHNSZXNwb25zZRJkCg1GbGF0dGVuVm9sdW1lEiguY2Fpcm4uZGF0YXBsYW5lLnYxLkZsYXR0ZW5Wb2x1bWVSZXF1ZXN0GikuY2Fpcm4uZGF0YXBsYW5lLnYxLkZsYXR0ZW5Wb2x1bWVSZXNwb25zZRJbCgpTdGFydFNjcnViEiUuY2Fpcm4uZGF0YXBsYW5lLnYxLlN0YXJ0U2NydWJSZXF1ZXN0GiYuY2Fpcm4uZGF0YXBsYW5lLnYxLlN0YXJ0U2NydWJSZXNwb25zZRJnCg5DcmVhdGVTbmFwc2hvdBIpLmNhaXJuLmRhdGFwbGFuZS52MS5DcmVhdGVTbmFwc2hvdFJlcXVlc3QaKi5jYWlybi5kYXRhcGxhbmUudjEuQ3JlYXRlU25hcHNob3RSZXNwb25zZRJnCg5EZWxldGVTbmFwc2hvdBIpLmNhaXJuLmRhdGFwbGFuZS52MS5EZWxldGVTbmFwc2hvdFJlcXVlc3QaKi5jYWlybi5kYXRhcGxhbmUudjEuRGVsZXRlU25hcHNob3RSZXNwb25zZRJnCg5SZXZlcnRTbmFwc2hvdBIpLmNhaXJuLmRhdGFwbGFuZS52MS5SZXZlcnRTbmFwc2hvdFJlcXVlc3QaKi5jYWlybi5kYXRhcGxhbmUudjEuUmV2ZXJ0U25hcHNob3RSZXNwb25zZRJkCg1DbG9uZVNuYXBzaG90EiguY2Fpcm4uZGF0YXBsYW5lLnYxLkNsb25lU25hcHNob3RSZXF1ZXN0GikuY2Fpcm4uZGF0YXBsYW5lLnYxLkNsb25lU25hcHNob3RSZXNwb25zZRJYCglBZGRFeHBvcnQSJC5jYWlybi5kYXRhcGxhbmUudjEuQWRkRXhwb3J0UmVxdWVzdBolLmNhaXJuLmRhdGFwbGFuZS52MS5BZGRFeHBvcnRSZXNwb25zZRJhCgxSZW1vdmVFeHBvcnQSJy5jYWlybi5kYXRhcGxhbmUudjEuUmVtb3ZlRXhwb3J0UmVxdWVzdBooLmNhaXJuLmRhdGFwbGFuZS52MS5SZW1vdmVFeHBvcnRSZXNwb25zZRJPCgZTZXRUbHMSIS5jYWlybi5kYXRhcGxhbmUudjEuU2V0VGxzUmVxdWVzdBoiLmNhaXJuLmRhdGFwbGFuZS52MS5TZXRUbHNSZXNwb25zZRJPCgZMaXN0ZW4SIS5jYWlybi5kYXRhcGxhbmUudjEuTGlzdGVuUmVxdWVzdBoiLmNhaXJuLmRhdGFwbGFuZS52MS5MaXN0ZW5SZXNwb25zZRJVCghVbmxpc3RlbhIjLmNhaXJuLmRhdGFwbGFuZS52MS5Vbmxpc3RlblJlcXVlc3QaJC5jYWlybi5kYXRhcGxhbmUudjEuVW5saXN0ZW5SZXNwb25zZRJVCghTaHV0ZG93bhIjLmNhaXJuLmRhdGFwbGFuZS52MS5TaHV0ZG93blJlcXVlc3QaJC5jYWlybi5kYXRhcGxhbmUudjEuU2h1dGRvd25SZXNwb25zZWIGcHJvdG8z");
 
 /**
  * @generated from message cairn.dataplane.v1.GetStateRequest
@@ -246,6 +246,13 @@ export type OpenVolumeRequest = Message<"cairn.dataplane.v1.OpenVolumeRequest"> 
    * @generated from field: cairn.dataplane.v1.CacheMode cache_mode = 3;
    */
   cacheMode: CacheMode;
+
+  /**
+   * absent: none
+   *
+   * @generated from field: cairn.dataplane.v1.Limits limits = 4;
+   */
+  limits?: Limits | undefined;
 };
 
 /**
@@ -254,6 +261,56 @@ export type OpenVolumeRequest = Message<"cairn.dataplane.v1.OpenVolumeRequest"> 
  */
 export const OpenVolumeRequestSchema: GenMessage<OpenVolumeRequest> = /*@__PURE__*/
   messageDesc(file_cairn_dataplane_v1_data_plane, 8);
+
+/**
+ * What a volume may use. Reads and writes count as an operation and with their bytes, trims and write-zeroes as an operation.
+ * 0: no limit, or no bursts.
+ *
+ * @generated from message cairn.dataplane.v1.Limits
+ */
+export type Limits = Message<"cairn.dataplane.v1.Limits"> & {
+  /**
+   * operations a second
+   *
+   * @generated from field: uint64 iops = 1;
+   */
+  iops: bigint;
+
+  /**
+   * operations a second while a burst lasts
+   *
+   * @generated from field: uint64 iops_burst = 2;
+   */
+  iopsBurst: bigint;
+
+  /**
+   * bytes a second
+   *
+   * @generated from field: uint64 bandwidth = 3;
+   */
+  bandwidth: bigint;
+
+  /**
+   * bytes a second while a burst lasts
+   *
+   * @generated from field: uint64 bandwidth_burst = 4;
+   */
+  bandwidthBurst: bigint;
+
+  /**
+   * how long a volume that has rested may do that
+   *
+   * @generated from field: uint64 burst_seconds = 5;
+   */
+  burstSeconds: bigint;
+};
+
+/**
+ * Describes the message cairn.dataplane.v1.Limits.
+ * Use `create(LimitsSchema)` to create a new message.
+ */
+export const LimitsSchema: GenMessage<Limits> = /*@__PURE__*/
+  messageDesc(file_cairn_dataplane_v1_data_plane, 9);
 
 /**
  * @generated from message cairn.dataplane.v1.OpenVolumeResponse
@@ -270,7 +327,7 @@ export type OpenVolumeResponse = Message<"cairn.dataplane.v1.OpenVolumeResponse"
  * Use `create(OpenVolumeResponseSchema)` to create a new message.
  */
 export const OpenVolumeResponseSchema: GenMessage<OpenVolumeResponse> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 9);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 10);
 
 /**
  * @generated from message cairn.dataplane.v1.CloseVolumeRequest
@@ -287,7 +344,7 @@ export type CloseVolumeRequest = Message<"cairn.dataplane.v1.CloseVolumeRequest"
  * Use `create(CloseVolumeRequestSchema)` to create a new message.
  */
 export const CloseVolumeRequestSchema: GenMessage<CloseVolumeRequest> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 10);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 11);
 
 /**
  * @generated from message cairn.dataplane.v1.CloseVolumeResponse
@@ -300,7 +357,7 @@ export type CloseVolumeResponse = Message<"cairn.dataplane.v1.CloseVolumeRespons
  * Use `create(CloseVolumeResponseSchema)` to create a new message.
  */
 export const CloseVolumeResponseSchema: GenMessage<CloseVolumeResponse> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 11);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 12);
 
 /**
  * @generated from message cairn.dataplane.v1.GetVolumeRequest
@@ -317,7 +374,7 @@ export type GetVolumeRequest = Message<"cairn.dataplane.v1.GetVolumeRequest"> & 
  * Use `create(GetVolumeRequestSchema)` to create a new message.
  */
 export const GetVolumeRequestSchema: GenMessage<GetVolumeRequest> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 12);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 13);
 
 /**
  * @generated from message cairn.dataplane.v1.GetVolumeResponse
@@ -334,7 +391,7 @@ export type GetVolumeResponse = Message<"cairn.dataplane.v1.GetVolumeResponse"> 
  * Use `create(GetVolumeResponseSchema)` to create a new message.
  */
 export const GetVolumeResponseSchema: GenMessage<GetVolumeResponse> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 13);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 14);
 
 /**
  * @generated from message cairn.dataplane.v1.Volume
@@ -407,6 +464,13 @@ export type Volume = Message<"cairn.dataplane.v1.Volume"> & {
    * @generated from field: cairn.dataplane.v1.Scrub scrub = 12;
    */
   scrub?: Scrub | undefined;
+
+  /**
+   * absent: none
+   *
+   * @generated from field: cairn.dataplane.v1.Limits limits = 13;
+   */
+  limits?: Limits | undefined;
 };
 
 /**
@@ -414,7 +478,7 @@ export type Volume = Message<"cairn.dataplane.v1.Volume"> & {
  * Use `create(VolumeSchema)` to create a new message.
  */
 export const VolumeSchema: GenMessage<Volume> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 14);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 15);
 
 /**
  * @generated from message cairn.dataplane.v1.Flatten
@@ -438,7 +502,7 @@ export type Flatten = Message<"cairn.dataplane.v1.Flatten"> & {
  * Use `create(FlattenSchema)` to create a new message.
  */
 export const FlattenSchema: GenMessage<Flatten> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 15);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 16);
 
 /**
  * The scrub that runs, or the last one since the volume was opened.
@@ -495,7 +559,7 @@ export type Scrub = Message<"cairn.dataplane.v1.Scrub"> & {
  * Use `create(ScrubSchema)` to create a new message.
  */
 export const ScrubSchema: GenMessage<Scrub> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 16);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 17);
 
 /**
  * @generated from message cairn.dataplane.v1.Layer
@@ -577,7 +641,7 @@ export type Layer = Message<"cairn.dataplane.v1.Layer"> & {
  * Use `create(LayerSchema)` to create a new message.
  */
 export const LayerSchema: GenMessage<Layer> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 17);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 18);
 
 /**
  * @generated from message cairn.dataplane.v1.VolumeCounters
@@ -627,6 +691,20 @@ export type VolumeCounters = Message<"cairn.dataplane.v1.VolumeCounters"> & {
    * @generated from field: uint64 errors = 9;
    */
   errors: bigint;
+
+  /**
+   * requests that waited for the limits or for the share of other volumes
+   *
+   * @generated from field: uint64 throttled = 10;
+   */
+  throttled: bigint;
+
+  /**
+   * how long, all together
+   *
+   * @generated from field: uint64 throttled_ms = 11;
+   */
+  throttledMs: bigint;
 };
 
 /**
@@ -634,7 +712,48 @@ export type VolumeCounters = Message<"cairn.dataplane.v1.VolumeCounters"> & {
  * Use `create(VolumeCountersSchema)` to create a new message.
  */
 export const VolumeCountersSchema: GenMessage<VolumeCounters> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 18);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 19);
+
+/**
+ * @generated from message cairn.dataplane.v1.SetLimitsRequest
+ */
+export type SetLimitsRequest = Message<"cairn.dataplane.v1.SetLimitsRequest"> & {
+  /**
+   * @generated from field: string volume = 1;
+   */
+  volume: string;
+
+  /**
+   * absent: none
+   *
+   * @generated from field: cairn.dataplane.v1.Limits limits = 2;
+   */
+  limits?: Limits | undefined;
+};
+
+/**
+ * Describes the message cairn.dataplane.v1.SetLimitsRequest.
+ * Use `create(SetLimitsRequestSchema)` to create a new message.
+ */
+export const SetLimitsRequestSchema: GenMessage<SetLimitsRequest> = /*@__PURE__*/
+  messageDesc(file_cairn_dataplane_v1_data_plane, 20);
+
+/**
+ * @generated from message cairn.dataplane.v1.SetLimitsResponse
+ */
+export type SetLimitsResponse = Message<"cairn.dataplane.v1.SetLimitsResponse"> & {
+  /**
+   * @generated from field: cairn.dataplane.v1.Volume volume = 1;
+   */
+  volume?: Volume | undefined;
+};
+
+/**
+ * Describes the message cairn.dataplane.v1.SetLimitsResponse.
+ * Use `create(SetLimitsResponseSchema)` to create a new message.
+ */
+export const SetLimitsResponseSchema: GenMessage<SetLimitsResponse> = /*@__PURE__*/
+  messageDesc(file_cairn_dataplane_v1_data_plane, 21);
 
 /**
  * @generated from message cairn.dataplane.v1.ResizeVolumeRequest
@@ -656,7 +775,7 @@ export type ResizeVolumeRequest = Message<"cairn.dataplane.v1.ResizeVolumeReques
  * Use `create(ResizeVolumeRequestSchema)` to create a new message.
  */
 export const ResizeVolumeRequestSchema: GenMessage<ResizeVolumeRequest> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 19);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 22);
 
 /**
  * @generated from message cairn.dataplane.v1.ResizeVolumeResponse
@@ -673,7 +792,7 @@ export type ResizeVolumeResponse = Message<"cairn.dataplane.v1.ResizeVolumeRespo
  * Use `create(ResizeVolumeResponseSchema)` to create a new message.
  */
 export const ResizeVolumeResponseSchema: GenMessage<ResizeVolumeResponse> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 20);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 23);
 
 /**
  * @generated from message cairn.dataplane.v1.FlattenVolumeRequest
@@ -690,7 +809,7 @@ export type FlattenVolumeRequest = Message<"cairn.dataplane.v1.FlattenVolumeRequ
  * Use `create(FlattenVolumeRequestSchema)` to create a new message.
  */
 export const FlattenVolumeRequestSchema: GenMessage<FlattenVolumeRequest> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 21);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 24);
 
 /**
  * @generated from message cairn.dataplane.v1.FlattenVolumeResponse
@@ -707,7 +826,7 @@ export type FlattenVolumeResponse = Message<"cairn.dataplane.v1.FlattenVolumeRes
  * Use `create(FlattenVolumeResponseSchema)` to create a new message.
  */
 export const FlattenVolumeResponseSchema: GenMessage<FlattenVolumeResponse> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 22);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 25);
 
 /**
  * @generated from message cairn.dataplane.v1.StartScrubRequest
@@ -724,7 +843,7 @@ export type StartScrubRequest = Message<"cairn.dataplane.v1.StartScrubRequest"> 
  * Use `create(StartScrubRequestSchema)` to create a new message.
  */
 export const StartScrubRequestSchema: GenMessage<StartScrubRequest> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 23);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 26);
 
 /**
  * @generated from message cairn.dataplane.v1.StartScrubResponse
@@ -741,7 +860,7 @@ export type StartScrubResponse = Message<"cairn.dataplane.v1.StartScrubResponse"
  * Use `create(StartScrubResponseSchema)` to create a new message.
  */
 export const StartScrubResponseSchema: GenMessage<StartScrubResponse> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 24);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 27);
 
 /**
  * @generated from message cairn.dataplane.v1.CreateSnapshotRequest
@@ -772,7 +891,7 @@ export type CreateSnapshotRequest = Message<"cairn.dataplane.v1.CreateSnapshotRe
  * Use `create(CreateSnapshotRequestSchema)` to create a new message.
  */
 export const CreateSnapshotRequestSchema: GenMessage<CreateSnapshotRequest> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 25);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 28);
 
 /**
  * @generated from message cairn.dataplane.v1.CreateSnapshotResponse
@@ -789,7 +908,7 @@ export type CreateSnapshotResponse = Message<"cairn.dataplane.v1.CreateSnapshotR
  * Use `create(CreateSnapshotResponseSchema)` to create a new message.
  */
 export const CreateSnapshotResponseSchema: GenMessage<CreateSnapshotResponse> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 26);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 29);
 
 /**
  * @generated from message cairn.dataplane.v1.DeleteSnapshotRequest
@@ -811,7 +930,7 @@ export type DeleteSnapshotRequest = Message<"cairn.dataplane.v1.DeleteSnapshotRe
  * Use `create(DeleteSnapshotRequestSchema)` to create a new message.
  */
 export const DeleteSnapshotRequestSchema: GenMessage<DeleteSnapshotRequest> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 27);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 30);
 
 /**
  * @generated from message cairn.dataplane.v1.DeleteSnapshotResponse
@@ -828,7 +947,7 @@ export type DeleteSnapshotResponse = Message<"cairn.dataplane.v1.DeleteSnapshotR
  * Use `create(DeleteSnapshotResponseSchema)` to create a new message.
  */
 export const DeleteSnapshotResponseSchema: GenMessage<DeleteSnapshotResponse> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 28);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 31);
 
 /**
  * @generated from message cairn.dataplane.v1.RevertSnapshotRequest
@@ -850,7 +969,7 @@ export type RevertSnapshotRequest = Message<"cairn.dataplane.v1.RevertSnapshotRe
  * Use `create(RevertSnapshotRequestSchema)` to create a new message.
  */
 export const RevertSnapshotRequestSchema: GenMessage<RevertSnapshotRequest> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 29);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 32);
 
 /**
  * @generated from message cairn.dataplane.v1.RevertSnapshotResponse
@@ -867,7 +986,7 @@ export type RevertSnapshotResponse = Message<"cairn.dataplane.v1.RevertSnapshotR
  * Use `create(RevertSnapshotResponseSchema)` to create a new message.
  */
 export const RevertSnapshotResponseSchema: GenMessage<RevertSnapshotResponse> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 30);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 33);
 
 /**
  * @generated from message cairn.dataplane.v1.CloneSnapshotRequest
@@ -912,7 +1031,7 @@ export type CloneSnapshotRequest = Message<"cairn.dataplane.v1.CloneSnapshotRequ
  * Use `create(CloneSnapshotRequestSchema)` to create a new message.
  */
 export const CloneSnapshotRequestSchema: GenMessage<CloneSnapshotRequest> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 31);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 34);
 
 /**
  * @generated from message cairn.dataplane.v1.CloneSnapshotResponse
@@ -925,7 +1044,7 @@ export type CloneSnapshotResponse = Message<"cairn.dataplane.v1.CloneSnapshotRes
  * Use `create(CloneSnapshotResponseSchema)` to create a new message.
  */
 export const CloneSnapshotResponseSchema: GenMessage<CloneSnapshotResponse> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 32);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 35);
 
 /**
  * @generated from message cairn.dataplane.v1.Export
@@ -966,7 +1085,7 @@ export type Export = Message<"cairn.dataplane.v1.Export"> & {
  * Use `create(ExportSchema)` to create a new message.
  */
 export const ExportSchema: GenMessage<Export> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 33);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 36);
 
 /**
  * @generated from message cairn.dataplane.v1.AddExportRequest
@@ -983,7 +1102,7 @@ export type AddExportRequest = Message<"cairn.dataplane.v1.AddExportRequest"> & 
  * Use `create(AddExportRequestSchema)` to create a new message.
  */
 export const AddExportRequestSchema: GenMessage<AddExportRequest> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 34);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 37);
 
 /**
  * @generated from message cairn.dataplane.v1.AddExportResponse
@@ -996,7 +1115,7 @@ export type AddExportResponse = Message<"cairn.dataplane.v1.AddExportResponse"> 
  * Use `create(AddExportResponseSchema)` to create a new message.
  */
 export const AddExportResponseSchema: GenMessage<AddExportResponse> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 35);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 38);
 
 /**
  * @generated from message cairn.dataplane.v1.RemoveExportRequest
@@ -1018,7 +1137,7 @@ export type RemoveExportRequest = Message<"cairn.dataplane.v1.RemoveExportReques
  * Use `create(RemoveExportRequestSchema)` to create a new message.
  */
 export const RemoveExportRequestSchema: GenMessage<RemoveExportRequest> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 36);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 39);
 
 /**
  * @generated from message cairn.dataplane.v1.RemoveExportResponse
@@ -1031,7 +1150,7 @@ export type RemoveExportResponse = Message<"cairn.dataplane.v1.RemoveExportRespo
  * Use `create(RemoveExportResponseSchema)` to create a new message.
  */
 export const RemoveExportResponseSchema: GenMessage<RemoveExportResponse> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 37);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 40);
 
 /**
  * @generated from message cairn.dataplane.v1.Tls
@@ -1069,7 +1188,7 @@ export type Tls = Message<"cairn.dataplane.v1.Tls"> & {
  * Use `create(TlsSchema)` to create a new message.
  */
 export const TlsSchema: GenMessage<Tls> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 38);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 41);
 
 /**
  * @generated from enum cairn.dataplane.v1.Tls.Mode
@@ -1106,7 +1225,7 @@ export enum Tls_Mode {
  * Describes the enum cairn.dataplane.v1.Tls.Mode.
  */
 export const Tls_ModeSchema: GenEnum<Tls_Mode> = /*@__PURE__*/
-  enumDesc(file_cairn_dataplane_v1_data_plane, 38, 0);
+  enumDesc(file_cairn_dataplane_v1_data_plane, 41, 0);
 
 /**
  * @generated from message cairn.dataplane.v1.SetTlsRequest
@@ -1123,7 +1242,7 @@ export type SetTlsRequest = Message<"cairn.dataplane.v1.SetTlsRequest"> & {
  * Use `create(SetTlsRequestSchema)` to create a new message.
  */
 export const SetTlsRequestSchema: GenMessage<SetTlsRequest> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 39);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 42);
 
 /**
  * @generated from message cairn.dataplane.v1.SetTlsResponse
@@ -1136,7 +1255,7 @@ export type SetTlsResponse = Message<"cairn.dataplane.v1.SetTlsResponse"> & {
  * Use `create(SetTlsResponseSchema)` to create a new message.
  */
 export const SetTlsResponseSchema: GenMessage<SetTlsResponse> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 40);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 43);
 
 /**
  * @generated from message cairn.dataplane.v1.Listener
@@ -1175,7 +1294,7 @@ export type Listener = Message<"cairn.dataplane.v1.Listener"> & {
  * Use `create(ListenerSchema)` to create a new message.
  */
 export const ListenerSchema: GenMessage<Listener> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 41);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 44);
 
 /**
  * @generated from message cairn.dataplane.v1.TcpAddress
@@ -1199,7 +1318,7 @@ export type TcpAddress = Message<"cairn.dataplane.v1.TcpAddress"> & {
  * Use `create(TcpAddressSchema)` to create a new message.
  */
 export const TcpAddressSchema: GenMessage<TcpAddress> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 42);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 45);
 
 /**
  * @generated from message cairn.dataplane.v1.ListenRequest
@@ -1216,7 +1335,7 @@ export type ListenRequest = Message<"cairn.dataplane.v1.ListenRequest"> & {
  * Use `create(ListenRequestSchema)` to create a new message.
  */
 export const ListenRequestSchema: GenMessage<ListenRequest> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 43);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 46);
 
 /**
  * @generated from message cairn.dataplane.v1.ListenResponse
@@ -1233,7 +1352,7 @@ export type ListenResponse = Message<"cairn.dataplane.v1.ListenResponse"> & {
  * Use `create(ListenResponseSchema)` to create a new message.
  */
 export const ListenResponseSchema: GenMessage<ListenResponse> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 44);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 47);
 
 /**
  * @generated from message cairn.dataplane.v1.UnlistenRequest
@@ -1250,7 +1369,7 @@ export type UnlistenRequest = Message<"cairn.dataplane.v1.UnlistenRequest"> & {
  * Use `create(UnlistenRequestSchema)` to create a new message.
  */
 export const UnlistenRequestSchema: GenMessage<UnlistenRequest> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 45);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 48);
 
 /**
  * @generated from message cairn.dataplane.v1.UnlistenResponse
@@ -1263,7 +1382,7 @@ export type UnlistenResponse = Message<"cairn.dataplane.v1.UnlistenResponse"> & 
  * Use `create(UnlistenResponseSchema)` to create a new message.
  */
 export const UnlistenResponseSchema: GenMessage<UnlistenResponse> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 46);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 49);
 
 /**
  * @generated from message cairn.dataplane.v1.ShutdownRequest
@@ -1276,7 +1395,7 @@ export type ShutdownRequest = Message<"cairn.dataplane.v1.ShutdownRequest"> & {
  * Use `create(ShutdownRequestSchema)` to create a new message.
  */
 export const ShutdownRequestSchema: GenMessage<ShutdownRequest> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 47);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 50);
 
 /**
  * @generated from message cairn.dataplane.v1.ShutdownResponse
@@ -1289,7 +1408,7 @@ export type ShutdownResponse = Message<"cairn.dataplane.v1.ShutdownResponse"> & 
  * Use `create(ShutdownResponseSchema)` to create a new message.
  */
 export const ShutdownResponseSchema: GenMessage<ShutdownResponse> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 48);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 51);
 
 /**
  * @generated from enum cairn.dataplane.v1.CacheMode
@@ -1374,7 +1493,8 @@ export const DataPlane: GenService<{
     output: typeof DeleteReplicaResponseSchema;
   },
   /**
-   * Opens the replica and recovers it. Idempotent: opening what is open with the same arguments returns its state.
+   * Opens the replica and recovers it. Idempotent: opening what is open with the same arguments returns its state; with
+   * other limits it sets those.
    *
    * @generated from rpc cairn.dataplane.v1.DataPlane.OpenVolume
    */
@@ -1410,6 +1530,16 @@ export const DataPlane: GenService<{
     methodKind: "unary";
     input: typeof ResizeVolumeRequestSchema;
     output: typeof ResizeVolumeResponseSchema;
+  },
+  /**
+   * What an open volume may use from now on; requests that wait follow it at once.
+   *
+   * @generated from rpc cairn.dataplane.v1.DataPlane.SetLimits
+   */
+  setLimits: {
+    methodKind: "unary";
+    input: typeof SetLimitsRequestSchema;
+    output: typeof SetLimitsResponseSchema;
   },
   /**
    * Marks an open clone to be made independent of what it was cloned from; the copies go on in the background.

@@ -1,0 +1,263 @@
+// Volumes over one device that serves what it is given in turn, by a clock of the test's own.
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <numeric>
+#include <utility>
+
+#include "qos/throttled_device.h"
+#include "test/native/qos/fake_time.h"
+
+namespace cairn::test {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// Serves one request after the other: some time for each, and some for its bytes.
+class SerialDisk {
+ public:
+  SerialDisk(FakeTime& time, ReadyQueue& ready) : alarm_(time), ready_(ready) {
+    alarm_.ring = [this] {
+      ready_.push(queue_.pop_front());
+      start_next();
+    };
+  }
+
+  struct Service : Waiter {
+    Service(SerialDisk& owner, uint64_t length) : disk(owner), bytes(length) {}
+    bool await_ready() const noexcept { return false; }
+    void await_suspend(std::coroutine_handle<> waiting) {
+      handle = waiting;
+      const bool idle = disk.queue_.empty();
+      disk.queue_.push_back(this);
+      if (idle) disk.start_next();
+    }
+    void await_resume() const noexcept {}
+    SerialDisk& disk;
+    uint64_t bytes;
+  };
+
+ private:
+  void start_next() {
+    if (queue_.empty()) return;
+    alarm_.set(20us + std::chrono::nanoseconds(queue_.front()->bytes));  // 1 GB/s
+  }
+
+  FakeAlarm alarm_;
+  ReadyQueue& ready_;
+  IntrusiveList<Service> queue_;
+};
+
+class DiskDevice final : public BlockDevice {
+ public:
+  explicit DiskDevice(SerialDisk& disk) : disk_(disk) {}
+  Geometry geometry() const override { return {.size = gibibyte, .logical_block_size = 512}; }
+  Task<Status> read(uint64_t, std::span<std::byte> into) override { return serve(into.size()); }
+  Task<Status> write(uint64_t, std::span<const std::byte> from, Durability) override { return serve(from.size()); }
+  Task<Status> flush() override { return serve(0); }
+  Task<Status> trim(uint64_t, uint64_t, Durability) override { return serve(0); }
+  Task<Status> write_zeroes(uint64_t, uint64_t, ZeroMode, Durability) override { return serve(0); }
+  Task<Status> block_status(uint64_t, uint64_t, StatusQuery, size_t, std::vector<Extent>&) override { return serve(0); }
+
+ private:
+  Task<Status> serve(uint64_t bytes) {
+    SerialDisk::Service service(disk_, bytes);
+    co_await service;
+    co_return Status();
+  }
+  SerialDisk& disk_;
+};
+
+/// A volume and clients that ask without pause, `depth` at a time.
+class Tenant {
+ public:
+  Tenant(FakeTime& time, ReadyQueue& ready, qos::FairShare& all, SerialDisk& disk, size_t bytes = 4096)
+      : limit_alarm_(time),
+        share_alarm_(time),
+        throttle_(ready, all, limit_alarm_, share_alarm_, mebibyte),
+        below_(disk),
+        device_(below_, throttle_),
+        buffer_(bytes) {}
+
+  void start(int depth) {
+    stopped_ = false;
+    for (int i = 0; i < depth; ++i) ask();
+  }
+  void stop() { stopped_ = true; }
+  uint64_t take_done() { return std::exchange(done_, 0); }
+  qos::Clock::duration longest() { return std::exchange(longest_, {}); }
+  qos::Throttle& throttle() { return throttle_; }
+
+ private:
+  Detached ask() {
+    while (!stopped_) {
+      const qos::Clock::time_point begun = limit_alarm_.now();
+      (void)co_await device_.read(0, buffer_);
+      longest_ = std::max(longest_, limit_alarm_.now() - begun);
+      ++done_;
+    }
+  }
+
+  FakeAlarm limit_alarm_;
+  FakeAlarm share_alarm_;
+  qos::Throttle throttle_;
+  DiskDevice below_;
+  qos::ThrottledDevice device_;
+  std::vector<std::byte> buffer_;
+  bool stopped_ = true;
+  uint64_t done_ = 0;
+  qos::Clock::duration longest_{0};
+};
+
+class FairnessTest : public testing::Test {
+ protected:
+  ~FairnessTest() override {
+    for (auto& tenant : tenants_) tenant->stop();
+    pass(1s);
+  }
+  Tenant& tenant(size_t bytes = 4096) {
+    tenants_.push_back(std::make_unique<Tenant>(time_, ready_, all_, disk_, bytes));
+    return *tenants_.back();
+  }
+  void pass(qos::Clock::duration duration) {
+    time_.pass(duration, [this] { ready_.run(); });
+  }
+  /// What each has done in the next second, of everything.
+  std::vector<double> shares() {
+    for (auto& tenant : tenants_) (void)tenant->take_done();
+    pass(1s);
+    std::vector<double> done;
+    for (auto& tenant : tenants_) done.push_back(static_cast<double>(tenant->take_done()));
+    total_ = std::accumulate(done.begin(), done.end(), 0.0);
+    for (double& each : done) each /= total_;
+    return done;
+  }
+
+  FakeTime time_;
+  ReadyQueue ready_;
+  qos::FairShare all_;
+  SerialDisk disk_{time_, ready_};
+  std::vector<std::unique_ptr<Tenant>> tenants_;
+  double total_ = 0;
+};
+
+constexpr double disk_rate = 1e9 / (20'000 + 4096);
+
+TEST_F(FairnessTest, OneVolumeAloneHasAllItAsksFor) {
+  Tenant& alone = tenant();
+  alone.start(256);
+  pass(500ms);
+  EXPECT_TRUE(alone.throttle().passes());
+  (void)shares();
+  EXPECT_NEAR(total_, disk_rate, disk_rate * 0.01);
+  EXPECT_EQ(alone.throttle().counters().requests, 0U);
+}
+
+TEST_F(FairnessTest, ADeepQueueTakesNoMoreThanAShallowOne) {
+  tenant().start(8);
+  tenant().start(256);
+  pass(300ms);
+  for (int second = 0; second < 3; ++second) {
+    const std::vector<double> share = shares();
+    EXPECT_GE(share[0], 0.4);
+    EXPECT_LE(share[0], 0.6);
+    EXPECT_NEAR(total_, disk_rate, disk_rate * 0.01);
+  }
+}
+
+TEST_F(FairnessTest, NeitherDoesOneWithManyMoreConnections) {
+  tenant().start(16);
+  tenant().start(1024);
+  pass(300ms);
+  EXPECT_GE(shares()[0], 0.4);
+}
+
+TEST_F(FairnessTest, ThreeHaveAThirdEach) {
+  tenant().start(8);
+  tenant().start(64);
+  tenant().start(512);
+  pass(300ms);
+  for (const double share : shares()) EXPECT_NEAR(share, 1.0 / 3, 0.07);
+}
+
+TEST_F(FairnessTest, EqualOnesAreNotHeldBack) {
+  Tenant& one = tenant();
+  Tenant& other = tenant();
+  one.start(32);
+  other.start(32);
+  pass(300ms);
+  const uint64_t waited = one.throttle().counters().requests + other.throttle().counters().requests;
+  EXPECT_NEAR(shares()[0], 0.5, 0.02);
+  EXPECT_EQ(one.throttle().counters().requests + other.throttle().counters().requests, waited);
+}
+
+TEST_F(FairnessTest, ALoneRequestIsAnsweredSoonAndCostsTheOthersNothing) {
+  Tenant& lone = tenant();
+  tenant().start(1024);
+  lone.start(1);
+  pass(300ms);
+  (void)lone.longest();
+  (void)shares();
+  EXPECT_LT(lone.longest(), 1ms);  // of 25 with 1024 before it
+  EXPECT_NEAR(total_, disk_rate, disk_rate * 0.01);
+}
+
+TEST_F(FairnessTest, LargeRequestsWeighMore) {
+  tenant(4096).start(8);
+  tenant(mebibyte).start(32);
+  pass(300ms);
+  const double large = shares()[1];
+  // 8 small ones for each large one that is under way.
+  EXPECT_LE(large, 0.15);
+  EXPECT_GE(large, 0.05);
+}
+
+TEST_F(FairnessTest, WhoIsLeftHasItAllAgain) {
+  Tenant& goes = tenant();
+  Tenant& stays = tenant();
+  goes.start(8);
+  stays.start(256);
+  pass(300ms);
+  goes.stop();
+  pass(200ms);
+  EXPECT_TRUE(stays.throttle().passes());
+  EXPECT_FALSE(stays.throttle().admission().crowded());
+}
+
+TEST_F(FairnessTest, AVolumeHeldByItsOwnLimitsHoldsNobodyBack) {
+  Tenant& limited = tenant();
+  Tenant& other = tenant();
+  limited.throttle().set_limits({.operations = {.sustained = 100}});
+  limited.start(256);
+  other.start(256);
+  pass(300ms);
+  (void)shares();
+  EXPECT_NEAR(total_, disk_rate, disk_rate * 0.01);
+  limited.throttle().lift();
+  ready_.run();
+}
+
+TEST(FairShareTest, OneThatIsNotMeasuredYetHoldsNobodyBack) {
+  qos::FairShare all;
+  const int volumes[3] = {};
+  EXPECT_FALSE(all.update(&volumes[0], 0).contended);
+  EXPECT_TRUE(all.update(&volumes[1], 0).contended);
+  EXPECT_EQ(all.update(&volumes[0], 100).window, 0U);
+  EXPECT_EQ(all.update(&volumes[1], 8).window, 10U);
+  EXPECT_EQ(all.update(&volumes[0], 100).window, 10U);
+  EXPECT_EQ(all.update(&volumes[2], 3).window, 10U);
+  all.leave(&volumes[1]);
+  EXPECT_EQ(all.update(&volumes[0], 100).window, qos::share_window_beside_lone_requests);
+  all.leave(&volumes[2]);
+  EXPECT_FALSE(all.update(&volumes[0], 100).contended);
+}
+
+TEST(FairShareTest, NobodyIsGivenLessThanKeepsADiskBusy) {
+  qos::FairShare all;
+  const int volumes[2] = {};
+  (void)all.update(&volumes[0], qos::share_contender_least);
+  EXPECT_EQ(all.update(&volumes[1], 100).window, qos::share_window_least);
+}
+
+}  // namespace
+}  // namespace cairn::test
