@@ -300,10 +300,10 @@ void DataPlane::set_limits(const std::string& name, const qos::Limits& limits, D
   });
 }
 
-/// Of a volume that is used, and so stays until the change is made.
+/// One that is being closed has no clients.
 void DataPlane::change_throttle(const std::string& name, ThrottleChange change) {
   const auto found = volumes_.find(name);
-  if (found == volumes_.end() || !found->second->open) return;
+  if (found == volumes_.end() || !found->second->open || found->second->closing) return;
   Volume& volume = *found->second;
   ++volume.operations;
   volume.reactor->post([this, &volume, change] {

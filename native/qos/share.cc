@@ -13,9 +13,7 @@ void Share::look_around(uint64_t waiting) {
     window_ = 0;
     return;
   }
-  // Requests that arrived before they were counted say nothing about demand.
-  const uint64_t demand = contended_ ? std::max<uint64_t>(demand_, 1) : 0;
-  const FairShare::Allotment allotment = all_.update(this, demand);
+  const FairShare::Allotment allotment = all_.update(this, {.demand = demand_, .done = std::exchange(done_, 0)});
   contended_ = allotment.contended;
   window_ = allotment.window;
   demand_ = under_way_ + waiting;

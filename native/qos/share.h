@@ -29,7 +29,10 @@ class Share {
     under_way_ += work;
     wish(waiting);
   }
-  void end(uint64_t work) { under_way_ -= work; }
+  void end(uint64_t work) {
+    under_way_ -= work;
+    done_ += work;
+  }
   void wish(uint64_t waiting) { demand_ = std::max(demand_, under_way_ + waiting); }
 
   /// At each share_period while it is awake, and to wake it up. Afterwards it may be asleep again.
@@ -40,6 +43,7 @@ class Share {
   uint64_t arrivals_ = 0;  // since the last look around
   uint64_t under_way_ = 0;
   uint64_t demand_ = 0;  // the most since the last look around
+  uint64_t done_ = 0;    // since then
   uint64_t window_ = 0;
   bool awake_ = false;
   bool contended_ = false;

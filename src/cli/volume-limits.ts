@@ -42,10 +42,9 @@ export function addLimit(volume: Command): void {
   );
   limit.action(async (name: string, { none, ...flags }: LimitFlags & { none?: boolean }) => {
     const change = changeOf(flags);
-    if (none === Object.keys(change).length > 0)
-      limit.error('error: --none takes all limits away, and goes with no other');
-    if (!none && Object.keys(change).length === 0)
-      limit.error('error: name a limit, e.g. --iops 500, or --none to take all away');
+    const isNamed = Object.keys(change).length > 0;
+    if (none && isNamed) limit.error('error: --none takes all limits away, and goes with no other');
+    if (!none && !isNamed) limit.error('error: name a limit, e.g. --iops 500, or --none to take all away');
     const limited = await clientOf(limit).limitVolume({ params: { name }, body: none ? noLimits : change });
     print(limit, limited, ({ limits }) => {
       const text = limitsText(limits);
