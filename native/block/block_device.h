@@ -36,6 +36,7 @@ struct Extent {
 /// SnapshotSet::ancestors.
 struct StatusQuery {
   std::optional<uint32_t> since;
+  bool for_read = false;  // it is part of reading the range: what is all zeros is not read any more
 };
 
 enum class Durability : uint8_t {

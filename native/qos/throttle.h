@@ -34,6 +34,8 @@ class Throttle {
     share_.arrived();
     return passing_;
   }
+  /// The same, for what is no request yet.
+  bool passing() const { return passing_; }
   /// The operation, when its turn has come.
   Task<Status> pass(uint64_t bytes, Task<Status> operation);
 

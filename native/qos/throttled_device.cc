@@ -1,6 +1,11 @@
 #include "qos/throttled_device.h"
 
 namespace cairn::qos {
+namespace {
+
+Task<Status> nothing() { co_return Status(); }
+
+}  // namespace
 
 Task<Status> ThrottledDevice::in_turn(uint64_t bytes, Task<Status> operation) {
   if (throttle_.passes()) [[likely]]
@@ -28,7 +33,19 @@ Task<Status> ThrottledDevice::write_zeroes(uint64_t offset, uint64_t length, Zer
 
 Task<Status> ThrottledDevice::block_status(uint64_t offset, uint64_t length, StatusQuery query, size_t extents_max,
                                            std::vector<Extent>& extents) {
+  if (query.for_read && !throttle_.passing()) return status_for_read(offset, length, query, extents_max, extents);
   return below_.block_status(offset, length, query, extents_max, extents);
+}
+
+/// A read that ends here, for there are only zeros, counts like one that goes on.
+Task<Status> ThrottledDevice::status_for_read(uint64_t offset, uint64_t length, StatusQuery query, size_t extents_max,
+                                              std::vector<Extent>& extents) {
+  const Status status = co_await below_.block_status(offset, length, query, extents_max, extents);
+  if (!status.ok()) co_return status;
+  uint64_t zeros = 0;
+  for (const Extent& extent : extents) zeros += extent.zero ? extent.length : 0;
+  if (zeros < length) co_return status;
+  co_return co_await in_turn(length, nothing());
 }
 
 Task<Result<std::unique_ptr<BlockDevice>>> ThrottledSnapshots::open_snapshot(std::string name) {

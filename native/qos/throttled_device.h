@@ -27,6 +27,8 @@ class ThrottledDevice final : public BlockDevice {
 
  private:
   Task<Status> in_turn(uint64_t bytes, Task<Status> operation);
+  Task<Status> status_for_read(uint64_t offset, uint64_t length, StatusQuery query, size_t extents_max,
+                               std::vector<Extent>& extents);
 
   std::unique_ptr<BlockDevice> owned_;
   BlockDevice& below_;

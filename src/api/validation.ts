@@ -59,7 +59,7 @@ export class Validator<Schema extends TSchema> {
     if (error.keyword === 'boolean') return [];
     if (allowedValues)
       return [{ field, detail: `must be one of ${allowedValues.map((value) => JSON.stringify(value)).join(', ')}` }];
-    const rule = error.keyword === 'pattern' ? propertyAt(this.schema as ObjectSchema, field)?.['x-rule'] : undefined;
+    const rule = error.keyword === 'pattern' ? propertyAt(this.schema, field)?.['x-rule'] : undefined;
     return [{ field: field === '' ? whole : field, detail: rule ?? error.message }];
   }
 

