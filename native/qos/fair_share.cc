@@ -10,16 +10,16 @@ FairShare::Allotment FairShare::update(const void* volume, const Report& report)
   auto found = std::ranges::find(busy_, volume, &Entry::volume);
   if (found == busy_.end()) {
     found = busy_.insert(busy_.end(), {.volume = volume});
-    judged_before_ = false;
     begin_round();
   }
-  found->demand = report.demand;
+  found->last = report;
   // The first report of a round is of requests that began before it.
   if (found->reports++ > 0) found->done += report.done;
   if (busy_.size() == 1) return {};
-  if (!contenders()) return {.contended = true, .window = share_window_beside_lone_requests};
+  if (std::ranges::count_if(busy_, saturated) < 2)
+    return {.contended = true, .window = share_window_beside_lone_requests};
   if (round_over()) {
-    judge(utility());
+    judge();
     begin_round();
   }
   return {.contended = true, .window = static_cast<uint64_t>(window_)};
@@ -27,9 +27,7 @@ FairShare::Allotment FairShare::update(const void* volume, const Report& report)
 
 void FairShare::leave(const void* volume) {
   const std::lock_guard lock(mutex_);
-  if (std::erase_if(busy_, [volume](const Entry& entry) { return entry.volume == volume; }) == 0) return;
-  judged_before_ = false;
-  begin_round();
+  if (std::erase_if(busy_, [volume](const Entry& entry) { return entry.volume == volume; }) > 0) begin_round();
 }
 
 void FairShare::begin_round() {
@@ -40,45 +38,24 @@ bool FairShare::round_over() const {
   return std::ranges::all_of(busy_, [](const Entry& entry) { return entry.reports > share_round_periods; });
 }
 
-bool FairShare::contenders() const { return std::ranges::count_if(busy_, contends) >= 2; }
-
-/// Of what was done in this round; its differences are relative ones.
-double FairShare::utility() const {
-  const auto rate = [](const Entry& entry) { return static_cast<double>(entry.done) / (entry.reports - 1); };
-  double total = 0;
-  for (const Entry& entry : busy_) total += rate(entry);
-  double delay = 0;
-  for (const Entry& entry : busy_)
-    if (contends(entry)) delay += 1 / std::max(rate(entry) + share_part_least * total, 1e-9);
-  return -std::log(delay);
-}
-
-/// Goes on where the last step has helped, and back where it has not. Where it made no difference, more is better.
-void FairShare::judge(double utility) {
-  const double gain = utility - utility_before_;
-  if (judged_before_) {
-    const bool helped = growing_ ? gain > -share_gain_least : gain > share_gain_least;
-    step_ = helped ? std::min(step_ * share_step_least, share_step_most) : share_step_least;
-    if (!helped) growing_ = !growing_;
-  }
-  utility_before_ = utility;
-  judged_before_ = true;
-  move_window();
-}
-
-void FairShare::move_window() {
+void FairShare::judge() {
+  double least = INFINITY;
+  double most = 0;
   uint64_t demand = 0;
-  for (const Entry& entry : busy_) demand = std::max(demand, entry.demand);
-  const double most = std::max(static_cast<double>(demand), share_window_least);
-  if (growing_ && window_ >= most) {
-    window_ = most;
-    if (++rounds_at_most_ < share_rounds_at_most) return;
-    growing_ = false;
-  } else if (!growing_ && window_ <= share_window_least) {
-    growing_ = true;
+  for (const Entry& entry : busy_) {
+    if (!saturated(entry)) continue;
+    const double rate = static_cast<double>(entry.done) / (entry.reports - 1);
+    least = std::min(least, rate);
+    most = std::max(most, rate);
+    demand = std::max(demand, entry.last.demand);
   }
-  rounds_at_most_ = 0;
-  window_ = std::clamp(growing_ ? window_ * step_ : window_ / step_, share_window_least, most);
+  if (most == 0) return;
+  const double part = least / most;
+  if (part < share_part_low)
+    window_ *= std::max(share_shrink_most, std::sqrt(part / share_part_low));
+  else if (part > share_part_high)
+    window_ *= share_grow;
+  window_ = std::clamp(window_, share_window_least, std::max(static_cast<double>(demand), share_window_least));
 }
 
 }  // namespace cairn::qos

@@ -41,26 +41,23 @@ inline constexpr size_t waiting_share_divisor = 8;
 inline constexpr std::chrono::milliseconds share_period{50};
 /// The work of a request, for sharing: 1, and 1 more for each whole piece of this size.
 inline constexpr uint64_t share_piece = 64 * kibibyte;
-/// What each volume may have under way while several are busy, as work: where the search for the best begins, and what
-/// it never goes below.
+/// What each volume may have under way while several are saturated, as work: where the window begins, and what it never
+/// goes below.
 inline constexpr double share_window_start = 32;
 inline constexpr double share_window_least = 8;
 /// A window is judged by so many periods, after one in which it takes hold.
-inline constexpr unsigned share_round_periods = 4;
-/// The window is changed by the first factor, and by more while that helps.
-inline constexpr double share_step_least = 1.2;
-inline constexpr double share_step_most = 2;
-/// How much better a window must be to be preferred, relatively.
-inline constexpr double share_gain_least = 0.003;
-/// A volume with a smaller part than this of all that is done counts as if it had it: few requests say little about the
-/// window.
-inline constexpr double share_part_least = 0.02;
-/// A window that holds nobody back is kept for so many rounds before a smaller one is tried.
-inline constexpr unsigned share_rounds_at_most = 8;
-
-/// Volumes that ask for less at a time than this wait for answers rather than for their share, and have no say in the
-/// window. While fewer than two others are busy, it is so large that an answer comes soon and nearly nothing is lost.
-inline constexpr uint64_t share_contender_least = 4;
+inline constexpr unsigned share_round_periods = 3;
+/// The window shrinks while the one that gets least done gets less than this part of what the first does (40 of 100
+/// beside 60), and grows again while it gets more than the other. Between them is as much of the disk as fairness
+/// leaves.
+inline constexpr double share_part_low = 0.68;
+inline constexpr double share_part_high = 0.76;
+inline constexpr double share_shrink_most = 0.6;
+inline constexpr double share_grow = 1.15;
+/// A volume that has, on average, less work under way than this is not saturated: it waits for answers, or does other
+/// things, and would not use what others were denied for its sake. Beside it the window is so large that answers come
+/// soon and nearly nothing is lost.
+inline constexpr double share_saturated_least = 3;
 inline constexpr uint64_t share_window_beside_lone_requests = 128;
 
 }  // namespace cairn::qos

@@ -48,7 +48,7 @@ void Throttle::queue_up(Turn& turn) {
 }
 
 void Throttle::ended(uint64_t bytes) {
-  share_.end(share_work(bytes));
+  share_.end(share_work(bytes), share_alarm_.now());
   if (!queue_.empty()) go_on();
 }
 
@@ -83,7 +83,7 @@ void Throttle::take(const Turn& turn) {
     operations_.take(1);
     bytes_.take(turn.bytes);
   }
-  share_.begin(share_work(turn.bytes), waiting_for_share());
+  share_.begin(share_work(turn.bytes), waiting_for_share(), share_alarm_.now());
 }
 
 void Throttle::release(Turn& turn) {
@@ -134,7 +134,7 @@ void Throttle::restore() {
 }
 
 void Throttle::look_around() {
-  share_.look_around(waiting_for_share());
+  share_.look_around(waiting_for_share(), share_alarm_.now());
   if (share_.awake()) share_alarm_.set(share_period);
   go_on();
 }

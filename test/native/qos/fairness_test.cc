@@ -246,8 +246,10 @@ class ModelDisk {
       const double each = std::min(1.0, parallel_ / total);
       for (int i : {0, 1}) {
         rates[i] = 100 * under_way(i) * each;
-        window_ = static_cast<double>(
-            all_.update(&wanted_[i], {static_cast<uint64_t>(wanted_[i]), static_cast<uint64_t>(rates[i])}).window);
+        const qos::FairShare::Report report{.demand = static_cast<uint64_t>(wanted_[i]),
+                                            .under_way = under_way(i),
+                                            .done = static_cast<uint64_t>(rates[i])};
+        window_ = static_cast<double>(all_.update(&wanted_[i], report).window);
       }
       sum_[0] += rates[0];
       sum_[1] += rates[1];
@@ -281,14 +283,25 @@ TEST(FairShareTest, ADiskThatIsBusyWithLittleIsHalved) {
   EXPECT_GE(disk.average(0) / (disk.average(0) + disk.average(1)), 0.4);
 }
 
-TEST(FairShareTest, ADiskThatNeedsMuchUnderWayIsKeptBusy) {
-  ModelDisk disk(64, 8, 256);
+TEST(FairShareTest, ADiskThatServesMuchAtATimeIsNotLeftIdleForMoreThanFairness) {
+  ModelDisk disk(64, 32, 256);
   disk.run(20);
   disk.forget();
   disk.run(40);
-  // 64 at a time are all that it can do; alone, the shallow one would have 8 of them.
-  EXPECT_GE(disk.average(0) + disk.average(1), 0.9 * 6400);
-  EXPECT_GE(disk.average(0), 0.75 * 800);
+  const double part = disk.average(0) / (disk.average(0) + disk.average(1));
+  EXPECT_GE(part, 0.4);
+  EXPECT_LE(part, 0.45);
+  EXPECT_GE(disk.average(0) + disk.average(1), 0.99 * 6400);
+}
+
+TEST(FairShareTest, VolumesThatAreNotSaturatedDenyNobodyAnything) {
+  qos::FairShare all;
+  const int volumes[2] = {};
+  for (int i = 0; i < 100; ++i) {
+    (void)all.update(&volumes[0], {.demand = 32, .under_way = qos::share_saturated_least - 0.1, .done = 1});
+    const auto beside = all.update(&volumes[1], {.demand = 256, .under_way = 100, .done = 10'000});
+    EXPECT_EQ(beside.window, qos::share_window_beside_lone_requests);
+  }
 }
 
 TEST(FairShareTest, NobodyIsHeldBackWithoutNeed) {
