@@ -180,6 +180,17 @@ TEST_F(ThrottleTest, RequestsGoOnInTheOrderOfTheirArrival) {
   for (uint64_t i = 0; i < 20; ++i) EXPECT_EQ(below_.reached[i].second, i * 4096);
 }
 
+TEST_F(ThrottleTest, WhoComesWhenTheLimitHasJustOpenedDoesNotOvertakeThoseThatWait) {
+  throttle_.set_limits({.operations = {.sustained = 10'000}});
+  while (finished_ == started_) read(0);
+  pass(500us);  // the alarm is for later
+  EXPECT_LT(finished_, started_);
+  read(4096);
+  pass(1ms);
+  EXPECT_EQ(finished_, started_);
+  EXPECT_EQ(below_.reached.back().second, 4096U);
+}
+
 TEST_F(ThrottleTest, ASmallRequestDoesNotOvertakeALargeOneThatWaits) {
   throttle_.set_limits({.bytes = {.sustained = 1 * mebibyte}});
   read(0, 1 * mebibyte);
