@@ -64,7 +64,7 @@ Result<Unit> LayerScrubber::verify(uint64_t first, std::span<const BlockState> s
   const std::vector<BlockSum> found = layer_.compute(first, states);
   status.blocks_checked += data;
   for (size_t at = 0; at < states.size();) {
-    const auto wrong = [&](size_t i) { return states[i] == BlockState::data && found[i] != (*expected)[i]; };
+    const auto wrong = [&](size_t i) { return states[i] == BlockState::data && !sum_fits((*expected)[i], found[i]); };
     size_t end = at + 1;
     if (wrong(at)) {
       while (end < states.size() && wrong(end)) ++end;

@@ -14,11 +14,15 @@
 
 namespace cairn::store {
 
-/// What stands for a block: 0, absent; 1, zeros; else of data, its CRC32C, 2 more where that is 0 or 1.
+/// What stands for a block: 0, absent; 1, zeros; else of data, its CRC32C, 2 more where that is 0 or 1. 2 is also that
+/// of data which a merge is replacing, so that it fits any.
 using BlockSum = uint32_t;
 inline constexpr BlockSum sum_absent = 0;
 inline constexpr BlockSum sum_zero = 1;
+inline constexpr BlockSum sum_unknown = 2;
 BlockSum sum_of(std::span<const std::byte> block);
+/// Whether data whose sum is `found` is what was noted as `noted`.
+inline bool sum_fits(BlockSum noted, BlockSum found) { return noted == found || noted == sum_unknown; }
 
 inline constexpr uint32_t sum_page_blocks = 1022;
 /// Page i is at (i + 1) * 4096 and tells of blocks from i * 1022. All zero, or behind the file's end: all absent.

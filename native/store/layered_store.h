@@ -258,6 +258,7 @@ class LayeredStore final : public BlockDevice, public SnapshotSet {
   Task<Result<Unit>> drain_sector(Drain& drain, uint32_t number);
   Task<Result<Unit>> load_sums(Drain& drain, uint32_t number, bool into_head);
   Task<Status> drain_copy(Drain& drain, OpenLayer& to, BlockRange run);
+  Task<Status> disown_sums(Drain& drain, uint32_t number);
   Task<Status> save_sums(Drain& drain, uint32_t number);
   Task<Result<Unit>> open_map(OpenLayer& layer);
   void close_frozen_maps();

@@ -88,7 +88,7 @@ export const mutations = [
     name: 'durable-overwrite-is-not',
     reason: 'A write with FUA to a block that is there is only in the page cache or the disk’s cache.',
     file: 'native/store/layered_store.cc',
-    find: 'co_await reactor_.write(layer.data, from, offset, durable && overwrite)',
+    find: 'co_await reactor_.write(layer.data, from, offset, durable && overwrite && !shares_sync)',
     replace: 'co_await reactor_.write(layer.data, from, offset, false)',
     tests: crashes,
   },

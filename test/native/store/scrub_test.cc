@@ -4,6 +4,7 @@
 #include "store/layer_sums.h"
 #include "store/replica_files.h"
 #include "test/native/store/store_fixture.h"
+#include "test/native/store/support/faulty_disk.h"
 #include "test/native/support/scale.h"
 
 namespace cairn::test {
@@ -279,6 +280,49 @@ TEST(StoreThousandsOfSnapshots, AreMadeReadReopenedAndDeleted) {
   AlignedMemory memory(4096);
   ASSERT_TRUE(succeeded(fixture.wait(device.value()->read((count / 2 + 2) * 4096, memory.span()))));
   EXPECT_TRUE(std::all_of(memory.span().begin(), memory.span().end(), [](std::byte b) { return b == std::byte{0}; }));
+}
+
+/// Three snapshots, the lower ones larger: a merge of one goes backward, its child's blocks over its own. The merge of
+/// the middle one is cut short between its data and its checksums.
+class StoreHalfReplaced : public StoreScrub {
+ protected:
+  StoreHalfReplaced() {
+    write(4 * mebibyte, 6, mebibyte);
+    lower = cut("lower");
+    write(mebibyte, 4, 65536);
+    const std::string middle = cut("middle");
+    write(mebibyte, 5, 8192);
+    cut("last");
+    sum_all();
+    EXPECT_TRUE(checksummed(middle));
+    FaultyDisk disk(fixture);
+    disk.fail(IoTap::Kind::sync, "layer-" + std::to_string(layer(middle)) + ".data", EIO);
+    EXPECT_TRUE(succeeded(fixture.remove(middle)));
+    fixture.settle();
+    EXPECT_GE(disk.failed(), 1U);
+    fixture.abandon();
+  }
+  void expect_all() {
+    EXPECT_EQ(fixture.store().failure(), "");
+    expect_content();
+    EXPECT_EQ(fixture.read(mebibyte, 8192), pattern(5, 8192));
+    const Bytes below = pattern(4, 65536);
+    EXPECT_EQ(fixture.read(mebibyte + 8192, 65536 - 8192), Bytes(below.begin() + 8192, below.end()));
+  }
+
+  std::string lower;
+};
+
+TEST_F(StoreHalfReplaced, IsMergedDownBeforeItIsWholeAgain) {
+  const size_t failures = events(EventKind::failed);
+  fixture.open_without_maintenance();
+  ASSERT_TRUE(succeeded(fixture.remove(lower)));
+  fixture.settle();
+  expect_all();
+  EXPECT_EQ(fixture.snapshots().size(), 3U);
+  EXPECT_EQ(events(EventKind::failed), failures);
+  sum_all();
+  EXPECT_EQ(scrub().blocks_damaged, 0U);
 }
 
 }  // namespace
