@@ -5,7 +5,7 @@ import type { Case, Workload } from './support/question.js';
 import { measureCases, type Plan } from './support/rounds.js';
 import { spreadOf } from './support/statistics.js';
 
-const counts = [0, 1, 10, 50, 100, 200];
+const counts = [0, 1, 10, 50, 200];
 /** How many a volume has before the one directly before the measurement. */
 const countsBefore = [0, 10, 200];
 /** qcow2's internal snapshots each take a table of their own; more of them are made slowly. */
