@@ -109,7 +109,7 @@ void for_each_run(const MapSector& sector, uint32_t number, const std::function<
   while (at < map_sector_blocks) {
     const BlockState state = state_at(sector, at);
     const auto uniform = static_cast<uint8_t>(static_cast<uint8_t>(state) * 0x55);
-    const uint64_t whole = uniform * 0x0101010101010101;
+    const uint64_t whole = uniform * uint64_t{0x0101010101010101};
     uint32_t end = at + 1;
     while (end < map_sector_blocks) {
       if (end % 32 == 0 && end / 4 + sizeof whole <= map_state_bytes &&
