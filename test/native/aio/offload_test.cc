@@ -20,14 +20,14 @@ TEST(BlockingThread, RunsJobsOneAfterTheOther) {
 }
 
 TEST(BlockingThread, AnUrgentJobWaitsForNoneThatIsNot) {
-  BlockingThread thread;
   std::promise<void> released;
+  std::promise<bool> first;
   std::atomic<bool> ended{false};
+  BlockingThread thread;  // ends before what its jobs use
   thread.run([&] {
     released.get_future().wait();
     ended = true;
   });
-  std::promise<bool> first;
   thread.run([&] { first.set_value(!ended); }, Urgency::urgent);
   EXPECT_TRUE(first.get_future().get());
   released.set_value();
