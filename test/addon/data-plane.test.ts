@@ -116,7 +116,7 @@ describe('openVolume', () => {
       failure: null,
       recovered: false,
     });
-    expect(Object.values(info.counters)).toEqual(Array.from({ length: 9 }, () => 0));
+    expect(Object.values(info.counters)).toEqual(Array.from({ length: 11 }, () => 0));
     expect(await plane.native.volumeInfo('volume')).toEqual(info);
   });
 
