@@ -240,7 +240,6 @@ class Reactor::Transfer final : Completion {
         offset_(offset),
         direction_(direction),
         durable_(durable) {}
-  bool may_write_inline() const;
   /// False when it has to be submitted after all.
   bool write_inline();
   /// After a short transfer; false when it made no progress.

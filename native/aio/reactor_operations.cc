@@ -39,20 +39,16 @@ bool Reactor::Transfer::await_suspend(std::coroutine_handle<> waiting) {
       submit_later(reactor_, delay, *this);
       return true;
     }
-  } else if (may_write_inline() && write_inline()) {
+  } else if (direction_ == Direction::write && file_.page_cache_ && !durable_ && write_inline()) {
     return false;
   }
   submit();
   return true;
 }
 
-bool Reactor::Transfer::may_write_inline() const {
-  return direction_ == Direction::write && file_.page_cache_ && !durable_ &&
-         reactor_.inline_writes_.allowed(length_, Clock::now());
-}
-
 bool Reactor::Transfer::write_inline() {
   const Clock::time_point begin = Clock::now();
+  if (!reactor_.inline_writes_.allowed(length_, begin)) return false;
   const ssize_t written = ::pwrite(file_.fd(), data_, length_, static_cast<off_t>(offset_));
   const int error = errno;
   reactor_.inline_writes_.took(begin, Clock::now());
