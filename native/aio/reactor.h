@@ -148,6 +148,8 @@ class Reactor {
   }
   /// madvise(2) of at most 1 GiB, away from the reactor's thread.
   Call advise(void* memory, size_t length, int advice);
+  /// int: 0 or negative errno. Drops what the page cache holds of a file and has been written back.
+  Call drop_cached(const File& file);
   /// int: bytes (0 at the end of the stream) or negative errno. `flags`: MSG_WAITALL to fill `into`.
   Call receive(const File& socket, std::span<std::byte> into, int flags = 0);
   /// int: bytes sent, all of them unless the connection broke, or negative errno. `message` must stay until it resumes.
@@ -275,6 +277,7 @@ class Reactor::Call final : Completion {
     sync_all,
     fallocate,
     advise,
+    drop_cached,
     receive,
     send,
     accept,

@@ -161,6 +161,8 @@ void Reactor::Call::prepare(io_uring_sqe* sqe) {
       return io_uring_prep_fallocate(sqe, -1, flags_, static_cast<off_t>(offset_), static_cast<off_t>(length_));
     case Code::advise:
       return io_uring_prep_madvise(sqe, const_cast<void*>(first_), static_cast<off_t>(length_), flags_);
+    case Code::drop_cached:
+      return io_uring_prep_fadvise(sqe, -1, 0, 0, POSIX_FADV_DONTNEED);
     case Code::receive:
       return io_uring_prep_recv(sqe, -1, const_cast<void*>(first_), length_, flags_);
     case Code::send:
@@ -216,6 +218,8 @@ Reactor::Call Reactor::advise(void* memory, size_t length, int advice) {
   call.flags_ = advice;
   return call;
 }
+
+Reactor::Call Reactor::drop_cached(const File& file) { return Call(*this, Call::Code::drop_cached, &file); }
 
 Reactor::Call Reactor::receive(const File& socket, std::span<std::byte> into, int flags) {
   Call call(*this, Call::Code::receive, &socket);

@@ -17,7 +17,7 @@ inline constexpr uint32_t store_block_size = 4096;
 inline constexpr uint32_t index_chunk_blocks = 512;
 inline constexpr uint64_t volume_size_max = 64 * tebibyte;
 /// A read source names its layer in 15 bits.
-inline constexpr uint32_t layer_count_max = 32767;
+inline constexpr uint32_t layer_count_max = 16383;
 
 /// Entries of the submission ring; completions have four times as many.
 inline constexpr uint32_t ring_entries = 1024;

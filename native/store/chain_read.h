@@ -44,7 +44,7 @@ class PieceJoin {
   std::coroutine_handle<> reader_;
 };
 
-/// `begin(slot, piece, from, join)` starts the read of a piece of a layer's file; it calls join.done() at its end.
+/// `begin(source, piece, from, join)` starts the read of a piece of a layer's file; it calls join.done() at its end.
 template <typename Begin>
 Task<Status> read_pieces(const ReadIndex& index, uint64_t offset, std::span<std::byte> into, Begin begin) {
   PieceJoin join;
@@ -54,7 +54,7 @@ Task<Status> read_pieces(const ReadIndex& index, uint64_t offset, std::span<std:
       std::fill(piece.begin(), piece.end(), std::byte{0});
     } else {
       join.add();
-      begin(source.slot(), piece, from, join);
+      begin(source, piece, from, join);
     }
     return true;
   });

@@ -29,6 +29,7 @@ LayeredStore::OpenLayer::OpenLayer(Reactor& reactor, LayerFiles files, uint16_t 
       data(reactor.adopt(std::move(files.data))),
       map(reactor.adopt(std::move(files.map))),
       readers(reactor.ready()) {
+  if (files.cached.valid()) cached = reactor.adopt(std::move(files.cached));
   if (files.stamps.file.valid())
     stamps.emplace(reactor, reactor.adopt(std::move(files.stamps.file)), files.stamps.header);
 }
@@ -94,11 +95,6 @@ LayeredStore::BlockRange LayeredStore::blocks_covered(uint64_t offset, uint64_t 
   return {(offset + store_block_size - 1) / store_block_size, (offset + length) / store_block_size};
 }
 
-bool LayeredStore::in_head_as_data(BlockRange range) const {
-  const SourceRun run = index_->run_at(range.first, range.end);
-  return run.source == head_source(false) && run.count == range.count();
-}
-
 /// Counts the error, and reports a full disk once until a write that needs room succeeds again.
 Status LayeredStore::finish(Status status) {
   if (status.ok()) return status;
@@ -127,19 +123,20 @@ Task<Status> LayeredStore::read(uint64_t offset, std::span<std::byte> into) {
   }
   OpenLayer& layer = layer_at(run.source.slot());
   const Readers::Scope reading(layer.readers);
-  co_return finish(co_await reactor_.read(layer.data, into, offset));
+  co_return finish(co_await reactor_.read(layer.file(run.source), into, offset));
 }
 
 Task<Status> LayeredStore::read_runs(uint64_t offset, std::span<std::byte> into) {
   return read_pieces(*index_, offset, into,
-                     [this](uint16_t slot, std::span<std::byte> piece, uint64_t from, PieceJoin& join) {
-                       read_piece(layer_at(slot), piece, from, join);
+                     [this](Source source, std::span<std::byte> piece, uint64_t from, PieceJoin& join) {
+                       read_piece(source, piece, from, join);
                      });
 }
 
-Detached LayeredStore::read_piece(OpenLayer& layer, std::span<std::byte> into, uint64_t offset, PieceJoin& join) {
+Detached LayeredStore::read_piece(Source source, std::span<std::byte> into, uint64_t offset, PieceJoin& join) {
+  OpenLayer& layer = layer_at(source.slot());
   const Readers::Scope reading(layer.readers);
-  join.done(co_await reactor_.read(layer.data, into, offset));
+  join.done(co_await reactor_.read(layer.file(source), into, offset));
 }
 
 Task<Status> LayeredStore::read_bounced(uint64_t offset, std::span<std::byte> into) {
@@ -156,8 +153,8 @@ bool LayeredStore::needs_merge(uint64_t offset, std::span<const std::byte> from)
   const BlockRange touched = blocks_touched(offset, from.size());
   const bool first_in_part = offset % store_block_size != 0;
   const bool last_in_part = (offset + from.size()) % store_block_size != 0;
-  return (first_in_part && index_->at(touched.first) != head_source(false)) ||
-         (last_in_part && index_->at(touched.end - 1) != head_source(false));
+  return (first_in_part && !is_head_data(index_->at(touched.first))) ||
+         (last_in_part && !is_head_data(index_->at(touched.end - 1)));
 }
 
 Task<Status> LayeredStore::write(uint64_t offset, std::span<const std::byte> from, Durability durability) {
@@ -169,16 +166,18 @@ Task<Status> LayeredStore::write(uint64_t offset, std::span<const std::byte> fro
   {
     RangeLock::Hold hold(locks_, range.first, range.end, RangeLock::Mode::shared);
     co_await hold;
-    if (!needs_merge(offset, from)) co_return finish(co_await put(offset, from, durability));
+    if (!needs_merge(offset, from) && route_of(range) != WriteRoute::alone)
+      co_return finish(co_await put(offset, from, durability));
   }
-  co_return finish(co_await write_merged(offset, from, durability));
-}
-
-/// Fills the blocks at the edges from what is there, under a lock that keeps every other write of them out.
-Task<Status> LayeredStore::write_merged(uint64_t offset, std::span<const std::byte> from, Durability durability) {
-  const BlockRange range = blocks_touched(offset, from.size());
   RangeLock::Hold hold(locks_, range.first, range.end, RangeLock::Mode::exclusive);
   co_await hold;
+  if (!needs_merge(offset, from)) co_return finish(co_await put(offset, from, durability));
+  co_return finish(co_await put_merged(offset, from, durability));
+}
+
+/// Fills the blocks at the edges from what is there. The range is locked exclusively.
+Task<Status> LayeredStore::put_merged(uint64_t offset, std::span<const std::byte> from, Durability durability) {
+  const BlockRange range = blocks_touched(offset, from.size());
   const AlignedMemory memory(byte_offset(range.count()));
   if (!memory.valid()) co_return Status::from_errno(ENOMEM);
   const uint64_t start = byte_offset(range.first);
@@ -193,13 +192,17 @@ Task<Status> LayeredStore::write_merged(uint64_t offset, std::span<const std::by
   co_return co_await put(start, memory.span(), durability);
 }
 
-/// Writes into the head's data file, and makes the head the source of the blocks. The range is locked.
+/// Writes into the head's data file, and makes the head the source of the blocks. The range is locked; exclusively, if
+/// its route is `alone`.
 Task<Status> LayeredStore::put(uint64_t offset, std::span<const std::byte> from, Durability durability) {
   if (!failure_.empty()) co_return Status::from_errno(EIO);
   OpenLayer& layer = head();
   const BlockRange range = blocks_touched(offset, from.size());
   const bool durable = must_be_durable(durability);
-  const bool overwrite = in_head_as_data(range);
+  const bool through_cache = route_of(range) == WriteRoute::page_cache;
+  const bool overwrite = consists_of(range, head_data(through_cache));
+  CachedWrite cached_write(range);
+  if (through_cache) cached_writes_.push_back(&cached_write);
   if (!may_record(range, !overwrite)) {
     const Status prepared = co_await prepare_record(range, !overwrite);
     if (!prepared.ok()) co_return prepared;
@@ -208,13 +211,15 @@ Task<Status> LayeredStore::put(uint64_t offset, std::span<const std::byte> from,
   // Through the page cache each durable write would be a sync of its own: writes under way together share one instead.
   // Only where nothing else is dirty, or one write would wait for all of a busy volume.
   const bool shares_sync = cache_mode_ == CacheMode::writethrough;
-  const Status status = co_await reactor_.write(layer.data, from, offset, durable && overwrite && !shares_sync);
+  const Status status = co_await reactor_.write(through_cache ? layer.cached : layer.data, from, offset,
+                                                durable && overwrite && !through_cache && !shares_sync);
   layer.data_written = true;
-  if (status.ok() && !overwrite) take_effect(range, BlockState::data);
+  if (status.ok() && !overwrite) take_effect(range, head_data(through_cache));
+  cached_write.end();
   ring_.finish(record, status.ok());
   if (!status.ok()) co_return status;
   if (!overwrite) no_space_reported_ = false;  // an overwrite needs no room
-  if (shares_sync) co_return co_await sync_all();
+  if (shares_sync || (durable && through_cache)) co_return co_await sync_all();
   if (durable) co_return co_await make_durable(range);
   co_return status;
 }
@@ -277,10 +282,9 @@ uint64_t LayeredStore::put_record(BlockRange range, BlockState state) {
 }
 
 /// Where readers look, and what the next sync writes.
-void LayeredStore::take_effect(BlockRange range, BlockState state) {
+void LayeredStore::take_effect(BlockRange range, Source source) {
   if (overlay_ != nullptr) mark_uncovered(range);
-  index_->assign(range.first, range.count(),
-                 state == BlockState::absent ? Source() : head_source(state == BlockState::zero));
+  index_->assign(range.first, range.count(), source);
   dirty_.mark(range.first, range.count());
 }
 
@@ -291,7 +295,7 @@ Task<Status> LayeredStore::set_state(BlockRange range, BlockState state) {
     if (!prepared.ok()) co_return prepared;
   }
   const uint64_t record = put_record(range, state);
-  take_effect(range, state);
+  take_effect(range, head_source(state));
   ring_.finish(record, true);
   co_return Status();
 }
@@ -361,7 +365,7 @@ Task<Status> LayeredStore::discard(BlockRange range, ZeroMode mode) {
   }
   // A file system without holes keeps the space; the map makes the blocks read as zeros all the same.
   const bool done = result >= 0 || result == -EOPNOTSUPP;
-  if (done) take_effect(range, keep ? BlockState::data : unmapped);
+  if (done) take_effect(range, head_source(keep ? BlockState::data : unmapped));
   ring_.finish(record, done);
   co_return done ? Status() : Status::from_result(result);
 }
@@ -369,7 +373,10 @@ Task<Status> LayeredStore::discard(BlockRange range, ZeroMode mode) {
 Task<Status> LayeredStore::write_zero_pieces(uint64_t offset, uint64_t length) {
   CAIRN_ASSERT(length <= 2 * store_block_size);
   if (length == 0) co_return Status();
-  co_return co_await write_merged(offset, zero_memory().first(length), Durability::buffered);
+  const BlockRange range = blocks_touched(offset, length);
+  RangeLock::Hold hold(locks_, range.first, range.end, RangeLock::Mode::exclusive);
+  co_await hold;
+  co_return co_await put_merged(offset, zero_memory().first(length), Durability::buffered);
 }
 
 Task<Status> LayeredStore::flush() {

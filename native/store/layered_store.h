@@ -147,10 +147,14 @@ class LayeredStore final : public BlockDevice, public SnapshotSet {
     uint64_t block_count;
     File data;
     File map;
+    /// The same data through the page cache; of what is or was the head under direct I/O.
+    File cached;
+    uint64_t left_cache = 0;             // blocks whose pages may still be there
     std::optional<RegionStamps> stamps;  // of the head, and of a layer that was it until its records are settled
     bool data_written = false;           // since the last sync
     MapSpace map_space;
     Readers readers;
+    const File& file(Source source) const { return source.in_page_cache() ? cached : data; }
   };
   /// Map sectors as they are to be once the layer's data is durable.
   struct MapImage {
@@ -162,6 +166,17 @@ class LayeredStore final : public BlockDevice, public SnapshotSet {
     uint64_t end;
     uint64_t count() const { return end - first; }
   };
+  /// A write through the page cache that is under way.
+  struct CachedWrite : ListLink {
+    explicit CachedWrite(BlockRange blocks) : range(blocks) {}
+    ~CachedWrite() { end(); }
+    void end() {
+      if (linked()) unlink();
+    }
+    BlockRange range;
+  };
+  /// How a write reaches the head's data file; store_cached.cc says why.
+  enum class WriteRoute : uint8_t { direct, page_cache, alone };
   /// How often what has long been synced cools.
   static constexpr std::chrono::seconds sweep_interval{5};
 
@@ -169,8 +184,18 @@ class LayeredStore final : public BlockDevice, public SnapshotSet {
   static BlockRange blocks_covered(uint64_t offset, uint64_t length);
   OpenLayer& head() const { return *head_; }
   OpenLayer& layer_at(uint16_t slot) const { return *slots_[slot]; }
-  Source head_source(bool zero) const { return Source(head_->slot, zero); }
-  bool in_head_as_data(BlockRange range) const;
+  Source head_data(bool in_page_cache) const {
+    return Source(head_->slot, in_page_cache ? Source::Access::page_cache : Source::Access::plain);
+  }
+  /// Not in the page cache.
+  Source head_source(BlockState state) const {
+    return state == BlockState::absent ? Source() : Source(head_->slot, state == BlockState::zero);
+  }
+  bool is_head_data(Source source) const { return source == head_data(false) || source == head_data(true); }
+  bool consists_of(BlockRange range, Source source) const {
+    const SourceRun run = index_->run_at(range.first, range.end);
+    return run.source == source && run.count == range.count();
+  }
   bool must_be_durable(Durability durability) const {
     return durability == Durability::durable || cache_mode_ == CacheMode::writethrough;
   }
@@ -179,15 +204,15 @@ class LayeredStore final : public BlockDevice, public SnapshotSet {
   bool needs_merge(uint64_t offset, std::span<const std::byte> from) const;
   Task<Status> read_runs(uint64_t offset, std::span<std::byte> into);
   Task<Status> read_bounced(uint64_t offset, std::span<std::byte> into);
-  Detached read_piece(OpenLayer& layer, std::span<std::byte> into, uint64_t offset, PieceJoin& join);
-  Task<Status> write_merged(uint64_t offset, std::span<const std::byte> from, Durability durability);
+  Detached read_piece(Source source, std::span<std::byte> into, uint64_t offset, PieceJoin& join);
+  Task<Status> put_merged(uint64_t offset, std::span<const std::byte> from, Durability durability);
   Task<Status> put(uint64_t offset, std::span<const std::byte> from, Durability durability);
   Task<Status> set_state(BlockRange range, BlockState state);
   Task<Status> reserve_space(MapSpace::Pieces pieces);
   bool may_record(BlockRange range, bool new_state);
   Task<Status> prepare_record(BlockRange range, bool new_state);
   uint64_t put_record(BlockRange range, BlockState state);
-  void take_effect(BlockRange range, BlockState state);
+  void take_effect(BlockRange range, Source source);
   Task<Status> discard(BlockRange range, ZeroMode mode);
   Task<Status> write_zero_pieces(uint64_t offset, uint64_t length);
   Task<Status> make_durable(BlockRange range);
@@ -198,6 +223,13 @@ class LayeredStore final : public BlockDevice, public SnapshotSet {
   std::string pool_full() const {
     return "the pool that holds " + directory_ + " is full: free space or move the volume";
   }
+
+  // store_cached.cc: first writes
+  WriteRoute route_of(BlockRange range) const;
+  bool written_through_cache(BlockRange range);
+  Task<> leave_cache(const MapImage& image);
+  void leave_cache(OpenLayer& layer, uint32_t sector);
+  Task<> drop_cached(OpenLayer& layer);
 
   // store_sync.cc: durability
   Task<Status> sync_all();
@@ -334,6 +366,7 @@ class LayeredStore final : public BlockDevice, public SnapshotSet {
   uint64_t sequence_ = 0;       // of the last stamp
   DirtySectors dirty_;          // of the head
   DirtySectors overlay_dirty_;  // of the overlay
+  IntrusiveList<CachedWrite> cached_writes_;
   RangeLock locks_;
   StoreCounters counters_;
   std::string failure_;

@@ -105,6 +105,31 @@ Source ReadIndex::at(uint64_t block) const {
   return chunk_at(entries_[block / index_chunk_blocks], static_cast<uint32_t>(block % index_chunk_blocks));
 }
 
+void ReadIndex::copy_sources(uint64_t first, std::span<Source> into) const {
+  CAIRN_ASSERT(first + into.size() <= block_count_);
+  while (!into.empty()) {
+    const auto index = static_cast<uint32_t>(first % index_chunk_blocks);
+    const size_t part = std::min<size_t>(into.size(), index_chunk_blocks - index);
+    copy_chunk(entries_[first / index_chunk_blocks], index, into.first(part));
+    into = into.subspan(part);
+    first += part;
+  }
+}
+
+void ReadIndex::copy_chunk(Entry entry, uint32_t first, std::span<Source> into) const {
+  if ((entry & kind_mask) == kind_full) {
+    const auto* page = reinterpret_cast<FullPage*>(entry & ~kind_mask);
+    for (size_t i = 0; i < into.size(); ++i) into[i] = Source::from_bits(page->sources[first + i]);
+  } else if ((entry & kind_mask) == kind_sparse) {
+    auto* page = reinterpret_cast<SparsePage*>(entry & ~kind_mask);
+    std::fill(into.begin(), into.end(), Source::from_bits(page->base));
+    for (auto* e = page->lower_bound(first); e != page->end() && e->index < first + into.size(); ++e)
+      into[e->index - first] = Source::from_bits(e->source);
+  } else {
+    std::fill(into.begin(), into.end(), uniform_source(entry));
+  }
+}
+
 /// The first block from `index` on, below `limit`, whose source is another one.
 uint32_t ReadIndex::chunk_run_end(Entry entry, uint32_t index, uint32_t limit) const {
   if ((entry & kind_mask) == kind_uniform) return limit;

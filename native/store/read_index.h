@@ -4,29 +4,37 @@
 
 #include <cstdint>
 #include <functional>
+#include <span>
 
 #include "base/limits.h"
 #include "store/format.h"
 
 namespace cairn::store {
 
-/// Where a block's content is: a slot of the open chain (from 1), and whether it reads as zeros. Zero: nobody wrote it.
+/// Where a block's content is: a slot of the open chain (from 1), and how it is read. Zero: nobody wrote it.
 class Source {
  public:
+  enum class Access : uint8_t { plain = 0, zeros = 1, page_cache = 2 };
+
   constexpr Source() = default;
-  constexpr Source(uint16_t slot, bool zero) : bits_(static_cast<uint16_t>(slot << 1 | (zero ? 1 : 0))) {}
+  constexpr Source(uint16_t slot, Access access)
+      : bits_(static_cast<uint16_t>(slot << 2 | static_cast<uint16_t>(access))) {}
+  constexpr Source(uint16_t slot, bool zero) : Source(slot, zero ? Access::zeros : Access::plain) {}
   static constexpr Source from_bits(uint16_t bits) {
     Source source;
     source.bits_ = bits;
     return source;
   }
 
-  constexpr uint16_t slot() const { return static_cast<uint16_t>(bits_ >> 1); }
-  constexpr bool reads_zero() const { return bits_ == 0 || (bits_ & 1) != 0; }
+  constexpr uint16_t slot() const { return static_cast<uint16_t>(bits_ >> 2); }
+  constexpr bool reads_zero() const { return bits_ == 0 || access() == Access::zeros; }
+  /// Of a file that is otherwise read directly.
+  constexpr bool in_page_cache() const { return access() == Access::page_cache; }
   constexpr uint16_t bits() const { return bits_; }
   friend constexpr bool operator==(Source, Source) = default;
 
  private:
+  constexpr Access access() const { return static_cast<Access>(bits_ & 3); }
   uint16_t bits_ = 0;
 };
 
@@ -48,6 +56,8 @@ class ReadIndex {
 
   uint64_t block_count() const { return block_count_; }
   Source at(uint64_t block) const;
+  /// Of the blocks from `first` on; much faster than run by run where runs are short.
+  void copy_sources(uint64_t first, std::span<Source> into) const;
   /// The run of one source that starts at `block`, cut at `end`; it may go on behind a chunk's end.
   SourceRun run_at(uint64_t block, uint64_t end) const;
   void assign(uint64_t first, uint64_t count, Source source);
@@ -64,6 +74,7 @@ class ReadIndex {
   using Entry = uint64_t;
 
   Source chunk_at(Entry entry, uint32_t index) const;
+  void copy_chunk(Entry entry, uint32_t first, std::span<Source> into) const;
   uint32_t chunk_run_end(Entry entry, uint32_t index, uint32_t limit) const;
   Entry assign_in_chunk(Entry entry, uint32_t first, uint32_t count, Source source);
   Entry assign_sparse(SparsePage* page, uint32_t first, uint32_t count, Source source);

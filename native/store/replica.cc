@@ -238,6 +238,11 @@ Result<Unit> open_files(OpenedReplica& replica) {
     const uint64_t blocks_min = layer->number == replica.metadata.head ? replica.metadata.block_count() : 0;
     Result<LayerFiles> files = open_layer(replica.directory, layer->number, blocks_min, replica.direct);
     if (!files.ok()) return files.error();
+    if (replica.direct && layer->number == replica.metadata.head) {
+      Result<UniqueFd> cached = open_cached(replica.directory, layer->number);
+      if (!cached.ok()) return cached.error();
+      files.value().cached = std::move(cached.value());
+    }
     replica.chain.push_back(std::move(files.value()));
   }
   return Unit{};
@@ -357,8 +362,11 @@ Result<LayerFiles> create_layer(const std::string& directory, uint32_t number, c
   if (!made.ok()) return made.error();
   Result<OpenedStamps> stamps = open_stamps(table);
   if (!stamps.ok()) return stamps.error();
-  return LayerFiles{number, std::move(data.value()), std::move(map.value()), metadata.block_count(),
-                    std::move(stamps.value())};
+  return LayerFiles{.number = number,
+                    .data = std::move(data.value()),
+                    .map = std::move(map.value()),
+                    .block_count = metadata.block_count(),
+                    .stamps = std::move(stamps.value())};
 }
 
 Result<LayerFiles> open_layer(const std::string& directory, uint32_t number, uint64_t blocks_min, bool direct) {
@@ -374,7 +382,15 @@ Result<LayerFiles> open_layer(const std::string& directory, uint32_t number, uin
   Result<UniqueFd> data = open_part(layer_data_path(directory, number), O_RDWR | (direct ? O_DIRECT : 0),
                                     blocks.value() * store_block_size);
   if (!data.ok()) return data.error();
-  return LayerFiles{number, std::move(data.value()), std::move(map.value()), blocks.value(), {}};
+  return LayerFiles{
+      .number = number, .data = std::move(data.value()), .map = std::move(map.value()), .block_count = blocks.value()};
+}
+
+Result<UniqueFd> open_cached(const std::string& directory, uint32_t number) {
+  Result<UniqueFd> file = open_part(layer_data_path(directory, number), O_RDWR, 0);
+  // Reading a block must not bring in its neighbours, which are read and written past the page cache.
+  if (file.ok()) (void)::posix_fadvise(file.value().get(), 0, 0, POSIX_FADV_RANDOM);
+  return file;
 }
 
 Result<Unit> grow_layer(const std::string& directory, uint32_t number, int data, int map, uint64_t block_count) {

@@ -42,6 +42,7 @@ struct LayerFiles {
   uint32_t number = 0;
   UniqueFd data;
   UniqueFd map;
+  UniqueFd cached;           // of the head under direct I/O: its data through the page cache
   uint64_t block_count = 0;  // fewer than the volume's when it has grown since: the rest is absent
   OpenedStamps stamps;       // of the head only
 };
@@ -91,6 +92,8 @@ StampsFile stamps_file(const OpenedReplica& replica, uint32_t layer);
 Result<LayerFiles> create_layer(const std::string& directory, uint32_t number, const VolumeMetadata& metadata);
 /// REPLICA_CORRUPT when it has fewer blocks than `blocks_min`.
 Result<LayerFiles> open_layer(const std::string& directory, uint32_t number, uint64_t blocks_min, bool direct);
+/// The layer's data through the page cache.
+Result<UniqueFd> open_cached(const std::string& directory, uint32_t number);
 /// Durably makes room for more blocks in a layer; what it is killed in does no harm. Files that the file system cannot
 /// hold are refused as at creation.
 Result<Unit> grow_layer(const std::string& directory, uint32_t number, int data, int map, uint64_t block_count);

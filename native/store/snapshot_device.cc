@@ -64,8 +64,8 @@ Task<Status> SnapshotDevice::read(uint64_t offset, std::span<std::byte> into) {
 
 Task<Status> SnapshotDevice::read_runs(uint64_t offset, std::span<std::byte> into) {
   return read_pieces(*chain_.index, offset, into,
-                     [this](uint16_t slot, std::span<std::byte> piece, uint64_t from, PieceJoin& join) {
-                       read_piece(data_[slot - 1], piece, from, join);
+                     [this](Source source, std::span<std::byte> piece, uint64_t from, PieceJoin& join) {
+                       read_piece(data_[source.slot() - 1], piece, from, join);
                      });
 }
 

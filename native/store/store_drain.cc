@@ -275,7 +275,10 @@ Task<Result<Unit>> LayeredStore::open_map(OpenLayer& layer) {
 void LayeredStore::close_frozen_maps() {
   if (maintaining_ || syncing_ || !pending_images_.empty()) return;
   for (const auto& layer : slots_)
-    if (layer != nullptr && is_frozen(*layer)) layer->map.close();
+    if (layer != nullptr && is_frozen(*layer)) {
+      layer->map.close();
+      if (layer->readers.count() == 0) layer->cached.close();
+    }
 }
 
 Task<Status> LayeredStore::copy(OpenLayer& from, OpenLayer& to, BlockRange piece, std::span<std::byte> memory) {

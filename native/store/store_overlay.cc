@@ -29,6 +29,9 @@ Task<Result<Unit>> LayeredStore::swap_head(uint32_t parent) {
   std::swap(above.removed, below.removed);
   Result<OpenedStamps> stamps = co_await Offload(blocking_, reactor_, [&] { return open_stamps_or_renew(parent); });
   if (!stamps.ok()) co_return stamps.error();
+  Result<UniqueFd> cached = UniqueFd();
+  if (direct_) cached = co_await Offload(blocking_, reactor_, [&] { return open_cached(directory_, parent); });
+  if (!cached.ok()) co_return cached.error();
   const Result<Unit> staged = co_await Offload(blocking_, reactor_, [&] { return stage_metadata(directory_, next); });
   if (!staged.ok()) co_return staged;
   co_await quiesce();
@@ -37,6 +40,7 @@ Task<Result<Unit>> LayeredStore::swap_head(uint32_t parent) {
     capture_all();
     metadata_ = std::move(next);
     find_head();
+    if (direct_) head().cached = reactor_.adopt(std::move(cached.value()));
     head().stamps.emplace(reactor_, reactor_.adopt(std::move(stamps.value().file)), stamps.value().header);
     directory_dirty_ = true;
   }

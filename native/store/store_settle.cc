@@ -153,6 +153,7 @@ Task<> LayeredStore::sweep() {
       activity_.touch(ring_.record(number).first_block, ring_.record(number).block_count);
     status = co_await activity_.cool();
   }
+  co_await drop_cached(head());
   if (stopping_) co_return;
   if (status.ok() && !activity_.any_hot() && ring_.done_through() == ring_.last())
     ring_.release();

@@ -63,7 +63,12 @@ Result<LayerFiles> make_head(const std::string& directory, const VolumeMetadata&
   Result<LayerFiles> made = create_layer(directory, next.head, next);
   if (!made.ok()) return made.error();
   Result<LayerFiles> opened = open_layer(directory, next.head, next.block_count(), direct);
-  if (opened.ok()) opened.value().stamps = std::move(made.value().stamps);
+  if (!opened.ok()) return opened;
+  opened.value().stamps = std::move(made.value().stamps);
+  if (!direct) return opened;
+  Result<UniqueFd> cached = open_cached(directory, next.head);
+  if (!cached.ok()) return cached.error();
+  opened.value().cached = std::move(cached.value());
   return opened;
 }
 
@@ -274,6 +279,7 @@ Task<Result<Unit>> LayeredStore::restart_on(VolumeMetadata next) {
     }
     CAIRN_ASSERT(chain.files.back().number == next.head);
     chain.files.back().stamps = std::move(new_head.value().stamps);
+    chain.files.back().cached = std::move(new_head.value().cached);
     Result<std::unique_ptr<ReadIndex>> index = build_index(directory_, chain.files, next.block_count());
     if (!index.ok()) return index.error();
     chain.index = std::move(index.value());

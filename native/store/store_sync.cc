@@ -1,5 +1,6 @@
 // Durability: which order makes what safe, and one sync for many that ask.
 #include <algorithm>
+#include <array>
 
 #include "store/layered_store.h"
 
@@ -46,6 +47,7 @@ Task<Status> LayeredStore::sync_once() {
         co_return Status::from_errno(EIO);
       }
     }
+    co_await leave_cache(images[i]);
     const Status written = co_await write_image(images[i]);
     if (written.ok()) continue;
     // Not lost: the next sync tries again, before what came later. A full disk heals; anything else has failed the
@@ -93,13 +95,12 @@ LayeredStore::MapImage LayeredStore::capture(OpenLayer& layer, DirtySectors& dir
     MapSector& sector = image.sectors.emplace_back();
     const uint64_t first = uint64_t{number} * map_sector_blocks;
     const uint64_t end = std::min(first + map_sector_blocks, index_->block_count());
-    for (uint64_t block = first; block < end;) {
-      const SourceRun run = index_->run_at(block, end);
-      if (run.source.slot() == layer.slot)
-        set_states(sector, static_cast<uint32_t>(run.first - first), static_cast<uint32_t>(run.count),
-                   run.source.reads_zero() ? BlockState::zero : BlockState::data);
-      block = run.first + run.count;
-    }
+    std::array<Source, map_sector_blocks> memory;
+    const std::span<Source> sources = std::span(memory).first(end - first);
+    index_->copy_sources(first, sources);
+    for (uint32_t i = 0; i < sources.size(); ++i)
+      if (sources[i].slot() == layer.slot)
+        set_states(sector, i, 1, sources[i].reads_zero() ? BlockState::zero : BlockState::data);
     seal(sector, number);
   }
   return image;
