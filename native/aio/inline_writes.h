@@ -19,11 +19,12 @@ class InlineWrites {
   using Clock = std::chrono::steady_clock;
   static constexpr size_t length_max = 64 * kibibyte;
   static constexpr Clock::duration patience = std::chrono::milliseconds(1);
-  static constexpr Clock::duration pause = std::chrono::milliseconds(200);
+  /// The pause after it, in multiples of what it took: at most a twentieth of the time goes to such writes.
+  static constexpr int pause = 20;
 
   bool allowed(size_t length, Clock::time_point now) const { return length <= length_max && now >= again_; }
   void took(Clock::time_point begin, Clock::time_point end) {
-    if (end - begin > patience) again_ = end + pause;
+    if (end - begin > patience) again_ = end + pause * (end - begin);
   }
 
  private:

@@ -113,7 +113,8 @@ enum class RecordState : uint8_t {
   failed = 2,   // it has ended with an error: as pending
 };
 
-/// One slot of the ring; record number n is in slot n % ring_slots. It is there before its write begins.
+/// One slot of the ring; record number n is in slot n % ring_slots_min, or n % ring_slots_max while the ring is grown.
+/// It is there before its write begins.
 struct RingRecord {
   uint32_t checksum = 0;  // CRC32C of the bytes from `state` on
   RecordState outcome = RecordState::pending;
@@ -135,9 +136,10 @@ static_assert(offsetof(RingRecord, outcome) == 4 && offsetof(RingRecord, state) 
               offsetof(RingRecord, first_block) == 32 && offsetof(RingRecord, stamp) == 48);
 inline constexpr size_t ring_record_checked = 8;  // the checksum covers the bytes from here
 
-inline constexpr uint64_t ring_slots = 65536;
+inline constexpr uint64_t ring_slots_min = 65536;
+inline constexpr uint64_t ring_slots_max = 4 * ring_slots_min;
 inline constexpr uint64_t ring_header_bytes = 4096;
-inline constexpr uint64_t ring_bytes = ring_header_bytes + ring_slots * sizeof(RingRecord);
+inline constexpr uint64_t ring_bytes(uint64_t slots) { return ring_header_bytes + slots * sizeof(RingRecord); }
 
 /// The ring file's first page. All zero: nothing has been written since the file was made.
 struct RingHeader {

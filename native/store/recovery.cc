@@ -1,5 +1,7 @@
 #include "store/recovery.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <map>
 
@@ -18,8 +20,8 @@ Error damaged_ring(const OpenedReplica& replica, const std::string& what) {
 }
 
 bool valid(const RingRecord& record, uint64_t slot, uint64_t session) {
-  return record.session == session && record.number % ring_slots == slot &&
-         record.checksum == ring_record_checksum(record);
+  const bool in_place = record.number % ring_slots_min == slot || record.number % ring_slots_max == slot;
+  return record.session == session && in_place && record.checksum == ring_record_checksum(record);
 }
 
 /// Empty, or what cannot be.
@@ -146,6 +148,17 @@ Result<Unit> patch_maps(const OpenedReplica& replica, const Unsettled& unsettled
   return patch.write_durably();
 }
 
+/// As long as the ring has ever been.
+Result<std::vector<RingRecord>> read_slots(int fd, const std::string& path) {
+  struct stat status {};
+  if (::fstat(fd, &status) != 0) return system_error("stat", path, errno);
+  const uint64_t there = (static_cast<uint64_t>(status.st_size) - ring_header_bytes) / sizeof(RingRecord);
+  std::vector<RingRecord> slots(std::min(there, ring_slots_max));
+  Result<Unit> read = read_all(fd, path, std::as_writable_bytes(std::span(slots)), ring_header_bytes);
+  if (!read.ok()) return read.error();
+  return slots;
+}
+
 }  // namespace
 
 Result<Unsettled> gather_unsettled(const OpenedReplica& replica, bool same_boot) {
@@ -154,13 +167,13 @@ Result<Unsettled> gather_unsettled(const OpenedReplica& replica, bool same_boot)
   if (!same_boot) return unsettled;
   const std::string path = ring_path(replica.directory);
   RingHeader header;
-  std::vector<RingRecord> slots(ring_slots);
   Result<Unit> read = read_all(replica.ring_file.get(), path, bytes_of(header), 0);
-  if (read.ok())
-    read = read_all(replica.ring_file.get(), path, std::as_writable_bytes(std::span(slots)), ring_header_bytes);
   if (!read.ok()) return read.error();
+  Result<std::vector<RingRecord>> found = read_slots(replica.ring_file.get(), path);
+  if (!found.ok()) return found.error();
+  const std::vector<RingRecord>& slots = found.value();
   const uint64_t session = replica.superblock.ring_session;
-  for (uint64_t slot = 0; slot < ring_slots; ++slot)
+  for (uint64_t slot = 0; slot < slots.size(); ++slot)
     if (valid(slots[slot], slot, session)) unsettled.records.push_back(slots[slot]);
   const bool used =
       header.magic == ring_magic && header.session == session && header.checksum == ring_header_checksum(header);

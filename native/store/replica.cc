@@ -102,7 +102,7 @@ Result<Unit> create_ring(const std::string& directory) {
   const std::string path = ring_path(directory);
   Result<UniqueFd> file = create_file(path);
   if (!file.ok()) return file.error();
-  if (::ftruncate(file.value().get(), ring_bytes) != 0) return system_error("size", path, errno);
+  if (::ftruncate(file.value().get(), ring_bytes(ring_slots_min)) != 0) return system_error("size", path, errno);
   return sync_file(file.value().get(), path);
 }
 
@@ -221,7 +221,7 @@ void find_alignment(OpenedReplica& replica) {
 }
 
 Result<Unit> open_files(OpenedReplica& replica) {
-  Result<UniqueFd> ring = open_part(ring_path(replica.directory), O_RDWR, ring_bytes);
+  Result<UniqueFd> ring = open_part(ring_path(replica.directory), O_RDWR, ring_bytes(ring_slots_min));
   if (!ring.ok()) return ring.error();
   replica.ring_file = std::move(ring.value());
   Result<LoadedActivity> activity = load_activity(replica.directory, replica.metadata.size_bytes);

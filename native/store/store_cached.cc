@@ -52,7 +52,11 @@ Task<> LayeredStore::leave_cache(const MapImage& image) {
     leave_cache(layer, image.sectors[i].number);
     if (i % sectors_at_once == sectors_at_once - 1) co_await reactor_.sleep({});
   }
-  if (layer.left_cache >= dropped_at_once || is_frozen(layer)) co_await drop_cached(layer);
+  // Whoever waits for the sync does not wait for this.
+  if (layer.left_cache >= dropped_at_once || is_frozen(layer)) {
+    maintenance_.add();
+    run_detached(drop_cached(layer), [this] { maintenance_.remove(); });
+  }
 }
 
 void LayeredStore::leave_cache(OpenLayer& layer, uint32_t sector) {

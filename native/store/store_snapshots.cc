@@ -316,6 +316,7 @@ Task<Result<Unit>> LayeredStore::close(bool anyway) {
   sweep_timer_.stop();
   const Status synced = co_await settle_for_close();
   co_await ring_.wait_idle();
+  co_await maintenance_.wait_idle();
   // A store that has failed has said so, and closing it is what helps: it is left as a crash would leave it.
   if (!failure_.empty()) co_return Unit{};
   if (!synced.ok()) {

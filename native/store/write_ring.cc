@@ -1,5 +1,7 @@
 #include "store/write_ring.h"
 
+#include <fcntl.h>
+#include <linux/falloc.h>
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -14,8 +16,10 @@ namespace {
 
 /// Brought into memory at a time: 256 KiB.
 constexpr uint64_t segment_records = 4096;
-static_assert(ring_slots % segment_records == 0);
+static_assert(ring_slots_min % segment_records == 0);
 constexpr uint64_t segment_bytes = segment_records * sizeof(RingRecord);
+constexpr uint64_t bytes_min = ring_bytes(ring_slots_min);
+constexpr uint64_t bytes_max = ring_bytes(ring_slots_max);
 
 /// The last number whose slot is in the same segment.
 constexpr uint64_t segment_end(uint64_t number) {
@@ -65,16 +69,16 @@ Task<Status> WriteRing::prepare() {
   co_return status;
 }
 
-/// All of it at once: a store into a hole of a full disk would be a signal, not an error.
+/// All of the smaller size at once: a store into a hole of a full disk would be a signal, not an error.
 Task<Status> WriteRing::reserve() {
-  const int result = co_await reactor_.fallocate(file_, 0, 0, ring_bytes);
+  const int result = co_await reactor_.fallocate(file_, 0, 0, bytes_min);
   if (result < 0 && result != -EOPNOTSUPP) co_return Status::from_result(result);
   if (result == -EOPNOTSUPP) {
     const AlignedMemory zeros(segment_bytes);
     if (!zeros.valid()) co_return Status::from_errno(ENOMEM);
     std::fill(zeros.span().begin(), zeros.span().end(), std::byte{0});
-    for (uint64_t at = 0; at < ring_bytes; at += segment_bytes) {
-      const std::span<std::byte> piece = zeros.span().first(std::min(segment_bytes, ring_bytes - at));
+    for (uint64_t at = 0; at < bytes_min; at += segment_bytes) {
+      const std::span<std::byte> piece = zeros.span().first(std::min(segment_bytes, bytes_min - at));
       const Status written = co_await reactor_.write(file_, piece, at);
       if (!written.ok()) co_return written;
     }
@@ -84,11 +88,11 @@ Task<Status> WriteRing::reserve() {
 }
 
 Task<Status> WriteRing::map() {
-  void* memory = ::mmap(nullptr, ring_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file_.fd(), 0);
+  void* memory = ::mmap(nullptr, bytes_max, PROT_READ | PROT_WRITE, MAP_SHARED, file_.fd(), 0);
   if (memory == MAP_FAILED) co_return Status::from_errno(errno);
   memory_ = static_cast<std::byte*>(memory);
   // Where the limit on locked memory forbids it, pages may have to be read again: slower, and no more than that.
-  (void)::mlock2(memory, ring_bytes, MLOCK_ONFAULT);
+  (void)::mlock2(memory, bytes_min, MLOCK_ONFAULT);
   const Status there = Status::from_result(co_await reactor_.advise(memory, ring_header_bytes, MADV_POPULATE_WRITE));
   if (!there.ok()) {
     unmap();
@@ -107,7 +111,7 @@ Task<Status> WriteRing::map() {
 
 Task<Status> WriteRing::bring_in(uint64_t through) {
   std::byte* segment =
-      memory_ + ring_header_bytes + through / segment_records * segment_records % ring_slots * sizeof(RingRecord);
+      memory_ + ring_header_bytes + through / segment_records * segment_records % slots_ * sizeof(RingRecord);
   const int result = co_await reactor_.advise(segment, segment_bytes, MADV_POPULATE_WRITE);
   // EINVAL: a kernel before 5.14 brings them in when they are written to.
   if (result < 0 && result != -EINVAL) co_return Status::from_errno(result == -EFAULT ? EIO : -result);
@@ -182,13 +186,43 @@ void WriteRing::tell(const void* memory, size_t length) const {
   reactor_.stored(file_, {from, length}, static_cast<uint64_t>(from - memory_));
 }
 
+bool WriteRing::may_grow() const {
+  const auto same_slot = [](uint64_t number) { return number % ring_slots_max < ring_slots_min; };
+  const uint64_t last = std::max(next_, usable_through_);
+  return !growing_ && slots_ == ring_slots_min && same_slot(done_through_ + 1) && same_slot(last) &&
+         last - done_through_ <= ring_slots_min;
+}
+
+/// Where there is no room for it, the ring stays as it is until it has been released.
+Detached WriteRing::grow() {
+  growing_ = true;
+  const InFlightScope busy(filling_);
+  const AsyncMutex::Guard guard = co_await preparing_.lock();
+  if (co_await reactor_.fallocate(file_, 0, bytes_min, bytes_max - bytes_min) < 0) co_return;
+  growing_ = false;
+  if (memory_ == nullptr || !may_grow()) co_return;
+  (void)::mlock2(memory_ + bytes_min, bytes_max - bytes_min, MLOCK_ONFAULT);
+  slots_ = ring_slots_max;
+}
+
 void WriteRing::release() {
   CAIRN_ASSERT(done_through_ + 1 == next_);
-  if (filling_.count() == 0) unmap();
+  if (filling_.count() != 0) return;
+  unmap();
+  growing_ = false;
+  if (std::exchange(slots_, ring_slots_min) == ring_slots_max) shrink();
+}
+
+Detached WriteRing::shrink() {
+  const InFlightScope busy(filling_);
+  const AsyncMutex::Guard guard = co_await preparing_.lock();
+  if (slots_ == ring_slots_min)
+    (void)co_await reactor_.fallocate(file_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, bytes_min,
+                                      bytes_max - bytes_min);
 }
 
 void WriteRing::unmap() {
-  if (memory_ != nullptr) ::munmap(memory_, ring_bytes);
+  if (memory_ != nullptr) ::munmap(memory_, bytes_max);
   memory_ = nullptr;
   usable_through_ = 0;
 }

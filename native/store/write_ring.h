@@ -1,6 +1,10 @@
 // The ring: a record of each write, there before the write begins. Its memory is the file's page cache, so it survives
 // the death of the process: then it says what the maps do not know yet and which blocks were being written. After a
 // power loss it counts for nothing; the activity log does.
+//
+// It has 65,536 slots, which a volume keeps for good. First writes through the page cache make it four times as large
+// while they last: a slot is free when a sync has covered its write, and one sync for many of them is what makes them
+// fast. It grows where every record that counts has the same slot in either size, and shrinks when none counts.
 #pragma once
 
 #include "aio/reactor.h"
@@ -47,12 +51,16 @@ class WriteRing {
   /// So do the region stamps: the slots are free.
   void mark_done(uint64_t number);
   uint64_t done_through() const { return done_through_; }
-  bool full() const { return next_ - 1 - done_through_ >= ring_slots; }
+  bool full() const { return next_ - 1 - done_through_ >= slots_; }
   /// Time to free some in the background.
-  bool nearly_full() const { return next_ - 1 - done_through_ > ring_slots / 2; }
+  bool nearly_full() const { return next_ - 1 - done_through_ > slots_ / 8 * 5; }
   /// Resumes when a record is finished.
   Task<> wait_finish();
-  /// Gives the memory back until the next prepare(). Every record is done.
+  /// Grows in the background if a quarter is in use.
+  void want_room() {
+    if (next_ - done_through_ > ring_slots_min / 4 && may_grow()) grow();
+  }
+  /// Gives the memory back until the next prepare(), and what has been grown. Every record is done.
   void release();
   /// No operation of the ring itself is under way.
   Task<> wait_idle() { return filling_.wait_idle(); }
@@ -62,17 +70,22 @@ class WriteRing {
   Task<Status> map();
   Task<Status> bring_in(uint64_t through);
   Detached bring_in_ahead();
+  bool may_grow() const;
+  Detached grow();
+  Detached shrink();
   void unmap();
   void tell(const void* memory, size_t length) const;
   RingHeader& header() const { return *reinterpret_cast<RingHeader*>(memory_); }
   RingRecord& slot(uint64_t number) const {
-    return reinterpret_cast<RingRecord*>(memory_ + ring_header_bytes)[number % ring_slots];
+    return reinterpret_cast<RingRecord*>(memory_ + ring_header_bytes)[number % slots_];
   }
 
   Reactor& reactor_;
   File file_;
   uint64_t session_;
   std::byte* memory_ = nullptr;
+  uint64_t slots_ = ring_slots_min;
+  bool growing_ = false;  // or it has failed
   bool reserved_ = false;
   bool started_ = false;  // the header is of this session
   uint64_t next_ = 1;

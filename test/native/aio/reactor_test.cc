@@ -359,11 +359,12 @@ TEST(InlineWritesTest, PauseWhenOneHasTakenTooLong) {
   EXPECT_FALSE(writes.allowed(InlineWrites::length_max + 1, start));
   writes.took(start, start + InlineWrites::patience);
   EXPECT_TRUE(writes.allowed(4096, start + InlineWrites::patience));
-  const auto late = start + InlineWrites::patience + 1us;
+  const auto long_time = InlineWrites::patience + 1us;
+  const auto late = start + long_time;
   writes.took(start, late);
   EXPECT_FALSE(writes.allowed(4096, late));
-  EXPECT_FALSE(writes.allowed(4096, late + InlineWrites::pause - 1us));
-  EXPECT_TRUE(writes.allowed(4096, late + InlineWrites::pause));
+  EXPECT_FALSE(writes.allowed(4096, late + InlineWrites::pause * long_time - 1us));
+  EXPECT_TRUE(writes.allowed(4096, late + InlineWrites::pause * long_time));
 }
 
 int own_nice() { return ::getpriority(PRIO_PROCESS, static_cast<id_t>(::gettid())); }

@@ -328,7 +328,7 @@ TEST_F(StoreRingDamage, RecordsOfAnotherSessionAreIgnored) {
 TEST_F(StoreRingDamage, ARecordThatALaterOneShouldHaveReplacedIsReplicaCorrupt) {
   write_and_die();
   store::RingRecord late = record(8);
-  late.number = store::ring_slots + 8;
+  late.number = store::ring_slots_min + 8;
   put(8, late);
   expect_refused("REPLICA_CORRUPT", "write-ring");
 }

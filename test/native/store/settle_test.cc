@@ -1,5 +1,6 @@
 // What stands behind a replica that replicates: stamps by region, the activity log, records that free their slots.
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <fstream>
@@ -98,7 +99,7 @@ TEST_F(StoreSettle, MoreWritesThanTheRingHasSlotsAreSettledOnTheWay) {
   const auto many = [](store::LayeredStore& store) -> Task<Status> {
     const AlignedMemory memory(4096);
     std::fill(memory.span().begin(), memory.span().end(), std::byte{7});
-    for (uint64_t i = 0; i < store::ring_slots + 5000; ++i) {
+    for (uint64_t i = 0; i < store::ring_slots_min + 5000; ++i) {
       const Status status = co_await store.write(i % 64 * 4096, memory.span(), Durability::buffered);
       if (!status.ok()) co_return status;
     }
@@ -108,6 +109,57 @@ TEST_F(StoreSettle, MoreWritesThanTheRingHasSlotsAreSettledOnTheWay) {
   fixture.abandon();
   fixture.open();
   EXPECT_EQ(fixture.read(0, 4096), Bytes(4096, std::byte{7}));
+}
+
+/// One after the other, into blocks that nobody has written.
+Task<Status> write_first(store::LayeredStore& store, uint64_t first_block, uint64_t count) {
+  const AlignedMemory memory(4096);
+  for (uint64_t block = first_block; block < first_block + count; ++block) {
+    std::fill(memory.span().begin(), memory.span().end(), static_cast<std::byte>(block % 251));
+    const Status status = co_await store.write(block * 4096, memory.span(), Durability::buffered);
+    if (!status.ok()) co_return status;
+  }
+  co_return Status();
+}
+
+class StoreRingGrowth : public ::testing::Test {
+ protected:
+  static constexpr uint64_t many = store::ring_slots_min + 1000;
+  uint64_t ring_space() const {
+    struct stat status {};
+    EXPECT_EQ(::stat((fixture.path() + "/write-ring").c_str(), &status), 0);
+    return static_cast<uint64_t>(status.st_blocks) * 512;
+  }
+  StoreFixture fixture{gibibyte, 4096};
+};
+
+TEST_F(StoreRingGrowth, FirstWritesMakeTheRingLargerAndADeadProcessLosesNoneOfThem) {
+  ASSERT_TRUE(succeeded(fixture.wait(write_first(fixture.store(), 0, many))));
+  EXPECT_GT(ring_space(), store::ring_bytes(store::ring_slots_min));
+  fixture.abandon();
+  fixture.open();
+  for (const uint64_t block : {uint64_t{0}, store::ring_slots_min - 1, store::ring_slots_min, many - 1})
+    EXPECT_EQ(fixture.read(block * 4096, 4096), Bytes(4096, static_cast<std::byte>(block % 251))) << block;
+}
+
+TEST_F(StoreRingGrowth, WhatHasGrownIsGivenBackWhenNothingIsUnderWay) {
+  ASSERT_TRUE(succeeded(fixture.wait(write_first(fixture.store(), 0, many))));
+  const auto sweep = [&] { fixture.loop().wait(fixture.store().sweep()); };
+  for (int i = 0; i < 3; ++i) sweep();
+  fixture.close();
+  EXPECT_LE(ring_space(), store::ring_bytes(store::ring_slots_min));
+  fixture.open();
+  ASSERT_TRUE(succeeded(fixture.wait(write_first(fixture.store(), many, many))));
+  fixture.abandon();
+  fixture.open();
+  EXPECT_EQ(fixture.read((many + 7) * 4096, 4096), Bytes(4096, static_cast<std::byte>((many + 7) % 251)));
+}
+
+TEST_F(StoreRingGrowth, OverwritesDoNot) {
+  ASSERT_TRUE(succeeded(fixture.wait(write_first(fixture.store(), 0, 64))));
+  ASSERT_TRUE(succeeded(fixture.flush()));
+  for (int i = 0; i < 400; ++i) ASSERT_TRUE(succeeded(fixture.wait(write_first(fixture.store(), 0, 64))));
+  EXPECT_LE(ring_space(), store::ring_bytes(store::ring_slots_min));
 }
 
 /// Syncs of one file take their time.
