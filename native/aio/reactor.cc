@@ -168,6 +168,7 @@ void Reactor::run_deferred() {
 }
 
 void Reactor::submit_and_wait() {
+  lone_calls_.end_turn();
   if (timers_.empty()) {
     io_uring_submit_and_wait(&ring_, 1);
     return;

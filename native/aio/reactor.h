@@ -19,6 +19,7 @@
 
 #include "aio/buffer_pool.h"
 #include "aio/inline_writes.h"
+#include "aio/lone_calls.h"
 #include "aio/ready_queue.h"
 #include "aio/task.h"
 #include "base/status.h"
@@ -169,6 +170,18 @@ class Reactor {
 
   size_t operations_in_flight() const { return in_flight_; }
 
+  /// Somebody whom a call that blocks the thread would keep waiting, while the object lives.
+  class Client {
+   public:
+    explicit Client(Reactor& reactor) : reactor_(reactor) { ++reactor_.clients_; }
+    ~Client() { --reactor_.clients_; }
+    Client(const Client&) = delete;
+    Client& operator=(const Client&) = delete;
+
+   private:
+    Reactor& reactor_;
+  };
+
  private:
   friend class File;
   friend class Timer;
@@ -186,6 +199,8 @@ class Reactor {
     io_uring_sqe_set_data(sqe, completion);
     ++in_flight_;
   }
+  /// Whether a transfer or sync that begins may be a plain call.
+  bool lone(size_t length) { return lone_calls_.begin(files_under_way_, length) && clients_ <= 1; }
   void use_file(io_uring_sqe* sqe, const File& file) const;
   bool registered(const void* data, size_t length) const;
   void tell_of_store(const File& file, std::span<const std::byte> data, uint64_t offset);
@@ -213,6 +228,9 @@ class Reactor {
   size_t background_timers_ = 0;    // among them
 
   InlineWrites inline_writes_;
+  LoneCalls lone_calls_;
+  size_t files_under_way_ = 0;  // transfers and syncs
+  size_t clients_ = 0;
 
   UniqueFd wake_fd_;
   uint64_t wake_count_ = 0;
@@ -244,6 +262,8 @@ class Reactor::Transfer final : Completion {
         durable_(durable) {}
   /// False when it has to be submitted after all.
   bool write_inline();
+  bool call_alone();
+  bool done_at_once(ssize_t transferred, int error);
   /// After a short transfer; false when it made no progress.
   bool go_on_after(size_t transferred);
   void complete(int result, uint32_t flags) override;
@@ -289,7 +309,9 @@ class Reactor::Call final : Completion {
   Call(Reactor& reactor, Code code, const File* file) : reactor_(reactor), file_(file), code_(code) {}
   void prepare(io_uring_sqe* sqe);
   void complete(int result, uint32_t flags) override;
-  bool tapped() const { return code_ == Code::sync_data || code_ == Code::sync_all || code_ == Code::fallocate; }
+  void sync_alone();
+  bool syncs() const { return code_ == Code::sync_data || code_ == Code::sync_all; }
+  bool tapped() const { return syncs() || code_ == Code::fallocate; }
   IoTap::Event event() const;
 
   Reactor& reactor_;

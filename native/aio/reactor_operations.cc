@@ -1,6 +1,7 @@
 // What coroutines await: each operation fills its submission when it is awaited, and resumes its coroutine when it is
 // done.
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -36,12 +37,16 @@ bool Reactor::Transfer::await_suspend(std::coroutine_handle<> waiting) {
     status_ = reactor_.tap_->before(event());
     if (!status_.ok()) return false;
     if (const auto delay = reactor_.tap_->delay(event()); delay.count() > 0) {
+      ++reactor_.files_under_way_;
       submit_later(reactor_, delay, *this);
       return true;
     }
-  } else if (direction_ == Direction::write && file_.page_cache_ && !durable_ && write_inline()) {
+  } else if (direction_ == Direction::write && file_.page_cache_ && !durable_) {
+    if (write_inline()) return false;
+  } else if (reactor_.lone(length_) && call_alone()) {
     return false;
   }
+  ++reactor_.files_under_way_;
   submit();
   return true;
 }
@@ -52,11 +57,28 @@ bool Reactor::Transfer::write_inline() {
   const ssize_t written = ::pwrite(file_.fd(), data_, length_, static_cast<off_t>(offset_));
   const int error = errno;
   reactor_.inline_writes_.took(begin, Clock::now());
-  if (written < 0 && error != EINTR) {
+  return done_at_once(written, error);
+}
+
+bool Reactor::Transfer::call_alone() {
+  const iovec memory{data_, length_};
+  const auto offset = static_cast<off_t>(offset_);
+  const Clock::time_point begin = Clock::now();
+  const ssize_t transferred = direction_ == Direction::read
+                                  ? ::preadv(file_.fd(), &memory, 1, offset)
+                                  : ::pwritev2(file_.fd(), &memory, 1, offset, durable_ ? RWF_DSYNC : 0);
+  const int error = errno;
+  reactor_.lone_calls_.took(begin, Clock::now());
+  return done_at_once(transferred, error);
+}
+
+/// What is short goes on through the ring.
+bool Reactor::Transfer::done_at_once(ssize_t transferred, int error) {
+  if (transferred < 0 && error != EINTR && error != EAGAIN) {
     status_ = Status::from_errno(error);
     return true;
   }
-  return written == static_cast<ssize_t>(length_);
+  return transferred == static_cast<ssize_t>(length_);
 }
 
 void Reactor::Transfer::submit() {
@@ -95,6 +117,7 @@ void Reactor::Transfer::complete(int result, uint32_t) {
   } else if (reactor_.tap_ != nullptr) [[unlikely]] {
     reactor_.tap_->after(event());
   }
+  --reactor_.files_under_way_;
   handle_.resume();
 }
 
@@ -135,12 +158,22 @@ bool Reactor::Call::await_suspend(std::coroutine_handle<> waiting) {
       return false;
     }
     if (const auto delay = reactor_.tap_->delay(event()); delay.count() > 0) {
+      if (syncs()) ++reactor_.files_under_way_;
       submit_later(reactor_, delay, *this);
       return true;
     }
+  } else if (syncs() && reactor_.lone(0)) {
+    return sync_alone(), false;
   }
+  if (syncs()) ++reactor_.files_under_way_;
   submit();
   return true;
+}
+
+void Reactor::Call::sync_alone() {
+  const Clock::time_point begin = Clock::now();
+  result_ = (code_ == Code::sync_data ? ::fdatasync(file_->fd()) : ::fsync(file_->fd())) == 0 ? 0 : -errno;
+  reactor_.lone_calls_.took(begin, Clock::now());
 }
 
 void Reactor::Call::submit() {
@@ -189,6 +222,7 @@ void Reactor::Call::prepare(io_uring_sqe* sqe) {
 
 void Reactor::Call::complete(int result, uint32_t) {
   result_ = result;
+  if (syncs()) --reactor_.files_under_way_;
   if (reactor_.tap_ != nullptr && tapped() && result >= 0) [[unlikely]]
     reactor_.tap_->after(event());
   handle_.resume();

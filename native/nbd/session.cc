@@ -44,6 +44,7 @@ void Session::start(Branch& branch, Connection connection) {
 Session::Session(Branch& branch, Connection connection)
     : branch_(branch),
       reactor_(branch.reactor()),
+      client_(reactor_),
       presence_(std::move(connection.presence)),
       use_(std::move(connection.use)),
       device_(use_.device()),

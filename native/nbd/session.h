@@ -69,6 +69,7 @@ class Session final : public ListLink, ReplyQueue::Owner {
 
   Branch& branch_;
   Reactor& reactor_;
+  Reactor::Client client_;
   Presence presence_;  // outlives the hold on the export
   ExportUse use_;
   BlockDevice& device_;

@@ -14,6 +14,8 @@
 #include <thread>
 
 #include "aio/inline_writes.h"
+#include "aio/lone_calls.h"
+#include "base/aligned_memory.h"
 #include "test/native/support/on_reactor.h"
 #include "test/native/support/temporary_directory.h"
 
@@ -365,6 +367,74 @@ TEST(InlineWritesTest, PauseWhenOneHasTakenTooLong) {
   EXPECT_FALSE(writes.allowed(4096, late));
   EXPECT_FALSE(writes.allowed(4096, late + InlineWrites::pause * long_time - 1us));
   EXPECT_TRUE(writes.allowed(4096, late + InlineWrites::pause * long_time));
+}
+
+TEST(LoneCallsTest, OnlyAfterOperationsThatCameOneByOne) {
+  LoneCalls calls;
+  for (int i = 1; i < LoneCalls::streak_min; ++i) {
+    EXPECT_FALSE(calls.begin(0, 4096));
+    calls.end_turn();
+  }
+  EXPECT_TRUE(calls.begin(0, 4096));
+  EXPECT_FALSE(calls.begin(0, 4096)) << "the second of a turn";
+  calls.end_turn();
+  EXPECT_FALSE(calls.begin(0, 4096)) << "it starts again";
+}
+
+class LoneCallsStreak : public ::testing::Test {
+ protected:
+  LoneCallsStreak() {
+    for (int i = 0; i < LoneCalls::streak_min; ++i) next();
+  }
+  bool next(size_t under_way = 0, size_t length = 4096) {
+    calls.end_turn();
+    return calls.begin(under_way, length);
+  }
+  LoneCalls calls;
+};
+
+TEST_F(LoneCallsStreak, EndsWhereAnotherOperationIsUnderWay) {
+  EXPECT_TRUE(next());
+  EXPECT_FALSE(next(1));
+  EXPECT_FALSE(next());
+}
+
+TEST_F(LoneCallsStreak, LargeOnesGoThroughTheRing) {
+  EXPECT_FALSE(next(0, LoneCalls::length_max + 1));
+  EXPECT_TRUE(next());
+}
+
+TEST_F(LoneCallsStreak, ASlowOneKeepsTheNextFromTheThread) {
+  const auto now = LoneCalls::Clock::now();
+  calls.took(now - LoneCalls::patience, now);
+  EXPECT_TRUE(next());
+  calls.took(now - 1min, now);
+  EXPECT_FALSE(next());
+}
+
+TEST(ReactorFiles, ReadsWritesAndSyncsAloneDoWhatTheyDoInTheRing) {
+  OnReactor loop;
+  TemporaryDirectory directory;
+  UniqueFd fd = open_file(directory.path() + "/file");
+  ASSERT_EQ(::ftruncate(fd.get(), 8192), 0);
+  Reactor& reactor = loop.reactor();
+  File file = reactor.adopt(std::move(fd));
+  const auto one_by_one = [](Reactor& on, File& target) -> Task<Status> {
+    AlignedMemory memory(4096);
+    for (int i = 0; i < 3 * LoneCalls::streak_min; ++i) {
+      std::fill(memory.span().begin(), memory.span().end(), static_cast<std::byte>(i));
+      Status status = co_await on.write(target, memory.span(), 4096, true);
+      if (status.ok()) status = Status::from_result(co_await on.sync_data(target));
+      std::fill(memory.span().begin(), memory.span().end(), std::byte{0xff});
+      if (status.ok()) status = co_await on.read(target, memory.span(), 4096);
+      if (!status.ok()) co_return status;
+      if (memory.span().back() != static_cast<std::byte>(i)) co_return Status::from_errno(EBADMSG);
+      co_await on.sleep({});
+    }
+    // Past its end.
+    co_return co_await on.read(target, memory.span(), 8192);
+  };
+  EXPECT_EQ(loop.wait(one_by_one(reactor, file)).error(), EIO);
 }
 
 int own_nice() { return ::getpriority(PRIO_PROCESS, static_cast<id_t>(::gettid())); }
