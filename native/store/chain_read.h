@@ -26,12 +26,13 @@ void for_each_piece(const ReadIndex& index, uint64_t offset, uint64_t length, Vi
   }
 }
 
-/// Counts the pieces of one read; the last one resumes it.
+/// Counts the pieces of one read or write; the last one resumes it. A piece that ran out of space is named only if
+/// nothing worse has happened.
 class PieceJoin {
  public:
   void add() { ++outstanding_; }
   void done(Status piece) {
-    if (!piece.ok()) status_ = piece;
+    if (!piece.ok() && (status_.ok() || status_.error() == ENOSPC)) status_ = piece;
     if (--outstanding_ == 0 && reader_) reader_.resume();
   }
   bool await_ready() { return --outstanding_ == 0; }

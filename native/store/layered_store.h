@@ -235,6 +235,7 @@ class LayeredStore final : public BlockDevice, public SnapshotSet {
   Task<Status> sync_all();
   Task<Status> sync_once();
   Task<Status> write_image(const MapImage& image);
+  Detached write_sectors(OpenLayer& layer, std::span<const MapSector> sectors, PieceJoin& join);
   MapImage capture(OpenLayer& layer, DirtySectors& dirty);
   void fail(const std::string& what, Status status);
 

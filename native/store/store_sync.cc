@@ -5,6 +5,11 @@
 #include "store/layered_store.h"
 
 namespace cairn::store {
+namespace {
+
+constexpr size_t map_writes_at_once = 64;
+
+}  // namespace
 
 /// Everything acknowledged before this call is on stable storage when it returns. Callers that come while one sync runs
 /// share the next.
@@ -68,23 +73,32 @@ Task<Status> LayeredStore::sync_once() {
   co_return Status();
 }
 
+/// Sectors that lie together are one write, and many writes are under way at once: a map of scattered sectors would
+/// take as many round trips of the disk.
 Task<Status> LayeredStore::write_image(const MapImage& image) {
-  const std::span<const MapSector> sectors(image.sectors);
-  for (size_t first = 0; first < sectors.size();) {
-    size_t end = first + 1;
-    while (end < sectors.size() && sectors[end].number == sectors[end - 1].number + 1) ++end;
-    const Status written = co_await reactor_.write(image.layer->map, std::as_bytes(sectors.subspan(first, end - first)),
-                                                   map_sector_offset(sectors[first].number));
-    if (!written.ok()) {
-      if (written.error() != ENOSPC) fail("writing the block map", written);
-      co_return written;
+  std::span<const MapSector> left(image.sectors);
+  if (left.empty()) co_return Status();
+  while (!left.empty()) {
+    PieceJoin join;
+    for (size_t writes = 0; writes < map_writes_at_once && !left.empty(); ++writes) {
+      size_t count = 1;
+      while (count < left.size() && left[count].number == left[count - 1].number + 1) ++count;
+      join.add();
+      write_sectors(*image.layer, left.first(count), join);
+      left = left.subspan(count);
     }
-    first = end;
+    const Status written = co_await join;
+    if (written.ok()) continue;
+    if (written.error() != ENOSPC) fail("writing the block map", written);
+    co_return written;
   }
-  if (sectors.empty()) co_return Status();
   const Status synced = Status::from_result(co_await reactor_.sync_data(image.layer->map));
   if (!synced.ok()) fail("syncing the block map", synced);
   co_return synced;
+}
+
+Detached LayeredStore::write_sectors(OpenLayer& layer, std::span<const MapSector> sectors, PieceJoin& join) {
+  join.done(co_await reactor_.write(layer.map, std::as_bytes(sectors), map_sector_offset(sectors.front().number)));
 }
 
 /// The dirty sectors of a layer's map as the index knows them now. Of a head under an overlay they lack what the
