@@ -45,8 +45,8 @@ export const mutations = [
     name: 'index-not-updated',
     reason: 'The last block of a write is still read from below.',
     file: 'native/store/layered_store.cc',
-    find: 'index_->assign(range.first, range.count(), state',
-    replace: 'index_->assign(range.first, range.count() > 4 ? range.count() - 1 : range.count(), state',
+    find: 'index_->assign(range.first, range.count(), source);',
+    replace: 'index_->assign(range.first, range.count() > 4 ? range.count() - 1 : range.count(), source);',
     tests: everything,
   },
   {
@@ -54,9 +54,9 @@ export const mutations = [
     reason: 'Two writes of parts of one block fill it from the same old content, and one is lost.',
     file: 'native/store/layered_store.cc',
     find: `RangeLock::Hold hold(locks_, range.first, range.end, RangeLock::Mode::exclusive); co_await hold;
-      const AlignedMemory memory(byte_offset(range.count()));`,
+      if (!needs_merge(offset, from)) co_return finish(`,
     replace: `RangeLock::Hold hold(locks_, range.first, range.end, RangeLock::Mode::shared); co_await hold;
-      const AlignedMemory memory(byte_offset(range.count()));`,
+      if (!needs_merge(offset, from)) co_return finish(`,
     tests: histories,
   },
   {
@@ -88,8 +88,8 @@ export const mutations = [
     name: 'durable-overwrite-is-not',
     reason: 'A write with FUA to a block that is there is only in the page cache or the disk’s cache.',
     file: 'native/store/layered_store.cc',
-    find: 'co_await reactor_.write(layer.data, from, offset, durable && overwrite && !shares_sync)',
-    replace: 'co_await reactor_.write(layer.data, from, offset, false)',
+    find: 'durable && overwrite && !through_cache && !shares_sync);',
+    replace: 'false);',
     tests: crashes,
   },
   {
@@ -184,8 +184,8 @@ export const mutations = [
     name: 'replay-ignores-the-session',
     reason: 'Records of an earlier opening are replayed over later maps.',
     file: 'native/store/recovery.cc',
-    find: 'return record.session == session && record.number',
-    replace: 'return record.number',
+    find: 'return record.session == session && in_place &&',
+    replace: 'return in_place &&',
     tests: everything,
   },
   {
@@ -228,5 +228,29 @@ export const mutations = [
     find: 'for (std::string& copy : PrivateCopy::paths_of(directory_, number)) partial.push_back(std::move(copy));',
     replace: '',
     tests: '*StoreClone*',
+  },
+  {
+    name: 'both-ways-at-once',
+    reason: 'A block is written through the page cache while a direct write of it may be under way.',
+    file: 'native/store/store_cached.cc',
+    find: 'if (run.source == head_data(false)) return WriteRoute::alone;',
+    replace: 'if (run.source == head_data(false) && run.count > 1000) return WriteRoute::alone;',
+    tests: '*StoreConcurrency*',
+  },
+  {
+    name: 'direct-too-early',
+    reason: 'A block is written directly while a write of it through the page cache is under way.',
+    file: 'native/store/store_cached.cc',
+    find: 'if (&layer == head_ && written_through_cache(run)) {',
+    replace: 'if (&layer == head_ && written_through_cache(run) && run.count() > 1000) {',
+    tests: '*StoreConcurrency*',
+  },
+  {
+    name: 'large-first-write-shares',
+    reason: 'A large direct first write does not keep small ones through the page cache out.',
+    file: 'native/store/store_cached.cc',
+    find: 'if (range.count() * store_block_size > InlineWrites::length_max) return WriteRoute::alone;',
+    replace: 'if (range.count() * store_block_size > InlineWrites::length_max) return WriteRoute::direct;',
+    tests: '*StoreConcurrency*',
   },
 ];
