@@ -1,13 +1,18 @@
 /** How many small random requests does one connection get through, and what does each cost the server? */
-import type { Question } from './support/question.js';
+import type { Ask, Question } from './support/question.js';
 
 const workload = { blockBytes: 4096, depth: 32, connections: 1 } as const;
+
+const asks: readonly Ask[] = [
+  { figure: 'rate', of: 'best alike', least: 1.5, orOfRaw: 0.95 },
+  { figure: 'cpu', of: 'best alike', most: 0.5 },
+];
 
 export const question: Question = {
   name: 'random-4k-depth32',
   title: '4 KiB random, depth 32, one connection, fully written volume',
   cases: [
-    { name: 'read', volume: 'written', workload: { ...workload, pattern: 'randread' } },
-    { name: 'write', volume: 'written', workload: { ...workload, pattern: 'randwrite' } },
+    { name: 'read', volume: 'written', workload: { ...workload, pattern: 'randread' }, asks },
+    { name: 'write', volume: 'written', workload: { ...workload, pattern: 'randwrite' }, asks },
   ],
 };

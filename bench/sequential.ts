@@ -1,11 +1,16 @@
 /** How fast do large requests stream? */
-import type { Case, Question } from './support/question.js';
+import type { Ask, Case, Question } from './support/question.js';
 
 const kib = 1024;
 
+const asks: readonly Ask[] = [
+  { figure: 'rate', of: 'best alike', least: 1.25, orOfRaw: 0.95 },
+  { figure: 'rate', of: 'raw', least: 0.85 },
+];
+
 function streaming(pattern: 'read' | 'write', blockKib: number): Case {
   const workload = { pattern, blockBytes: blockKib * kib, depth: 8, connections: 1 } as const;
-  return { name: `${pattern} ${blockKib} KiB`, volume: 'written', workload };
+  return { name: `${pattern} ${blockKib} KiB`, volume: 'written', workload, asks };
 }
 
 export const question: Question = {

@@ -9,6 +9,10 @@ export const question: Question = {
       name: 'write + flush',
       volume: 'written',
       workload: { pattern: 'randwrite', blockBytes: 4096, depth: 1, connections: 1, flushEach: true },
+      asks: [
+        { figure: 'rate', of: 'best alike', least: 1 },
+        { figure: 'rate', of: 'raw', least: 0.9 },
+      ],
     },
   ],
 };

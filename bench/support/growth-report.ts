@@ -18,7 +18,7 @@ export function growthTables({ verdicts, charts, notes }: GrowthResult): string 
   ].join('\n\n');
 }
 
-function verdictTable(verdicts: readonly Verdict[]): string {
+export function verdictTable(verdicts: readonly Verdict[]): string {
   const rows = verdicts.map((verdict) => {
     const { asked, measured, unit, least, most } = verdict;
     const target = least === undefined ? `at most ${figure(most ?? 0, unit)}` : `at least ${figure(least, unit)}`;

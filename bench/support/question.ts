@@ -15,9 +15,21 @@ export interface Workload {
   flushAtEnd?: boolean;
 }
 
+/** What Cairn is asked to reach: beside the fastest peer of its caching mode, the fastest of all, or the raw file. */
+export type Ask =
+  /** `orOfRaw`: so much of the raw file's rate is enough, where the multiple of the peer's would be more. */
+  | { figure: 'rate'; of: AskedOf; least: number; orOfRaw?: number }
+  /** Server CPU an operation, as a share of the other's. */
+  | { figure: 'cpu'; of: AskedOf; most: number }
+  /** Microseconds above the other's. */
+  | { figure: 'p50'; of: AskedOf; most: number };
+
+export type AskedOf = 'best alike' | 'best of all' | 'raw';
+
 export interface Case {
   name: string;
   workload: Workload;
+  asks?: readonly Ask[];
   /** `written`: every block was written before. `thin`: new for every measurement, no block was ever written. */
   volume: 'written' | 'thin';
   /** Of a written volume: that so many snapshots were taken, a share of its blocks written anew after each. */

@@ -2,12 +2,14 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { MachineDescription } from './machine.js';
-import { growthJson, growthPlot, growthSections, type Grown } from './growth-report.js';
+import { growthJson, growthPlot, growthSections, verdictTable, type Grown } from './growth-report.js';
+import { isMet, type Verdict } from './growth.js';
 import { plot, type Panel } from './plot.js';
 import { isAboutThroughput, type Case, type Question, type Workload } from './question.js';
 import type { Measured, Sample } from './rounds.js';
 import { spreadOf, type Spread } from './statistics.js';
 import { alignedTable } from './table.js';
+import { verdictsOf } from './verdicts.js';
 
 export interface CaseResult {
   question: Question;
@@ -48,7 +50,8 @@ export function tableOf({ asked, measured }: CaseResult): string {
     const alike = measured.filter(({ contestant }) => contestant.mode === entry.contestant.mode);
     return rowOf(asked.workload, entry, [bestPeer(asked, measured), bestPeer(asked, alike)]);
   });
-  return alignedTable([header, ...rows]);
+  const verdicts = verdictsOf(asked, measured);
+  return [alignedTable([header, ...rows]), ...(verdicts.length > 0 ? [verdictTable(verdicts)] : [])].join('\n\n');
 }
 
 /** `peers`: the best of all, and the best of its own caching mode. */
@@ -134,6 +137,7 @@ function markdownOf(report: Report): string {
     `- Command: \`npm run bench -- ${options.join(' ')}\``,
     ...report.disturbances.map((what) => `- **Not a quiet machine: ${what}.** The figures mean little.`),
     ...report.missing.map((what) => `- Left out: ${what}.`),
+    `- Of the figures that are asked for, ${countOf(report)}.`,
     '',
     'Medians over interleaved rounds, as a share of the best peer and of the best of the same caching mode (those that claim direct I/O,',
     'the page cache, or to write through it). CPU is user and system time of all server threads, divided by operations; "other CPU" is the',
@@ -144,9 +148,24 @@ function markdownOf(report: Report): string {
   ].join('\n');
 }
 
+function countOf({ results, grown }: Report): string {
+  const verdicts: Verdict[] = [
+    ...results.flatMap(({ asked, measured }) => verdictsOf(asked, measured)),
+    ...grown.flatMap(({ result }) => result.verdicts),
+  ];
+  return `${verdicts.filter(isMet).length} of ${verdicts.length} are met`;
+}
+
 function sectionOf(result: CaseResult): string[] {
-  const commands = result.measured.map(({ contestant, commandLine }) => `- ${contestant.name}: \`${commandLine}\``);
+  const commands = result.measured.map(
+    ({ contestant, commandLine }) => `- ${contestant.name}: \`${withoutPlace(commandLine)}\``,
+  );
   return ['', `## ${result.question.title}: ${result.asked.name}`, '', tableOf(result), '', ...commands];
+}
+
+/** Where this copy of the repository is does not matter to the reader. */
+function withoutPlace(commandLine: string): string {
+  return commandLine.replaceAll(`${process.cwd()}/`, '');
 }
 
 function jsonOf({ results, grown, ...rest }: Report): unknown {
@@ -156,9 +175,10 @@ function jsonOf({ results, grown, ...rest }: Report): unknown {
     results: results.map(({ question, asked, measured }) => ({
       question: question.name,
       ...asked,
+      verdicts: verdictsOf(asked, measured).map((verdict) => ({ ...verdict, met: isMet(verdict) })),
       contestants: measured.map(({ contestant, commandLine, samples }) => {
         const { name, mode, caching, role } = contestant;
-        return { name, mode, caching, role, commandLine, samples };
+        return { name, mode, caching, role, commandLine: withoutPlace(commandLine), samples };
       }),
     })),
   };
