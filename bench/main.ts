@@ -63,12 +63,20 @@ async function main(): Promise<void> {
   for (const what of missing) console.log(`Left out: ${what}.`);
   const report = await emptyReport(options, present, disturbed, missing);
   const asked = selected(options);
+  // After each question: a run that is ended early has measured what it has measured.
+  const write = () => writeReport(join(root, 'bench/results'), report);
   await onGround(options, present, async (ground) => {
     const plan = planOf(options, present, ground);
-    report.results.push(...(await measureAll(asked.points, usualPlan(plan, options))));
-    report.grown.push(...(await measureGrowth(asked.growth, plan, options)));
+    for (const question of asked.points) {
+      report.results.push(...(await measureQuestion(question, usualPlan(plan, options))));
+      write();
+    }
+    for (const question of asked.growth) {
+      report.grown.push(await measureGrowth(question, plan, options));
+      write();
+    }
   });
-  console.log(`\n${writeReport(join(root, 'bench/results'), report).join('\n')}`);
+  console.log(`\n${write().join('\n')}`);
 }
 
 async function checkMachine(options: Options): Promise<string[]> {
@@ -173,15 +181,13 @@ function planOf({ rounds, seconds }: Options, contestants: readonly Contestant[]
   return { contestants, ground, rounds, seconds, progress };
 }
 
-async function measureAll(asked: readonly Question[], plan: Plan): Promise<CaseResult[]> {
+async function measureQuestion(question: Question, plan: Plan): Promise<CaseResult[]> {
   const results: CaseResult[] = [];
-  for (const question of asked) {
-    for (const one of question.cases) {
-      const result = { question, asked: one, measured: await measureCase(plan, one) };
-      plan.progress('');
-      console.log(`\n${question.title}: ${one.name}\n\n${tableOf(result)}`);
-      results.push(result);
-    }
+  for (const one of question.cases) {
+    const result = { question, asked: one, measured: await measureCase(plan, one) };
+    plan.progress('');
+    console.log(`\n${question.title}: ${one.name}\n\n${tableOf(result)}`);
+    results.push(result);
   }
   return results;
 }
@@ -192,19 +198,15 @@ function usualPlan(plan: Plan, { contestants }: Options): Plan {
   return { ...plan, contestants: plan.contestants.filter((contestant) => usual.includes(contestant)) };
 }
 
-async function measureGrowth(asked: readonly GrowthQuestion[], plan: Plan, options: Options): Promise<Grown[]> {
-  const grown: Grown[] = [];
-  for (const question of asked) {
-    const { only } = question;
-    const part = only
-      ? { ...plan, contestants: plan.contestants.filter(({ name }) => only.includes(name)) }
-      : usualPlan(plan, options);
-    const result = await question.measure(part);
-    plan.progress('');
-    console.log(`\n${question.title}\n\n${growthTables(result)}`);
-    grown.push({ question, result });
-  }
-  return grown;
+async function measureGrowth(question: GrowthQuestion, plan: Plan, options: Options): Promise<Grown> {
+  const { only } = question;
+  const part = only
+    ? { ...plan, contestants: plan.contestants.filter(({ name }) => only.includes(name)) }
+    : usualPlan(plan, options);
+  const result = await question.measure(part);
+  plan.progress('');
+  console.log(`\n${question.title}\n\n${growthTables(result)}`);
+  return { question, result };
 }
 
 main().catch((error: unknown) => {
