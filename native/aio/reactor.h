@@ -170,6 +170,10 @@ class Reactor {
 
   size_t operations_in_flight() const { return in_flight_; }
 
+  /// A volume that others compete with for this process comes (true) or goes: while there is one, nothing but the ring
+  /// takes operations, for what is done at once cannot be shared.
+  void compete(bool begins) { competing_ += begins ? 1 : -1; }
+
   /// Somebody whom a call that blocks the thread would keep waiting, while the object lives.
   class Client {
    public:
@@ -231,6 +235,7 @@ class Reactor {
   LoneCalls lone_calls_;
   size_t files_under_way_ = 0;  // transfers and syncs
   size_t clients_ = 0;
+  int competing_ = 0;
 
   UniqueFd wake_fd_;
   uint64_t wake_count_ = 0;

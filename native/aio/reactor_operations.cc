@@ -53,7 +53,7 @@ bool Reactor::Transfer::await_suspend(std::coroutine_handle<> waiting) {
 
 bool Reactor::Transfer::write_inline() {
   const Clock::time_point begin = Clock::now();
-  if (!reactor_.inline_writes_.allowed(length_, begin)) return false;
+  if (reactor_.competing_ > 0 || !reactor_.inline_writes_.allowed(length_, begin)) return false;
   const ssize_t written = ::pwrite(file_.fd(), data_, length_, static_cast<off_t>(offset_));
   const int error = errno;
   reactor_.inline_writes_.took(begin, Clock::now());

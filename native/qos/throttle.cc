@@ -1,6 +1,7 @@
 #include "qos/throttle.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace cairn::qos {
 
@@ -135,8 +136,13 @@ void Throttle::restore() {
 
 void Throttle::look_around() {
   share_.look_around(waiting_for_share(), share_alarm_.now());
+  tell_of_contention(share_.contended());
   if (share_.awake()) share_alarm_.set(share_period);
   go_on();
+}
+
+void Throttle::tell_of_contention(bool contended) {
+  if (std::exchange(contention_told_, contended) != contended && contention) contention(contended);
 }
 
 }  // namespace cairn::qos

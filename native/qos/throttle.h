@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 
 #include "aio/task.h"
 #include "aio/wait.h"
@@ -24,6 +25,12 @@ class Throttle {
  public:
   /// `crowd_bytes`: with more than this in its queue it asks the frontend to take in no more.
   Throttle(ReadyQueue& ready, FairShare& all, Alarm& limit_alarm, Alarm& share_alarm, uint64_t crowd_bytes);
+  ~Throttle() { tell_of_contention(false); }
+  Throttle(const Throttle&) = delete;
+  Throttle& operator=(const Throttle&) = delete;
+
+  /// Called with true when others begin to compete with the volume, with false when they no longer do.
+  std::function<void(bool)> contention;
 
   /// Those that wait follow the new limits at once.
   void set_limits(const Limits& limits);
@@ -73,6 +80,7 @@ class Throttle {
   void release(Turn& turn);
   void ask_for_alarm();
   void look_around();
+  void tell_of_contention(bool contended);
   void update_admission();
   uint64_t waiting_for_share() const { return held_by_limits_ ? 0 : waiting_work_; }
 
@@ -85,6 +93,7 @@ class Throttle {
   RateLimit bytes_;
   Share share_;
   bool passing_ = false;
+  bool contention_told_ = false;
   bool limited_ = false;
   bool held_by_limits_ = false;  // the first in the queue
   bool alarm_asked_for_ = false;

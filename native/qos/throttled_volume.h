@@ -14,7 +14,9 @@ class ThrottledVolume {
         throttle_(reactor.ready(), all, limit_alarm_, share_alarm_,
                   std::min<uint64_t>(waiting_bytes_max, reactor.buffers().region().size() / waiting_share_divisor)),
         device_(device, throttle_),
-        snapshots_(snapshots, throttle_) {}
+        snapshots_(snapshots, throttle_) {
+    throttle_.contention = [&reactor](bool begins) { reactor.compete(begins); };
+  }
 
   Throttle& throttle() { return throttle_; }
   ThrottledDevice& device() { return device_; }
