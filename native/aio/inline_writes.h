@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstddef>
 
+#include "aio/patience.h"
 #include "base/limits.h"
 
 namespace cairn {
@@ -16,19 +17,17 @@ namespace cairn {
 /// Goes to the workers for a while when a write has taken too long.
 class InlineWrites {
  public:
-  using Clock = std::chrono::steady_clock;
+  using Clock = Patience::Clock;
   static constexpr size_t length_max = 64 * kibibyte;
   static constexpr Clock::duration patience = std::chrono::milliseconds(1);
-  /// The pause after it, in multiples of what it took: at most a twentieth of the time goes to such writes.
+  /// At most a twentieth of the time goes to writes that take longer.
   static constexpr int pause = 20;
 
-  bool allowed(size_t length, Clock::time_point now) const { return length <= length_max && now >= again_; }
-  void took(Clock::time_point begin, Clock::time_point end) {
-    if (end - begin > patience) again_ = end + pause * (end - begin);
-  }
+  bool allowed(size_t length, Clock::time_point now) const { return length <= length_max && patience_.lasts(now); }
+  void took(Clock::time_point begin, Clock::time_point end) { patience_.took(begin, end); }
 
  private:
-  Clock::time_point again_{};
+  Patience patience_{patience, pause};
 };
 
 }  // namespace cairn

@@ -6,39 +6,39 @@
 // it is done only for a client that has the reactor to itself and sends one request at a time, and not on a slow disk.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 
+#include "aio/patience.h"
 #include "base/limits.h"
 
 namespace cairn {
 
 class LoneCalls {
  public:
-  using Clock = std::chrono::steady_clock;
+  using Clock = Patience::Clock;
   /// Operations that came alone, one after the other, before the next one is a plain call.
   static constexpr int streak_min = 16;
   static constexpr size_t length_max = 64 * kibibyte;
   static constexpr Clock::duration patience = std::chrono::microseconds(500);
-  /// After one that took longer, in multiples of what it took.
   static constexpr int pause = 50;
 
   /// The thread is about to sleep until something happens.
   void end_turn() { begun_in_turn_ = 0; }
-  /// An operation begins while `under_way` others are: whether it may be a plain call.
+  /// An operation begins while `under_way` others are: whether it is one of those that come alone.
   bool begin(size_t under_way, size_t length) {
     const bool alone = begun_in_turn_++ == 0 && under_way == 0;
-    streak_ = alone ? streak_ + (streak_ < streak_min ? 1 : 0) : 0;
-    return streak_ == streak_min && length <= length_max && Clock::now() >= again_;
+    streak_ = alone ? std::min(streak_ + 1, streak_min) : 0;
+    return streak_ == streak_min && length <= length_max;
   }
-  void took(Clock::time_point begin, Clock::time_point end) {
-    if (end - begin > patience) again_ = end + pause * (end - begin);
-  }
+  bool allowed(Clock::time_point now) const { return patience_.lasts(now); }
+  void took(Clock::time_point begin, Clock::time_point end) { patience_.took(begin, end); }
 
  private:
   int streak_ = 0;
   size_t begun_in_turn_ = 0;
-  Clock::time_point again_{};
+  Patience patience_{patience, pause};
 };
 
 }  // namespace cairn

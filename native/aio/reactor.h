@@ -170,8 +170,8 @@ class Reactor {
 
   size_t operations_in_flight() const { return in_flight_; }
 
-  /// A volume that others compete with for this process comes (true) or goes: while there is one, nothing but the ring
-  /// takes operations, for what is done at once cannot be shared.
+  /// A volume that others compete with comes (true) or goes. While there is one, writes into the page cache go through
+  /// the ring: what is done at once is never under way, and a share of it cannot be bounded.
   void compete(bool begins) { competing_ += begins ? 1 : -1; }
 
   /// Somebody whom a call that blocks the thread would keep waiting, while the object lives.
@@ -203,7 +203,7 @@ class Reactor {
     io_uring_sqe_set_data(sqe, completion);
     ++in_flight_;
   }
-  /// Whether a transfer or sync that begins may be a plain call.
+  /// Whether a transfer or sync that begins is alone, for a client that is.
   bool lone(size_t length) { return lone_calls_.begin(files_under_way_, length) && clients_ <= 1; }
   void use_file(io_uring_sqe* sqe, const File& file) const;
   bool registered(const void* data, size_t length) const;
@@ -314,7 +314,7 @@ class Reactor::Call final : Completion {
   Call(Reactor& reactor, Code code, const File* file) : reactor_(reactor), file_(file), code_(code) {}
   void prepare(io_uring_sqe* sqe);
   void complete(int result, uint32_t flags) override;
-  void sync_alone();
+  bool sync_alone();
   bool syncs() const { return code_ == Code::sync_data || code_ == Code::sync_all; }
   bool tapped() const { return syncs() || code_ == Code::fallocate; }
   IoTap::Event event() const;

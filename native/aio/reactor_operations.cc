@@ -61,9 +61,10 @@ bool Reactor::Transfer::write_inline() {
 }
 
 bool Reactor::Transfer::call_alone() {
+  const Clock::time_point begin = Clock::now();
+  if (!reactor_.lone_calls_.allowed(begin)) return false;
   const iovec memory{data_, length_};
   const auto offset = static_cast<off_t>(offset_);
-  const Clock::time_point begin = Clock::now();
   const ssize_t transferred = direction_ == Direction::read
                                   ? ::preadv(file_.fd(), &memory, 1, offset)
                                   : ::pwritev2(file_.fd(), &memory, 1, offset, durable_ ? RWF_DSYNC : 0);
@@ -162,18 +163,21 @@ bool Reactor::Call::await_suspend(std::coroutine_handle<> waiting) {
       submit_later(reactor_, delay, *this);
       return true;
     }
-  } else if (syncs() && reactor_.lone(0)) {
-    return sync_alone(), false;
+  } else if (syncs() && reactor_.lone(0) && sync_alone()) {
+    return false;
   }
   if (syncs()) ++reactor_.files_under_way_;
   submit();
   return true;
 }
 
-void Reactor::Call::sync_alone() {
+/// False when it has to be submitted after all.
+bool Reactor::Call::sync_alone() {
   const Clock::time_point begin = Clock::now();
+  if (!reactor_.lone_calls_.allowed(begin)) return false;
   result_ = (code_ == Code::sync_data ? ::fdatasync(file_->fd()) : ::fsync(file_->fd())) == 0 ? 0 : -errno;
   reactor_.lone_calls_.took(begin, Clock::now());
+  return true;
 }
 
 void Reactor::Call::submit() {

@@ -166,12 +166,14 @@ Task<Status> LayeredStore::write(uint64_t offset, std::span<const std::byte> fro
   {
     RangeLock::Hold hold(locks_, range.first, range.end, RangeLock::Mode::shared);
     co_await hold;
-    if (!needs_merge(offset, from) && route_of(range) != WriteRoute::alone)
-      co_return finish(co_await put(offset, from, durability));
+    if (!needs_merge(offset, from)) {
+      const WritePlan plan = plan_write(range);
+      if (plan.route != WriteRoute::alone) co_return finish(co_await put(offset, from, durability, plan));
+    }
   }
   RangeLock::Hold hold(locks_, range.first, range.end, RangeLock::Mode::exclusive);
   co_await hold;
-  if (!needs_merge(offset, from)) co_return finish(co_await put(offset, from, durability));
+  if (!needs_merge(offset, from)) co_return finish(co_await put(offset, from, durability, plan_write(range)));
   co_return finish(co_await put_merged(offset, from, durability));
 }
 
@@ -189,18 +191,19 @@ Task<Status> LayeredStore::put_merged(uint64_t offset, std::span<const std::byte
     status = co_await read_runs(byte_offset(range.end - 1), memory.span().last(store_block_size));
   if (!status.ok()) co_return status;
   std::copy(from.begin(), from.end(), memory.span().begin() + static_cast<ptrdiff_t>(lead));
-  co_return co_await put(start, memory.span(), durability);
+  co_return co_await put(start, memory.span(), durability, plan_write(range));
 }
 
 /// Writes into the head's data file, and makes the head the source of the blocks. The range is locked; exclusively, if
-/// its route is `alone`.
-Task<Status> LayeredStore::put(uint64_t offset, std::span<const std::byte> from, Durability durability) {
+/// the plan's route is `alone`. Nothing has been awaited since the plan was made.
+Task<Status> LayeredStore::put(uint64_t offset, std::span<const std::byte> from, Durability durability,
+                               WritePlan plan) {
   if (!failure_.empty()) co_return Status::from_errno(EIO);
   OpenLayer& layer = head();
   const BlockRange range = blocks_touched(offset, from.size());
   const bool durable = must_be_durable(durability);
-  const bool through_cache = route_of(range) == WriteRoute::page_cache;
-  const bool overwrite = consists_of(range, head_data(through_cache));
+  const bool through_cache = plan.route == WriteRoute::page_cache;
+  const bool overwrite = plan.overwrite;
   CachedWrite cached_write(range);
   if (through_cache) cached_writes_.push_back(&cached_write);
   if (!may_record(range, !overwrite)) {
@@ -359,7 +362,8 @@ Task<Status> LayeredStore::discard(BlockRange range, ZeroMode mode) {
     ring_.finish(record, false);
     for (uint64_t at = byte_offset(range.first); at < byte_offset(range.end); at += zero_piece) {
       const size_t piece = std::min<uint64_t>(zero_piece, byte_offset(range.end) - at);
-      const Status written = co_await put(at, zero_memory().first(piece), Durability::buffered);
+      const Status written =
+          co_await put(at, zero_memory().first(piece), Durability::buffered, plan_write(blocks_touched(at, piece)));
       if (!written.ok()) co_return written;
     }
     co_return Status();

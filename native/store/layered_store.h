@@ -177,6 +177,10 @@ class LayeredStore final : public BlockDevice, public SnapshotSet {
   };
   /// How a write reaches the head's data file; store_cached.cc says why.
   enum class WriteRoute : uint8_t { direct, page_cache, alone };
+  struct WritePlan {
+    WriteRoute route;
+    bool overwrite;  // of data that is where the route leads
+  };
   /// How often what has long been synced cools.
   static constexpr std::chrono::seconds sweep_interval{5};
 
@@ -192,10 +196,6 @@ class LayeredStore final : public BlockDevice, public SnapshotSet {
     return state == BlockState::absent ? Source() : Source(head_->slot, state == BlockState::zero);
   }
   bool is_head_data(Source source) const { return source == head_data(false) || source == head_data(true); }
-  bool consists_of(BlockRange range, Source source) const {
-    const SourceRun run = index_->run_at(range.first, range.end);
-    return run.source == source && run.count == range.count();
-  }
   bool must_be_durable(Durability durability) const {
     return durability == Durability::durable || cache_mode_ == CacheMode::writethrough;
   }
@@ -206,7 +206,7 @@ class LayeredStore final : public BlockDevice, public SnapshotSet {
   Task<Status> read_bounced(uint64_t offset, std::span<std::byte> into);
   Detached read_piece(Source source, std::span<std::byte> into, uint64_t offset, PieceJoin& join);
   Task<Status> put_merged(uint64_t offset, std::span<const std::byte> from, Durability durability);
-  Task<Status> put(uint64_t offset, std::span<const std::byte> from, Durability durability);
+  Task<Status> put(uint64_t offset, std::span<const std::byte> from, Durability durability, WritePlan plan);
   Task<Status> set_state(BlockRange range, BlockState state);
   Task<Status> reserve_space(MapSpace::Pieces pieces);
   bool may_record(BlockRange range, bool new_state);
@@ -225,7 +225,7 @@ class LayeredStore final : public BlockDevice, public SnapshotSet {
   }
 
   // store_cached.cc: first writes
-  WriteRoute route_of(BlockRange range) const;
+  WritePlan plan_write(BlockRange range) const;
   bool written_through_cache(BlockRange range);
   Task<> leave_cache(const MapImage& image);
   void leave_cache(OpenLayer& layer, uint32_t sector);

@@ -27,15 +27,19 @@ constexpr size_t sectors_at_once = 32;
 
 }  // namespace
 
-LayeredStore::WriteRoute LayeredStore::route_of(BlockRange range) const {
-  if (!head().cached.valid() || consists_of(range, head_data(false))) return WriteRoute::direct;
-  if (range.count() * store_block_size > InlineWrites::length_max) return WriteRoute::alone;
-  for (uint64_t block = range.first; block < range.end;) {
-    const SourceRun run = index_->run_at(block, range.end);
-    if (run.source == head_data(false)) return WriteRoute::alone;
-    block += run.count;
+LayeredStore::WritePlan LayeredStore::plan_write(BlockRange range) const {
+  SourceRun run = index_->run_at(range.first, range.end);
+  const bool one_run = run.count == range.count();
+  if (one_run && run.source == head_data(false)) return {WriteRoute::direct, true};
+  if (!head().cached.valid()) return {WriteRoute::direct, false};
+  if (range.count() * store_block_size > InlineWrites::length_max) return {WriteRoute::alone, false};
+  const bool overwrite = one_run && run.source == head_data(true);
+  for (;;) {
+    if (run.source == head_data(false)) return {WriteRoute::alone, false};
+    if (run.first + run.count == range.end) break;
+    run = index_->run_at(run.first + run.count, range.end);
   }
-  return WriteRoute::page_cache;
+  return {WriteRoute::page_cache, overwrite};
 }
 
 bool LayeredStore::written_through_cache(BlockRange range) {

@@ -233,8 +233,8 @@ export const mutations = [
     name: 'both-ways-at-once',
     reason: 'A block is written through the page cache while a direct write of it may be under way.',
     file: 'native/store/store_cached.cc',
-    find: 'if (run.source == head_data(false)) return WriteRoute::alone;',
-    replace: 'if (run.source == head_data(false) && run.count > 1000) return WriteRoute::alone;',
+    find: 'if (run.source == head_data(false)) return {WriteRoute::alone, false};',
+    replace: '',
     tests: '*StoreConcurrency*',
   },
   {
@@ -249,8 +249,8 @@ export const mutations = [
     name: 'large-first-write-shares',
     reason: 'A large direct first write does not keep small ones through the page cache out.',
     file: 'native/store/store_cached.cc',
-    find: 'if (range.count() * store_block_size > InlineWrites::length_max) return WriteRoute::alone;',
-    replace: 'if (range.count() * store_block_size > InlineWrites::length_max) return WriteRoute::direct;',
+    find: 'if (range.count() * store_block_size > InlineWrites::length_max) return {WriteRoute::alone, false};',
+    replace: 'if (range.count() * store_block_size > InlineWrites::length_max) return {WriteRoute::direct, false};',
     tests: '*StoreConcurrency*',
   },
 ];

@@ -405,11 +405,12 @@ TEST_F(LoneCallsStreak, LargeOnesGoThroughTheRing) {
 }
 
 TEST_F(LoneCallsStreak, ASlowOneKeepsTheNextFromTheThread) {
-  const auto now = LoneCalls::Clock::now();
+  const LoneCalls::Clock::time_point now{1h};
   calls.took(now - LoneCalls::patience, now);
-  EXPECT_TRUE(next());
-  calls.took(now - 1min, now);
-  EXPECT_FALSE(next());
+  EXPECT_TRUE(calls.allowed(now));
+  calls.took(now - 1s, now);
+  EXPECT_FALSE(calls.allowed(now + LoneCalls::pause * 1s - 1us));
+  EXPECT_TRUE(calls.allowed(now + LoneCalls::pause * 1s));
 }
 
 TEST(ReactorFiles, ReadsWritesAndSyncsAloneDoWhatTheyDoInTheRing) {

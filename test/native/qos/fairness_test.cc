@@ -221,6 +221,30 @@ TEST_F(FairnessTest, WhoIsLeftHasItAllAgain) {
   EXPECT_FALSE(stays.throttle().admission().crowded());
 }
 
+TEST_F(FairnessTest, TellsOfContentionWhileThereIsSome) {
+  Tenant& goes = tenant();
+  Tenant& stays = tenant();
+  int competing = 0;
+  for (Tenant* each : {&goes, &stays})
+    each->throttle().contention = [&competing](bool begins) { competing += begins ? 1 : -1; };
+  stays.start(256);
+  pass(1s);
+  EXPECT_EQ(competing, 0);
+  goes.start(8);
+  pass(1s);
+  EXPECT_EQ(competing, 2);
+  goes.stop();
+  pass(1s);
+  EXPECT_EQ(competing, 0);
+  goes.start(8);
+  pass(1s);
+  tenants_.front()->stop();
+  tenants_.back()->stop();
+  pass(1s);
+  tenants_.clear();
+  EXPECT_EQ(competing, 0);
+}
+
 TEST_F(FairnessTest, AVolumeHeldByItsOwnLimitsHoldsNobodyBack) {
   Tenant& limited = tenant();
   Tenant& other = tenant();
