@@ -1,12 +1,7 @@
 /** How many small random requests does one connection get through, and what does each cost the server? */
-import type { Ask, Question } from './support/question.js';
+import { asksOfRandom as asks, type Question } from './support/question.js';
 
 const workload = { blockBytes: 4096, depth: 32, connections: 1 } as const;
-
-const asks: readonly Ask[] = [
-  { figure: 'rate', of: 'best alike', least: 1.5, orOfRaw: 0.95 },
-  { figure: 'cpu', of: 'best alike', most: 0.5 },
-];
 
 export const question: Question = {
   name: 'random-4k-depth32',

@@ -26,6 +26,12 @@ export type Ask =
 
 export type AskedOf = 'best alike' | 'best of all' | 'raw';
 
+/** Of many small random requests on a written volume. */
+export const asksOfRandom: readonly Ask[] = [
+  { figure: 'rate', of: 'best alike', least: 1.5, orOfRaw: 0.95 },
+  { figure: 'cpu', of: 'best alike', most: 0.5 },
+];
+
 export interface Case {
   name: string;
   workload: Workload;
