@@ -26,6 +26,7 @@ class FakeTime {
 class FakeAlarm final : public qos::Alarm {
  public:
   explicit FakeAlarm(FakeTime& time) : time_(time) { time_.alarms_.push_back(this); }
+  ~FakeAlarm() override { std::erase(time_.alarms_, this); }
   qos::Clock::time_point now() const override { return time_.now(); }
   void set(qos::Clock::duration delay) override { due_ = now() + delay; }
   void stop() override { due_ = qos::Clock::time_point::max(); }
