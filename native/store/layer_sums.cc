@@ -132,6 +132,11 @@ Result<Unit> LayerOnDisk::open(const std::string& directory, uint32_t layer) {
   return Unit{};
 }
 
+Result<Unit> LayerOnDisk::sync() const {
+  const Result<Unit> synced = sync_file(data_.get(), data_path_);
+  return synced.ok() ? sync_file(map_.get(), map_path_) : synced;
+}
+
 uint64_t LayerOnDisk::next_in_use(uint64_t block) const {
   const auto sector = static_cast<uint32_t>(block / map_sector_blocks);
   const off_t data = ::lseek(map_.get(), static_cast<off_t>(map_sector_offset(sector)), SEEK_DATA);
@@ -211,6 +216,9 @@ Result<bool> LayerOnDisk::repair_sector(const SumFile& sums, uint32_t number) {
 
 Result<Unit> SumBuilder::begin(const std::string& directory, uint32_t layer) {
   Result<Unit> opened = layer_.open(directory, layer);
+  // A merge that died with its process may have left data that is in the page cache alone: checksums that outlive it
+  // would call what the disk has damaged.
+  if (opened.ok()) opened = layer_.sync();
   if (!opened.ok()) return opened;
   Result<SumFile> sums = SumFile::open(directory, layer, true);
   if (!sums.ok()) return sums.error();

@@ -68,6 +68,8 @@ class SumFile {
 class LayerOnDisk {
  public:
   Result<Unit> open(const std::string& directory, uint32_t layer);
+  /// What is read is on the disk for sure.
+  Result<Unit> sync() const;
   uint64_t block_count() const { return block_count_; }
   /// The first block from `block` on whose map sector is not a hole of the file, or block_count().
   uint64_t next_in_use(uint64_t block) const;

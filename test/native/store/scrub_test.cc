@@ -1,10 +1,14 @@
 // Checksums of frozen layers, what a scrub finds, and what it repairs.
 #include <fcntl.h>
+#include <sys/stat.h>
+
+#include <mutex>
 
 #include "store/layer_sums.h"
 #include "store/replica_files.h"
 #include "test/native/store/store_fixture.h"
 #include "test/native/store/support/faulty_disk.h"
+#include "test/native/store/support/file_calls.h"
 #include "test/native/support/scale.h"
 
 namespace cairn::test {
@@ -73,6 +77,41 @@ class StoreScrub : public ::testing::Test {
   StoreFixture fixture{volume_size, 4096};
   std::string first, second;
 };
+
+/// Which files are synced, in order, by the inode.
+class SyncOrder final : public FileCallWatch {
+ public:
+  SyncOrder() { watch_file_calls(this); }
+  ~SyncOrder() override { watch_file_calls(nullptr); }
+  uint64_t sync_begins(int fd) override {
+    struct stat status {};
+    ::fstat(fd, &status);
+    const std::lock_guard lock(mutex_);
+    inodes_.push_back(status.st_ino);
+    return 0;
+  }
+  size_t place(const std::string& path) {
+    struct stat status {};
+    EXPECT_EQ(::stat(path.c_str(), &status), 0) << path;
+    const std::lock_guard lock(mutex_);
+    return static_cast<size_t>(std::find(inodes_.begin(), inodes_.end(), status.st_ino) - inodes_.begin());
+  }
+  size_t count() const { return inodes_.size(); }
+
+ private:
+  std::mutex mutex_;
+  std::vector<ino_t> inodes_;
+};
+
+/// A process that died before may have left data that is in the page cache alone, and no record of it: a merge's.
+TEST_F(StoreScrub, WhatChecksumsAreMadeOfIsOnTheDiskBeforeThem) {
+  SyncOrder order;
+  sum_all();
+  const std::string layer_1 = fixture.path() + "/layer-" + std::to_string(layer(first));
+  EXPECT_LT(order.place(layer_1 + ".sum"), order.count());
+  EXPECT_LT(order.place(layer_1 + ".data"), order.place(layer_1 + ".sum"));
+  EXPECT_LT(order.place(layer_1 + ".map"), order.place(layer_1 + ".sum"));
+}
 
 TEST_F(StoreScrub, FrozenLayersGetChecksumsAndAreWell) {
   EXPECT_FALSE(checksummed(first));
