@@ -32,6 +32,9 @@ class LoneCalls {
     streak_ = alone ? std::min(streak_ + 1, streak_min) : 0;
     return streak_ == streak_min && length <= length_max;
   }
+  void interrupted() { streak_ = 0; }
+  /// Whether those that began lately came alone.
+  bool streak() const { return streak_ == streak_min; }
   bool allowed(Clock::time_point now) const { return patience_.lasts(now); }
   void took(Clock::time_point begin, Clock::time_point end) { patience_.took(begin, end); }
 

@@ -169,6 +169,7 @@ void Reactor::run_deferred() {
 
 void Reactor::submit_and_wait() {
   lone_calls_.end_turn();
+  if (!write_backs_.empty()) begin_write_backs();
   if (timers_.empty()) {
     io_uring_submit_and_wait(&ring_, 1);
     return;
@@ -178,6 +179,16 @@ void Reactor::submit_and_wait() {
   __kernel_timespec timeout{seconds.count(), std::chrono::nanoseconds(delay - seconds).count()};
   io_uring_cqe* cqe = nullptr;
   io_uring_submit_and_wait_timeout(&ring_, &cqe, 1, &timeout, nullptr);
+}
+
+void Reactor::begin_write_backs() {
+  io_uring_submit(&ring_);
+  const Clock::time_point begin = Clock::now();
+  for (const WriteBack& range : write_backs_)
+    (void)::sync_file_range(range.fd, static_cast<off_t>(range.offset), static_cast<off_t>(range.length),
+                            SYNC_FILE_RANGE_WRITE);
+  write_backs_.clear();
+  inline_writes_.took(begin, Clock::now());  // it blocks on a disk that takes no more
 }
 
 void Reactor::reap() {

@@ -174,13 +174,34 @@ class Reactor {
   /// the ring: what is done at once is never under way, and a share of it cannot be bounded.
   void compete(bool begins) { competing_ += begins ? 1 : -1; }
 
-  /// Somebody whom a call that blocks the thread would keep waiting, while the object lives.
+  /// Whether it is likely that a client waits for each reply before it sends the next request, and a write into the
+  /// page cache is done at once.
+  bool client_waits() const {
+    return assume_waiting_ || (lone_calls_.streak() && competing_ == 0 && inline_writes_.allowed(0, Clock::now()));
+  }
+  /// For tests, which come to the end of a streak too seldom.
+  void assume_waiting_clients() { assume_waiting_ = true; }
+  /// The disk begins to write what the page cache has of a range, when what this loop queues, such as the reply, has
+  /// left. Nobody waits for it.
+  void begin_write_back(const File& file, uint64_t offset, uint64_t length) {
+    write_backs_.push_back({file.fd(), offset, length});
+  }
+
+  /// Somebody whom a call that blocks the thread would keep waiting.
   class Client {
    public:
-    explicit Client(Reactor& reactor) : reactor_(reactor) { ++reactor_.clients_; }
-    ~Client() { --reactor_.clients_; }
+    explicit Client(Reactor& reactor) : reactor_(reactor) {}
+    ~Client() {
+      if (reactor_.active_ == this) reactor_.active_ = nullptr;
+    }
     Client(const Client&) = delete;
     Client& operator=(const Client&) = delete;
+    /// It has a request. Another one than the last: nobody has the reactor to himself.
+    void acts() {
+      if (reactor_.active_ == this) return;
+      reactor_.active_ = this;
+      reactor_.lone_calls_.interrupted();
+    }
 
    private:
     Reactor& reactor_;
@@ -195,6 +216,11 @@ class Reactor {
     bool background;
   };
   struct Wake;
+  struct WriteBack {
+    int fd;
+    uint64_t offset;
+    uint64_t length;
+  };
 
   explicit Reactor(const ReactorOptions& options);
   Result<Unit> set_up();
@@ -204,11 +230,12 @@ class Reactor {
     ++in_flight_;
   }
   /// Whether a transfer or sync that begins is alone, for a client that is.
-  bool lone(size_t length) { return lone_calls_.begin(files_under_way_, length) && clients_ <= 1; }
+  bool lone(size_t length) { return lone_calls_.begin(files_under_way_, length); }
   void use_file(io_uring_sqe* sqe, const File& file) const;
   bool registered(const void* data, size_t length) const;
   void tell_of_store(const File& file, std::span<const std::byte> data, uint64_t offset);
   void submit_and_wait();
+  void begin_write_backs();
   void reap();
   void run_deferred();
   static bool later(const TimerEntry& a, const TimerEntry& b);
@@ -233,9 +260,11 @@ class Reactor {
 
   InlineWrites inline_writes_;
   LoneCalls lone_calls_;
-  size_t files_under_way_ = 0;  // transfers and syncs
-  size_t clients_ = 0;
+  size_t files_under_way_ = 0;      // transfers and syncs
+  const Client* active_ = nullptr;  // whose request was the last
   int competing_ = 0;
+  bool assume_waiting_ = false;
+  std::vector<WriteBack> write_backs_;
 
   UniqueFd wake_fd_;
   uint64_t wake_count_ = 0;

@@ -33,6 +33,7 @@ IoTap::Event Reactor::Transfer::event() const {
 
 bool Reactor::Transfer::await_suspend(std::coroutine_handle<> waiting) {
   handle_ = waiting;
+  const bool lone = reactor_.lone(length_);
   if (reactor_.tap_ != nullptr) [[unlikely]] {
     status_ = reactor_.tap_->before(event());
     if (!status_.ok()) return false;
@@ -43,7 +44,7 @@ bool Reactor::Transfer::await_suspend(std::coroutine_handle<> waiting) {
     }
   } else if (direction_ == Direction::write && file_.page_cache_ && !durable_) {
     if (write_inline()) return false;
-  } else if (reactor_.lone(length_) && call_alone()) {
+  } else if (lone && call_alone()) {
     return false;
   }
   ++reactor_.files_under_way_;

@@ -181,6 +181,7 @@ bool Session::has_room(size_t buffer_length) const {
 }
 
 Request* Session::begin(const CommandRow* command, const RequestFields& fields) {
+  client_.acts();
   Request* request = branch_.requests().take();
   request->command = command;
   request->fields = fields;

@@ -167,7 +167,7 @@ Task<Status> LayeredStore::write(uint64_t offset, std::span<const std::byte> fro
     RangeLock::Hold hold(locks_, range.first, range.end, RangeLock::Mode::shared);
     co_await hold;
     if (!needs_merge(offset, from)) {
-      const WritePlan plan = plan_write(range);
+      const WritePlan plan = plan_client_write(offset, from.size(), durability);
       if (plan.route != WriteRoute::alone) co_return finish(co_await put(offset, from, durability, plan));
     }
   }
@@ -222,6 +222,7 @@ Task<Status> LayeredStore::put(uint64_t offset, std::span<const std::byte> from,
   cached_write.end();
   ring_.finish(record, status.ok());
   if (!status.ok()) co_return status;
+  if (plan.write_back) reactor_.begin_write_back(layer.cached, offset, from.size());
   if (!overwrite) no_space_reported_ = false;  // an overwrite needs no room
   if (shares_sync || (durable && through_cache)) co_return co_await sync_all();
   if (durable) co_return co_await make_durable(range);

@@ -140,6 +140,11 @@ class LayeredStore final : public BlockDevice, public SnapshotSet {
   size_t index_bytes() const { return index_->page_bytes(); }
 
  private:
+  struct BlockRange {
+    uint64_t first;
+    uint64_t end;
+    uint64_t count() const { return end - first; }
+  };
   struct OpenLayer {
     OpenLayer(Reactor& reactor, LayerFiles files, uint16_t slot);
     uint32_t number;
@@ -149,7 +154,8 @@ class LayeredStore final : public BlockDevice, public SnapshotSet {
     File map;
     /// The same data through the page cache; of what is or was the head under direct I/O.
     File cached;
-    uint64_t left_cache = 0;             // blocks whose pages may still be there
+    std::vector<BlockRange> overwritten_in_cache;  // since the last sync began; not first writes
+    uint64_t left_cache = 0;                       // blocks whose pages may still be there
     std::optional<RegionStamps> stamps;  // of the head, and of a layer that was it until its records are settled
     bool data_written = false;           // since the last sync
     MapSpace map_space;
@@ -160,11 +166,6 @@ class LayeredStore final : public BlockDevice, public SnapshotSet {
   struct MapImage {
     OpenLayer* layer;
     std::vector<MapSector> sectors;  // ascending numbers
-  };
-  struct BlockRange {
-    uint64_t first;
-    uint64_t end;
-    uint64_t count() const { return end - first; }
   };
   /// A write through the page cache that is under way.
   struct CachedWrite : ListLink {
@@ -180,6 +181,7 @@ class LayeredStore final : public BlockDevice, public SnapshotSet {
   struct WritePlan {
     WriteRoute route;
     bool overwrite;  // of data that is where the route leads
+    bool write_back = false;
   };
   /// How often what has long been synced cools.
   static constexpr std::chrono::seconds sweep_interval{5};
@@ -227,8 +229,11 @@ class LayeredStore final : public BlockDevice, public SnapshotSet {
   // store_cached.cc: first writes
   WritePlan plan_write(BlockRange range) const;
   bool written_through_cache(BlockRange range);
+  WritePlan plan_client_write(uint64_t offset, uint64_t length, Durability durability);
   Task<> leave_cache(const MapImage& image);
   void leave_cache(OpenLayer& layer, uint32_t sector);
+  void leave_cache(OpenLayer& layer, BlockRange range);
+  bool stop_caching(OpenLayer& layer, BlockRange run);
   Task<> drop_cached(OpenLayer& layer);
 
   // store_sync.cc: durability

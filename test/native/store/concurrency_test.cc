@@ -66,7 +66,7 @@ class SlowDisk final : public IoTap {
 /// Clients without order among them, and snapshots, merges and flushes between.
 class Clients {
  public:
-  Clients(uint32_t block_size, store::CacheMode mode, uint64_t seed, bool zeroes)
+  Clients(uint32_t block_size, store::CacheMode mode, uint64_t seed, bool zeroes, bool waiting = false)
       : block_size_(block_size),
         zeroes_(zeroes),
         random_(seed),
@@ -74,6 +74,7 @@ class Clients {
         fixture_(4 * store::map_sector_blocks * 4096, block_size, mode),
         running_(fixture_.loop().reactor().ready()) {
     fixture_.loop().reactor().set_tap(&slow_disk_);
+    if (waiting) fixture_.loop().reactor().assume_waiting_clients();
   }
 
   void run(size_t clients, size_t steps) {
@@ -216,6 +217,9 @@ TEST(StoreConcurrency, BlocksAreLinearizableWithTrimsAndZeroes) {
 }
 TEST(StoreConcurrency, PartsOfBlocksAreLinearizable) {
   Clients(512, store::CacheMode::none, test_seed(), true).run(8, steps());
+}
+TEST(StoreConcurrency, BlocksAreLinearizableWhereOverwritesAreAnsweredEarly) {
+  Clients(512, store::CacheMode::none, test_seed(), true, true).run(3, 3 * steps());
 }
 TEST(StoreConcurrency, BlocksAreLinearizableThroughThePageCache) {
   Clients(512, store::CacheMode::writeback, test_seed(), true).run(8, steps());

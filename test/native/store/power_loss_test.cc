@@ -57,6 +57,7 @@ class CrashTest {
     DiskJournal journal(path);
     const CrashDisk first_disk(load_image(path));
     store->reactor().set_tap(&journal);
+    if (random_() % 2 == 0) store->reactor().assume_waiting_clients();
     if (is_clone) inherit(*store, journal, next_tag);
     const size_t first_crash = journal.entries().size();
     next_tag = work(*store, journal, next_tag, is_clone);

@@ -19,7 +19,9 @@ StoreModel::StoreModel(uint32_t block_size, store::CacheMode mode, uint64_t seed
       random_(seed),
       clones_(random_, mode),
       readers_(random_),
-      content_(first_size / sector_size) {}
+      content_(first_size / sector_size) {
+  if (random_() % 2 == 0) fixture_.loop().reactor().assume_waiting_clients();
+}
 
 void StoreModel::run(uint64_t operations) {
   while (operations_ < operations && !::testing::Test::HasFailure()) {
