@@ -20,7 +20,10 @@ class LoneCalls {
   using Clock = Patience::Clock;
   /// Operations that came alone, one after the other, before the next one is a plain call.
   static constexpr int streak_min = 16;
-  static constexpr size_t length_max = 64 * kibibyte;
+  /// So many of them one that did not come alone takes away.
+  static constexpr int interruption = 2;
+  /// Shorter than what merges copy at once.
+  static constexpr size_t length_max = 32 * kibibyte;
   static constexpr Clock::duration patience = std::chrono::microseconds(500);
   static constexpr int pause = 50;
 
@@ -29,12 +32,12 @@ class LoneCalls {
   /// An operation begins while `under_way` others are: whether it is one of those that come alone.
   bool begin(size_t under_way, size_t length) {
     const bool alone = begun_in_turn_++ == 0 && under_way == 0;
-    streak_ = alone ? std::min(streak_ + 1, streak_min) : 0;
+    streak_ = alone ? std::min(streak_ + 1, streak_min) : std::max(streak_ - interruption, 0);
     return streak_ == streak_min && length <= length_max;
   }
   void interrupted() { streak_ = 0; }
-  /// Whether those that began lately came alone.
-  bool streak() const { return streak_ == streak_min; }
+  /// Whether those that began lately came alone, but for a merge's now and then.
+  bool mostly_alone() const { return streak_ >= streak_min / 2; }
   bool allowed(Clock::time_point now) const { return patience_.lasts(now); }
   void took(Clock::time_point begin, Clock::time_point end) { patience_.took(begin, end); }
 

@@ -177,7 +177,8 @@ class Reactor {
   /// Whether it is likely that a client waits for each reply before it sends the next request, and a write into the
   /// page cache is done at once.
   bool client_waits() const {
-    return assume_waiting_ || (lone_calls_.streak() && competing_ == 0 && inline_writes_.allowed(0, Clock::now()));
+    return assume_waiting_ ||
+           (lone_calls_.mostly_alone() && competing_ == 0 && inline_writes_.allowed(0, Clock::now()));
   }
   /// For tests, which come to the end of a streak too seldom.
   void assume_waiting_clients() { assume_waiting_ = true; }

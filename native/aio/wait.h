@@ -83,6 +83,8 @@ class AsyncMutex {
   /// Awaitable: `auto guard = co_await mutex.lock();`
   Lock lock() { return Lock(*this); }
   bool locked() const { return locked_; }
+  /// Somebody waits for it.
+  bool wanted() const { return !waiters_.empty(); }
 
  private:
   void release() {

@@ -9,6 +9,8 @@ namespace cairn::store {
 
 /// Copied at once, and so long a write to those blocks waits at most.
 inline constexpr uint64_t copy_blocks_max = 64;
+/// While clients ask for something: the disk is theirs again before they notice.
+inline constexpr uint64_t copy_blocks_busy = 16;
 
 struct LayeredStore::Drain {
   uint32_t parent = 0;  // the removed layer
@@ -24,6 +26,7 @@ struct LayeredStore::Drain {
   std::vector<BlockSum> to_sums;
   AlignedMemory memory{copy_blocks_max * store_block_size};
   uint64_t chain_generation = 0;
+  Reactor::Clock::time_point working_since;
   // Layers outside the chain are not open; they are opened for the merge alone.
   std::unique_ptr<OpenLayer> borrowed_parent;
   std::unique_ptr<OpenLayer> borrowed_child;

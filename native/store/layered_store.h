@@ -289,7 +289,10 @@ class LayeredStore final : public BlockDevice, public SnapshotSet {
   Task<Result<Unit>> drop_layer(uint32_t number);
   Task<Result<Unit>> replace_by_parent(uint32_t number);
   Task<Result<Unit>> forget_layer(VolumeMetadata next, uint32_t number);
-  Task<> pace(Reactor::Clock::duration worked);
+  using WorkingSince = Reactor::Clock::time_point;
+  Task<> pace(WorkingSince& since);
+  Task<> pace_within(WorkingSince& since);
+  uint64_t blocks_at_once() const;
   uint64_t foreground_operations() const;
 
   // store_drain.cc: one map sector's blocks from a layer to its neighbour
@@ -345,7 +348,7 @@ class LayeredStore final : public BlockDevice, public SnapshotSet {
   // store_overlay.cc: the newest snapshot's removal under a small head
   Task<Result<Unit>> swap_head(uint32_t parent);
   Task<Result<Outcome>> drain_overlay();
-  Task<Status> drain_overlay_sector(BlockRange range, std::span<std::byte> memory);
+  Task<Status> drain_overlay_sector(BlockRange range, std::span<std::byte> memory, WorkingSince& since);
   Task<Status> drain_overlay_piece(BlockRange piece, std::span<std::byte> memory);
   bool overlay_has(BlockRange range) const;
   void mark_uncovered(BlockRange range);
@@ -400,6 +403,7 @@ class LayeredStore final : public BlockDevice, public SnapshotSet {
   bool look_again_ = false;     // something changed while maintenance ran
   std::set<uint32_t> waiting_;  // removed layers that cannot be merged now
   uint64_t operations_when_paced_ = 0;
+  bool clients_busy_ = false;  // when it was paced last
   size_t maintenance_waiters_ = 0;
   Timer look_again_timer_;
   std::set<uint32_t> flattened_;   // layers that need not be copied (again)

@@ -131,9 +131,9 @@ Task<Result<Unit>> LayeredStore::verify_before_copy(uint32_t number) {
       co_await Offload(blocking_, reactor_, [&] { return scrubber.begin(directory_, number, name, true); });
   while (done.ok() && !scrubber.whole()) {
     if (stopping_) co_return Error{"CLOSED", "the volume is closing"};
-    const auto started = Reactor::Clock::now();
+    WorkingSince since = Reactor::Clock::now();
     done = co_await Offload(blocking_, reactor_, [&] { return scrubber.step(found); });
-    co_await pace(Reactor::Clock::now() - started);
+    co_await pace(since);
   }
   if (done.ok() && found.blocks_damaged > 0)
     co_return Error{"REPLICA_CORRUPT", "what is shared is damaged, and is not copied: " + found.findings.front() +
@@ -153,11 +153,11 @@ Task<Result<LayeredStore::Outcome>> LayeredStore::make_private(uint32_t number) 
     Result<Unit> done = co_await Offload(blocking_, reactor_, [&] { return copy.begin(path); });
     while (done.ok() && copy.needed() && !copy.whole()) {
       if (stopping_) co_return Error{"CLOSED", "the volume is closing"};
-      const auto started = Reactor::Clock::now();
+      WorkingSince since = Reactor::Clock::now();
       done = co_await Offload(blocking_, reactor_, [&] { return copy.step(); });
       if (i == 0)
         flatten_progress_ = before + share * static_cast<double>(copy.copied()) / static_cast<double>(copy.size());
-      co_await pace(Reactor::Clock::now() - started);
+      co_await pace(since);
     }
     if (!done.ok() && done.error().code == "ENOSPC")
       co_await Offload(blocking_, reactor_, [&] { return discard_all(copies); });

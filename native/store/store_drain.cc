@@ -106,10 +106,12 @@ Task<Status> LayeredStore::drain_into_frozen(Drain& drain, uint32_t number) {
   const Status disowned = co_await disown_sums(drain, number);
   if (!disowned.ok()) co_return disowned;
   for (const StateRun& run : drain.runs) {
-    for (uint64_t block = run.first; block < run.first + run.count; block += copy_blocks_max) {
-      const BlockRange piece{block, std::min(block + copy_blocks_max, run.first + run.count)};
+    for (uint64_t block = run.first; block < run.first + run.count;) {
+      const BlockRange piece{block, std::min(block + blocks_at_once(), run.first + run.count)};
+      block = piece.end;
       const Status status = co_await drain_piece_into_frozen(drain, piece, run.state);
       if (!status.ok()) co_return status;
+      co_await pace_within(drain.working_since);
     }
   }
   const Status synced = Status::from_result(co_await reactor_.sync_data(drain.to->data));
@@ -167,10 +169,12 @@ void LayeredStore::redirect(const OpenLayer& from, const OpenLayer& to, const St
 
 Task<Status> LayeredStore::drain_into_head(Drain& drain) {
   for (const StateRun& run : drain.runs) {
-    for (uint64_t block = run.first; block < run.first + run.count; block += copy_blocks_max) {
-      const BlockRange piece{block, std::min(block + copy_blocks_max, run.first + run.count)};
+    for (uint64_t block = run.first; block < run.first + run.count;) {
+      const BlockRange piece{block, std::min(block + blocks_at_once(), run.first + run.count)};
+      block = piece.end;
       const Status status = co_await drain_piece_into_head(drain, piece, run.state);
       if (!status.ok()) co_return status;
+      co_await pace_within(drain.working_since);
     }
   }
   // Also for what clients have written over blocks of the source, which is all that an older state could be read from.

@@ -22,6 +22,9 @@ constexpr uint32_t sectors_per_read = 256;
 constexpr std::chrono::milliseconds retry_delay{2000};
 constexpr std::chrono::milliseconds pause_max{2000};
 constexpr std::chrono::milliseconds pause_step{20};
+/// So long it works before it rests; a client that comes meanwhile waits so long at most.
+constexpr std::chrono::microseconds work_at_once{5000};
+constexpr std::chrono::microseconds work_at_once_busy{200};
 constexpr std::chrono::seconds look_again_delay{60};
 
 uint64_t data_blocks(int fd) {
@@ -201,7 +204,7 @@ Task<Result<LayeredStore::Outcome>> LayeredStore::drain_layer(Drain& drain) {
       drain.runs.clear();
       for_each_run(sector, number, [&](const StateRun& run) { drain.runs.push_back(run); });
       if (drain.runs.empty()) continue;
-      const auto started = Reactor::Clock::now();
+      drain.working_since = Reactor::Clock::now();
       {
         const AsyncMutex::Guard guard = co_await structure_.lock();
         if (stopping_) co_return Error{"CLOSED", "the volume is closing"};
@@ -211,7 +214,7 @@ Task<Result<LayeredStore::Outcome>> LayeredStore::drain_layer(Drain& drain) {
         if (!drained.ok()) co_return drained.error();
       }
       merge_progress_ = static_cast<double>(next) / count;
-      co_await pace(Reactor::Clock::now() - started);
+      co_await pace(drain.working_since);
       if (drain.chain_generation != chain_generation_) co_return Outcome::changed;
     }
   }
@@ -234,13 +237,25 @@ uint64_t LayeredStore::foreground_operations() const {
   return counters_.reads + counters_.writes + counters_.flushes + counters_.trims + counters_.write_zeroes;
 }
 
-/// Half of the time at most; a tenth when clients have asked for something meanwhile: what they do comes first.
-Task<> LayeredStore::pace(Reactor::Clock::duration worked) {
-  const bool busy = std::exchange(operations_when_paced_, foreground_operations()) != foreground_operations();
-  const auto until = Reactor::Clock::now() + std::min<Reactor::Clock::duration>(busy ? 9 * worked : worked, pause_max);
-  while (!stopping_ && maintenance_waiters_ == 0 && Reactor::Clock::now() < until)
+/// Rests after work. Half of the time at most is work; a tenth when clients have asked for something meanwhile: what
+/// they do comes first.
+Task<> LayeredStore::pace(WorkingSince& since) {
+  const Reactor::Clock::duration worked = Reactor::Clock::now() - since;
+  clients_busy_ = std::exchange(operations_when_paced_, foreground_operations()) != foreground_operations();
+  const Reactor::Clock::duration rest = clients_busy_ ? 9 * worked : worked;
+  const auto until = Reactor::Clock::now() + std::min<Reactor::Clock::duration>(rest, pause_max);
+  while (!stopping_ && maintenance_waiters_ == 0 && !structure_.wanted() && Reactor::Clock::now() < until)
     co_await reactor_.sleep(std::min<Reactor::Clock::duration>(until - Reactor::Clock::now(), pause_step));
+  since = Reactor::Clock::now();
 }
+
+/// In the middle of a sector, with the structure locked: nobody who wants that waits for a rest.
+Task<> LayeredStore::pace_within(WorkingSince& since) {
+  const Reactor::Clock::duration worked = Reactor::Clock::now() - since;
+  if (worked >= (clients_busy_ ? work_at_once_busy : work_at_once)) co_await pace(since);
+}
+
+uint64_t LayeredStore::blocks_at_once() const { return clients_busy_ ? copy_blocks_busy : copy_blocks_max; }
 
 /// Takes a layer that nothing reads any more out of the tree; its children are its parent's now.
 Task<Result<Unit>> LayeredStore::drop_layer(uint32_t number) {

@@ -82,16 +82,16 @@ Task<Result<LayeredStore::Outcome>> LayeredStore::drain_overlay() {
   for (uint64_t first = 0; first < end; first += map_sector_blocks) {
     const BlockRange range{first, std::min(first + map_sector_blocks, end)};
     if (!overlay_has(range)) continue;
-    const auto started = Reactor::Clock::now();
+    WorkingSince since = Reactor::Clock::now();
     {
       const AsyncMutex::Guard guard = co_await structure_.lock();
       if (stopping_) co_return Error{"CLOSED", "the volume is closing"};
       if (changed()) co_return Outcome::changed;
-      const Status drained = co_await drain_overlay_sector(range, memory.span());
+      const Status drained = co_await drain_overlay_sector(range, memory.span(), since);
       if (!drained.ok()) co_return Error{errno_code(drained.error()), drained.message()};
     }
     merge_progress_ = static_cast<double>(range.end) / static_cast<double>(end);
-    co_await pace(Reactor::Clock::now() - started);
+    co_await pace(since);
     if (changed()) co_return Outcome::changed;
   }
   const AsyncMutex::Guard guard = co_await structure_.lock();
@@ -104,10 +104,14 @@ Task<Result<LayeredStore::Outcome>> LayeredStore::drain_overlay() {
   co_return Outcome::done;
 }
 
-Task<Status> LayeredStore::drain_overlay_sector(BlockRange range, std::span<std::byte> memory) {
-  for (uint64_t block = range.first; block < range.end; block += copy_blocks_max) {
-    const Status status = co_await drain_overlay_piece({block, std::min(block + copy_blocks_max, range.end)}, memory);
+Task<Status> LayeredStore::drain_overlay_sector(BlockRange range, std::span<std::byte> memory, WorkingSince& since) {
+  for (uint64_t block = range.first; block < range.end;) {
+    const BlockRange piece{block, std::min(block + blocks_at_once(), range.end)};
+    block = piece.end;
+    if (!overlay_has(piece)) continue;
+    const Status status = co_await drain_overlay_piece(piece, memory);
     if (!status.ok()) co_return status;
+    co_await pace_within(since);
   }
   const Status synced = co_await sync_all();
   if (!synced.ok()) co_return synced;

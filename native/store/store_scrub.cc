@@ -59,9 +59,9 @@ Task<Result<LayeredStore::Outcome>> LayeredStore::sum_layer(uint32_t number) {
   while (done.ok() && !builder.whole()) {
     if (stopping_) co_return Error{"CLOSED", "the volume is closing"};
     if (look_again_) co_return Outcome::changed;
-    const auto started = Reactor::Clock::now();
+    WorkingSince since = Reactor::Clock::now();
     done = co_await Offload(blocking_, reactor_, [&] { return builder.step(); });
-    co_await pace(Reactor::Clock::now() - started);
+    co_await pace(since);
   }
   if (done.ok()) done = co_await Offload(blocking_, reactor_, [&] { return builder.finish(directory_); });
   if (!done.ok()) co_return done.error();
@@ -179,7 +179,7 @@ Task<> LayeredStore::scrub_layer(uint32_t number, double before, double share) {
   LayerScrubber scrubber;
   Result<Unit> done = Unit{};
   for (bool begun = false; done.ok() && !stopping_ && (!begun || !scrubber.whole()); begun = true) {
-    const auto started = Reactor::Clock::now();
+    WorkingSince since = Reactor::Clock::now();
     {
       const AsyncMutex::Guard guard = co_await structure_.lock();
       if (!begun) scrubbing_ = number;
@@ -201,7 +201,7 @@ Task<> LayeredStore::scrub_layer(uint32_t number, double before, double share) {
       if (!done.ok()) ++scrub_.blocks_damaged;
     }
     if (begun) scrub_.progress = before + share * scrubber.progress();
-    co_await pace(Reactor::Clock::now() - started);
+    co_await pace(since);
   }
 }
 

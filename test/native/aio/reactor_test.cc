@@ -399,6 +399,23 @@ TEST_F(LoneCallsStreak, EndsWhereAnotherOperationIsUnderWay) {
   EXPECT_FALSE(next());
 }
 
+TEST_F(LoneCallsStreak, WhatAMergeDoesNowAndThenLeavesAClientMostlyAlone) {
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_FALSE(next(1));
+    next();
+    next();
+    EXPECT_TRUE(calls.mostly_alone());
+  }
+}
+
+TEST_F(LoneCallsStreak, TwoAtATimeAreNotAlone) {
+  for (int i = 0; i < LoneCalls::streak_min; ++i) {
+    next();
+    next(1);
+  }
+  EXPECT_FALSE(calls.mostly_alone());
+}
+
 TEST_F(LoneCallsStreak, LargeOnesGoThroughTheRing) {
   EXPECT_FALSE(next(0, LoneCalls::length_max + 1));
   EXPECT_TRUE(next());
