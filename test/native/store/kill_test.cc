@@ -141,6 +141,7 @@ class KillTest {
     if (!store.error().empty()) {
       log.failed(store.error());
     } else {
+      if (seed % 2 == 0) store.reactor().assume_waiting_clients();
       Workload workload(store, log, {.seed = seed, .block_size = block_size_, .first_tag = shared_->next_tag});
       store.wait(workload.run());
     }
