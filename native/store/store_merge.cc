@@ -252,7 +252,8 @@ Task<> LayeredStore::pace(WorkingSince& since) {
 /// In the middle of a sector, with the structure locked: nobody who wants that waits for a rest.
 Task<> LayeredStore::pace_within(WorkingSince& since) {
   const Reactor::Clock::duration worked = Reactor::Clock::now() - since;
-  if (worked >= (clients_busy_ ? work_at_once_busy : work_at_once)) co_await pace(since);
+  const std::chrono::microseconds enough = clients_busy_ ? work_at_once_busy : work_at_once;
+  if (worked >= enough) co_await pace(since);
 }
 
 uint64_t LayeredStore::blocks_at_once() const { return clients_busy_ ? copy_blocks_busy : copy_blocks_max; }
