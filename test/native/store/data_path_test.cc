@@ -1,5 +1,6 @@
 // Reads and writes that are not whole blocks in aligned memory, durability, and counters.
 #include "test/native/store/store_fixture.h"
+#include "test/native/store/support/write_together.h"
 
 namespace cairn::test {
 namespace {
@@ -133,25 +134,10 @@ class StoreDurability : public ::testing::Test {
   IoCounter counter;
 };
 
-using store::PieceJoin;
-
 class StoreWriteThrough : public StoreDurability {
  protected:
   StoreWriteThrough() : StoreDurability(store::CacheMode::writethrough) {}
 };
-
-Detached write_into(store::LayeredStore& store, uint64_t offset, std::span<const std::byte> bytes, PieceJoin& join) {
-  join.done(co_await store.write(offset, bytes, Durability::buffered));
-}
-
-Task<Status> write_together(store::LayeredStore& store, std::span<const std::byte> bytes, uint64_t count) {
-  PieceJoin join;
-  for (uint64_t i = 0; i < count; ++i) {
-    join.add();
-    write_into(store, i * 4096, bytes, join);
-  }
-  co_return co_await join;
-}
 
 TEST_F(StoreWriteThrough, OverwritesThatAreUnderWayTogetherShareSyncs) {
   constexpr uint64_t count = 32;

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 
 #include "test/native/store/store_fixture.h"
+#include "test/native/store/support/write_together.h"
 
 namespace cairn::test {
 namespace {
@@ -69,20 +70,6 @@ TEST_F(StoreWaitingClient, DurableAndPartialAndLargeOnesGoDirectly) {
   expect_ok(fixture.write(0, pattern(4, 17 * 4096)));
   EXPECT_EQ(ways.cached_writes, 0);
   EXPECT_EQ(ways.direct_writes, 3);
-}
-
-Detached write_into(store::LayeredStore& store, uint64_t offset, std::span<const std::byte> bytes,
-                    store::PieceJoin& join) {
-  join.done(co_await store.write(offset, bytes, Durability::buffered));
-}
-
-Task<Status> write_together(store::LayeredStore& store, std::span<const std::byte> bytes, uint64_t count) {
-  store::PieceJoin join;
-  for (uint64_t i = 0; i < count; ++i) {
-    join.add();
-    write_into(store, i * 4096, bytes, join);
-  }
-  co_return co_await join;
 }
 
 TEST_F(StoreWaitingClient, WhatComesWhileAnotherWriteIsUnderWayGoesDirectly) {
