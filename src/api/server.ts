@@ -71,8 +71,9 @@ async function addPlugins(app: FastifyInstance, version: string): Promise<void> 
   });
   await app.register(underPressure, {
     maxEventLoopDelay: eventLoopDelayMsMax,
-    pressureHandler: (request, reply) => {
-      if (request.url === '/healthz') return;
+    pressureHandler: (request, reply, _kind, delayMs) => {
+      // Infinite is a period in which nothing was measured: a host that kept the process waiting for a second does that.
+      if (request.url === '/healthz' || delayMs === Infinity) return;
       sendProblem(reply, new CairnError('overloaded', 'The service is overloaded. Try again in a moment.'));
     },
   });

@@ -252,3 +252,19 @@ describe('an address that cannot be had', () => {
     });
   });
 });
+
+describe('a process that was kept waiting', () => {
+  /** As a busy host does: the loop turns once, then not at all for longer than the delay is looked at. */
+  async function stall(times: number): Promise<void> {
+    for (let turn = 0; turn < times; turn++) {
+      const end = performance.now() + 1100;
+      while (performance.now() < end);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+
+  it('for a second at a time still serves', async () => {
+    await stall(3);
+    expect(await problem('/v1/volumes')).toMatchObject({ status: 404 });
+  });
+});
