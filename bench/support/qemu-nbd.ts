@@ -64,6 +64,9 @@ function listen(address: Address): string[] {
   return 'path' in address ? [`--socket=${address.path}`] : [`--bind=${address.host}`, `--port=${address.port}`];
 }
 
+/** It refuses 2 GiB at once. */
+const qemuIoBytesMax = 2 ** 30;
+
 /** With internal snapshots, between which a share of the blocks is written anew. */
 function qcow2Images(snapshots: number): ImageFormat {
   return {
@@ -97,5 +100,9 @@ async function snapshot(ground: Ground, path: string, number: number, of: number
   await run('qemu-img', ['snapshot', '-c', `s${number}`, path]);
   const share = Math.floor(ground.sizeBytes / of / 65536);
   const first = (number - 1) * share * 65536;
-  await run('qemu-io', ['-n', '-f', 'qcow2', '-c', `write -q -P ${number} ${first} ${share * 65536}`, path]);
+  const end = first + share * 65536;
+  const commands: string[] = [];
+  for (let from = first; from < end; from += qemuIoBytesMax)
+    commands.push('-c', `write -q -P ${number} ${from} ${Math.min(qemuIoBytesMax, end - from)}`);
+  await run('qemu-io', ['-n', '-f', 'qcow2', ...commands, path]);
 }

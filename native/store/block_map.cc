@@ -37,25 +37,20 @@ Result<Unit> check_sectors(const std::string& path, uint32_t first, std::span<co
   return Unit{};
 }
 
-struct SectorRange {
-  uint32_t first;
-  uint32_t end;
-};
-
-/// Those that are no holes of the file.
-Result<std::vector<SectorRange>> ranges_in_use(int fd, const std::string& path, uint32_t count) {
+/// Those of them that are no holes of the file.
+Result<std::vector<SectorRange>> ranges_in_use(int fd, const std::string& path, SectorRange among) {
   std::vector<SectorRange> ranges;
-  for (uint32_t next = 0; next < count;) {
+  for (uint32_t next = among.first; next < among.end;) {
     const off_t data = ::lseek(fd, static_cast<off_t>(map_sector_offset(next)), SEEK_DATA);
     if (data < 0 && errno == ENXIO) break;  // only holes behind
     if (data < 0) return system_error("seek in", path, errno);
     const uint32_t first = std::max(next, static_cast<uint32_t>(static_cast<uint64_t>(data) / map_sector_size) - 1);
-    if (first >= count) break;
+    if (first >= among.end) break;
     const off_t hole = ::lseek(fd, data, SEEK_HOLE);
     if (hole < 0) return system_error("seek in", path, errno);
     const auto data_end =
         static_cast<uint32_t>((static_cast<uint64_t>(hole) + map_sector_size - 1) / map_sector_size) - 1;
-    next = std::min(count, std::max(data_end, first + 1));
+    next = std::min(among.end, std::max(data_end, first + 1));
     ranges.push_back({first, next});
   }
   return ranges;
@@ -164,9 +159,9 @@ Result<Unit> read_sectors(int fd, const std::string& path, uint32_t first, std::
   return read.ok() ? check_sectors(path, first, into) : read;
 }
 
-Result<Unit> for_each_sector(int fd, const std::string& path, uint64_t block_count,
+Result<Unit> for_each_sector(int fd, const std::string& path, SectorRange among,
                              const std::function<void(uint32_t, const MapSector&)>& visit) {
-  Result<std::vector<SectorRange>> in_use = ranges_in_use(fd, path, map_sector_count(block_count));
+  Result<std::vector<SectorRange>> in_use = ranges_in_use(fd, path, among);
   if (!in_use.ok()) return in_use.error();
   const std::vector<SectorRange>& ranges = in_use.value();
   bring_in(fd, ranges);

@@ -36,8 +36,14 @@ Result<uint64_t> read_map_header(int fd, const std::string& path, uint32_t layer
 /// Makes room for more blocks, absent at first: the file's size durably, then the header, durably. What is long enough
 /// stays as it is.
 Result<Unit> grow_map(int fd, const std::string& path, uint32_t layer, uint64_t block_count);
-/// Calls `visit` for every sector in which a block is not absent. REPLICA_CORRUPT on a damaged one.
-Result<Unit> for_each_sector(int fd, const std::string& path, uint64_t block_count,
+struct SectorRange {
+  uint32_t first;
+  uint32_t end;
+};
+inline SectorRange all_sectors(uint64_t block_count) { return {0, map_sector_count(block_count)}; }
+
+/// Calls `visit` for every sector of the range in which a block is not absent. REPLICA_CORRUPT on a damaged one.
+Result<Unit> for_each_sector(int fd, const std::string& path, SectorRange among,
                              const std::function<void(uint32_t number, const MapSector& sector)>& visit);
 /// Sectors `first` to `first + into.size()`; REPLICA_CORRUPT on a damaged one.
 Result<Unit> read_sectors(int fd, const std::string& path, uint32_t first, std::span<MapSector> into);

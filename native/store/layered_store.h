@@ -319,9 +319,13 @@ class LayeredStore final : public BlockDevice, public SnapshotSet {
   OpenLayer* find_open(uint32_t number) const;
 
   // store_scrub.cc: checksums of frozen layers
-  const LayerMetadata* next_unsummed() const;
-  Task<Result<Outcome>> sum_next();
+  bool lacks_sums(const LayerMetadata& layer) const;
+  const LayerMetadata* next_undescribed() const;
+  Task<Result<Outcome>> describe_next();
   Task<Result<Outcome>> sum_layer(uint32_t number);
+  Task<Result<Outcome>> list_layer(uint32_t number);
+  template <typename Builder>
+  Task<Result<Outcome>> build_for(uint32_t number, Builder& builder);
   Task<Result<Outcome>> note_summed();
   static constexpr std::chrono::seconds checksum_delay{10};
   void look_later(Reactor::Clock::duration delay);
@@ -414,6 +418,7 @@ class LayeredStore final : public BlockDevice, public SnapshotSet {
   bool checksums_due_ = false;
   std::set<uint32_t> summed_;      // checksums whole, and not yet noted in volume.json
   std::set<uint32_t> unsummable_;  // damaged
+  std::set<uint32_t> listed_;      // its list of runs is there, or cannot be made
   ScrubStatus scrub_;
   std::optional<uint32_t> scrubbing_;  // the layer, unless it has been written since its scrub began
   double flatten_progress_ = 0;

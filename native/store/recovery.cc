@@ -9,6 +9,7 @@
 #include "store/block_map.h"
 #include "store/region_stamps.h"
 #include "store/replica_files.h"
+#include "store/run_list.h"
 #include "store/write_ring.h"
 
 namespace cairn::store {
@@ -106,7 +107,7 @@ std::vector<RegionUpdate> suspect_regions(const OpenedReplica& replica, Stamp ba
 /// The patches of a chain's maps, by layer; `above` is what a record may uncover blocks of.
 class ChainPatch {
  public:
-  explicit ChainPatch(const OpenedReplica& replica) {
+  explicit ChainPatch(const OpenedReplica& replica) : directory_(replica.directory) {
     MapPatch* below = nullptr;
     for (const LayerFiles& layer : replica.chain) {
       MapPatch& patch =
@@ -127,13 +128,24 @@ class ChainPatch {
   }
 
   Result<Unit> write_durably() {
-    Result<Unit> written = Unit{};
+    Result<Unit> written = forget_lists();
     for (auto& [number, patch] : patches_)
       if (written.ok() && patch.changed()) written = patch.write_durably();
     return written;
   }
 
  private:
+  /// A list is made when the ring has nothing more for its layer; if one is there all the same, it is of another map.
+  Result<Unit> forget_lists() const {
+    for (const auto& [number, patch] : patches_) {
+      Result<Unit> removed = Unit{};
+      if (patch.changed()) removed = remove_file(run_list_path(directory_, number));
+      if (!removed.ok()) return removed;
+    }
+    return sync_directory(directory_);
+  }
+
+  const std::string& directory_;
   std::map<uint32_t, MapPatch> patches_;
   std::map<uint32_t, MapPatch*> above_;
 };

@@ -17,6 +17,7 @@
 #include "store/private_copy.h"
 #include "store/recovery.h"
 #include "store/replica_files.h"
+#include "store/run_list.h"
 #include "store/saved_index.h"
 #include "store/uuid.h"
 
@@ -178,9 +179,9 @@ Result<Unit> remove_orphans(const OpenedReplica& replica) {
   std::set<std::string> known;
   for (const LayerMetadata& layer : replica.metadata.layers) {
     for (const std::string suffix : layer_file_suffixes) {
-      // What is written has no checksums yet; those of a layer that was frozen once are of another content.
+      // What is written has no checksums and no list yet; those of a layer that was frozen once are of another content.
       const bool written = layer.number == replica.metadata.head || layer.number == replica.metadata.overlay;
-      if (suffix == ".sum" && written) continue;
+      if ((suffix == ".sum" || suffix == ".runs") && written) continue;
       known.insert(layer_path(replica.directory, layer.number, suffix));
     }
     if (!replica.metadata.flattening) continue;
@@ -419,8 +420,9 @@ Result<std::unique_ptr<ReadIndex>> build_index(const std::string& directory, con
       const uint64_t count = std::min(run.count, block_count - run.first);
       index->assign(run.first, count, Source(slot, run.state == BlockState::zero));
     };
+    if (read_run_list(directory, layer.number, layer.block_count, assign)) continue;
     Result<Unit> read =
-        for_each_sector(layer.map.get(), layer_map_path(directory, layer.number), layer.block_count,
+        for_each_sector(layer.map.get(), layer_map_path(directory, layer.number), all_sectors(layer.block_count),
                         [&](uint32_t number, const MapSector& sector) { for_each_run(sector, number, assign); });
     if (!read.ok()) return read.error();
   }

@@ -97,7 +97,8 @@ Result<UniqueFd> open_cached(const std::string& directory, uint32_t number);
 /// Durably makes room for more blocks in a layer; what it is killed in does no harm. Files that the file system cannot
 /// hold are refused as at creation.
 Result<Unit> grow_layer(const std::string& directory, uint32_t number, int data, int map, uint64_t block_count);
-/// Reads the maps of a chain, base first; the slot of the layer at position i is i + 1.
+/// Reads the maps of a chain, or the lists of runs that say the same, base first; the slot of the layer at position i
+/// is i + 1.
 Result<std::unique_ptr<ReadIndex>> build_index(const std::string& directory, const std::vector<LayerFiles>& chain,
                                                uint64_t block_count);
 /// What the files of a layer take on the disk, in bytes; 0 if they are not there.

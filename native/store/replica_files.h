@@ -27,7 +27,7 @@ Result<Unit> keep_reserve(const std::string& directory);
 bool release_reserve(const std::string& directory);
 
 /// Every kind of file that a layer may have; the first two it always has.
-inline constexpr std::array layer_file_suffixes = {".data", ".map", ".sum", ".stamps"};
+inline constexpr std::array layer_file_suffixes = {".data", ".map", ".sum", ".stamps", ".runs"};
 std::string layer_path(const std::string& directory, uint32_t layer, const std::string& suffix);
 /// What can be removed of them, is; the rest is an orphan that the next open removes.
 void remove_layer_files(const std::string& directory, uint32_t layer);

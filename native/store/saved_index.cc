@@ -3,43 +3,17 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-#include <optional>
 #include <span>
 
 #include "store/replica_files.h"
+#include "store/run_codec.h"
 #include "store/sealed.h"
 
 namespace cairn::store {
 namespace {
 
-// The body: the layers' numbers, four bytes each, then the runs in order, each as three numbers of seven bits a byte,
-// the low ones first: absent blocks before it, twice its length plus one if it reads as zeros, its layer's position.
-
-void put(std::vector<std::byte>& body, uint64_t number) {
-  for (; number >= 0x80; number >>= 7) body.push_back(static_cast<std::byte>(number | 0x80));
-  body.push_back(static_cast<std::byte>(number));
-}
-
-class BodyReader {
- public:
-  explicit BodyReader(std::span<const std::byte> body) : body_(body) {}
-
-  bool at_end() const { return at_ == body_.size(); }
-  /// Nothing behind the end, and of a number that is longer than 64 bits.
-  std::optional<uint64_t> take() {
-    uint64_t number = 0;
-    for (unsigned shift = 0; shift < 63 && at_ < body_.size(); shift += 7) {
-      const auto byte = static_cast<uint64_t>(body_[at_++]);
-      number |= (byte & 0x7f) << shift;
-      if (byte < 0x80) return number;
-    }
-    return std::nullopt;
-  }
-
- private:
-  std::span<const std::byte> body_;
-  size_t at_ = 0;
-};
+// The body: the layers' numbers, four bytes each, then the runs in order, each as three numbers (run_codec.h): absent
+// blocks before it, twice its length plus one if it reads as zeros, its layer's position.
 
 bool fits(const SavedIndexHeader& header, const IndexedChain& chain, uint64_t block_count, uint64_t body_bytes) {
   return header.magic == saved_index_magic && header.checksum == checksum_of(header) &&
@@ -50,7 +24,7 @@ bool fits(const SavedIndexHeader& header, const IndexedChain& chain, uint64_t bl
 
 /// False when they are not runs of this chain, one behind the other.
 bool assign_runs(std::span<const std::byte> runs, uint64_t run_count, uint64_t layer_count, ReadIndex& index) {
-  BodyReader reader(runs);
+  NumberReader reader(runs);
   uint64_t at = 0;
   for (uint64_t run = 0; run < run_count; ++run) {
     const auto gap = reader.take();
@@ -83,9 +57,9 @@ Result<Unit> save_index(const std::string& directory, const ReadIndex& index, co
     const SourceRun run = index.run_at(block, index.block_count());
     block += run.count;
     if (run.source.slot() == 0) continue;
-    put(body, run.first - end);
-    put(body, run.count * 2 + (run.source.reads_zero() ? 1 : 0));
-    put(body, places[run.source.slot()]);
+    put_number(body, run.first - end);
+    put_number(body, run.count * 2 + (run.source.reads_zero() ? 1 : 0));
+    put_number(body, places[run.source.slot()]);
     end = block;
     ++header.run_count;
   }

@@ -69,7 +69,7 @@ Detached LayeredStore::maintain() {
 Task<Result<LayeredStore::Outcome>> LayeredStore::next_work() {
   if (overlay_ != nullptr || next_removable() != nullptr) return remove_next();
   if (metadata_.flattening && !flatten_waits_) return flatten_next();
-  return sum_next();
+  return describe_next();
 }
 
 void LayeredStore::resume_maintenance() {
@@ -113,6 +113,7 @@ Task<Result<LayeredStore::Outcome>> LayeredStore::remove_next() {
   }
   if (outcome.value() == Outcome::waits) waiting_.insert(number);
   if (outcome.value() == Outcome::done) on_event_({StoreEvent::Kind::merge_finished, id});
+  if (outcome.value() == Outcome::done) look_later(checksum_delay);  // the list of runs was of what it had before
   if (outcome.value() == Outcome::done)  // what it has given back is needed again, by the next one
     co_await Offload(blocking_, reactor_, [&] { return keep_reserve(directory_).ok(); });
   co_return outcome;

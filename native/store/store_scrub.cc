@@ -1,4 +1,4 @@
-// Checksums of frozen layers, computed in the background, and the scrub that verifies what the disk has.
+// Checksums and lists of runs of frozen layers, made in the background, and the scrub that verifies what the disk has.
 #include <unistd.h>
 
 #include <algorithm>
@@ -6,6 +6,7 @@
 #include "store/layered_store.h"
 #include "store/private_copy.h"
 #include "store/replica_files.h"
+#include "store/run_list.h"
 
 namespace cairn::store {
 namespace {
@@ -21,21 +22,30 @@ std::string name_of(const LayerMetadata& layer) {
 
 // ---- Checksums ------------------------------------------------------------------------------------------------------
 
-/// A frozen layer whose checksums are not whole. Removed ones that are still there when this is asked stay for long:
-/// others have them too.
-const LayerMetadata* LayeredStore::next_unsummed() const {
+bool LayeredStore::lacks_sums(const LayerMetadata& layer) const {
+  return !layer.checksummed && !summed_.contains(layer.number) && !unsummable_.contains(layer.number);
+}
+
+/// A frozen layer whose checksums, or whose list of runs, are not whole. Removed ones that are still there when this is
+/// asked stay for long: others have them too.
+const LayerMetadata* LayeredStore::next_undescribed() const {
   for (const LayerMetadata& layer : metadata_.layers)
-    if (layer.number != metadata_.head && layer.number != metadata_.overlay && !layer.checksummed &&
-        !summed_.contains(layer.number) && !unsummable_.contains(layer.number))
+    if (layer.number != metadata_.head && layer.number != metadata_.overlay &&
+        (lacks_sums(layer) || !listed_.contains(layer.number)))
       return &layer;
   return nullptr;
 }
 
-Task<Result<LayeredStore::Outcome>> LayeredStore::sum_next() {
-  const LayerMetadata* layer = checksums_due_ ? next_unsummed() : nullptr;
+Task<Result<LayeredStore::Outcome>> LayeredStore::describe_next() {
+  const LayerMetadata* layer = checksums_due_ ? next_undescribed() : nullptr;
   if (layer == nullptr || summed_.size() >= checksummed_at_once) co_return co_await note_summed();
-  const uint32_t number = layer->number;
-  const Result<Outcome> summed = co_await sum_layer(number);
+  if (!lacks_sums(*layer)) co_return co_await list_layer(layer->number);
+  co_return co_await sum_layer(layer->number);
+}
+
+Task<Result<LayeredStore::Outcome>> LayeredStore::sum_layer(uint32_t number) {
+  SumBuilder builder;
+  const Result<Outcome> summed = co_await build_for(number, builder);
   if (summed.ok() && summed.value() == Outcome::done) summed_.insert(number);
   if (summed.ok() || summed.error().code == "CLOSED" || summed.error().code == "ENOSPC") co_return summed;
   // Merges and the other layers go on; a scrub says where the damage is.
@@ -45,9 +55,19 @@ Task<Result<LayeredStore::Outcome>> LayeredStore::sum_next() {
   co_return Outcome::changed;
 }
 
-/// Gives way to merges; what is computed stays.
-Task<Result<LayeredStore::Outcome>> LayeredStore::sum_layer(uint32_t number) {
-  SumBuilder builder;
+/// An opening can do without: what is damaged, a scrub says.
+Task<Result<LayeredStore::Outcome>> LayeredStore::list_layer(uint32_t number) {
+  RunListBuilder builder;
+  const Result<Outcome> listed = co_await build_for(number, builder);
+  const bool later = !listed.ok() && (listed.error().code == "CLOSED" || listed.error().code == "ENOSPC");
+  if (later || (listed.ok() && listed.value() != Outcome::done)) co_return listed;
+  listed_.insert(number);
+  co_return Outcome::changed;
+}
+
+/// Gives way to merges; what is done of checksums stays.
+template <typename Builder>
+Task<Result<LayeredStore::Outcome>> LayeredStore::build_for(uint32_t number, Builder& builder) {
   Result<Unit> done = Unit{};
   {
     const AsyncMutex::Guard guard = co_await structure_.lock();
@@ -85,12 +105,14 @@ Task<Result<LayeredStore::Outcome>> LayeredStore::note_summed() {
   co_return Outcome::changed;
 }
 
-/// Before layers change: checksums that are not whole, and copies of what others had too, would be of what they were.
-/// Durable, for a later attempt keeps what it finds.
+/// Before layers change: checksums that are not whole, lists of runs, and copies of what others had too, would be of
+/// what they were. Durable, for whoever finds them later uses them.
 Task<Result<Unit>> LayeredStore::drop_partial_files(std::vector<uint32_t> numbers) {
   std::vector<std::string> partial;
   for (const uint32_t number : numbers) {
     summed_.erase(number);
+    listed_.erase(number);
+    partial.push_back(run_list_path(directory_, number));
     if (!metadata_.layer(number)->checksummed) partial.push_back(layer_path(directory_, number, ".sum"));
     for (std::string& copy : PrivateCopy::paths_of(directory_, number)) partial.push_back(std::move(copy));
   }

@@ -1,5 +1,5 @@
-// read-index as any bytes, and as any body whose checksums are right: it is passed over, or gives an index that can be
-// walked and that is saved as it was read.
+// read-index and a layer's list of runs as any bytes, and as any body whose checksums are right: passed over, or an
+// index that can be walked and that is saved as it was read, and runs one behind the other.
 #include <fcntl.h>
 
 #include <filesystem>
@@ -7,6 +7,7 @@
 #include "base/assert.h"
 #include "base/crc32c.h"
 #include "store/replica_files.h"
+#include "store/run_list.h"
 #include "store/saved_index.h"
 #include "store/sealed.h"
 
@@ -26,7 +27,10 @@ class World {
 
   void run(std::span<const std::byte> input) {
     check(input);
-    if (input.size() >= 2) check(whole_file(input));
+    check_list(input);
+    if (input.size() < 2) return;
+    check(whole_file(input));
+    check_list(whole_list(input));
   }
 
  private:
@@ -68,6 +72,38 @@ class World {
     }
   }
 
+  std::vector<std::byte> whole_list(std::span<const std::byte> input) const {
+    const std::span<const std::byte> body = input.subspan(2);
+    store::RunListHeader header;
+    header.magic = store::run_list_magic;
+    header.layer = layer;
+    header.block_count = block_count;
+    header.run_count = static_cast<uint64_t>(input[0]) | static_cast<uint64_t>(input[1]) << 8;
+    header.body_bytes = body.size();
+    header.body_checksum = crc32c(body.data(), body.size());
+    header.checksum = store::checksum_of(header);
+    const std::span<const std::byte> head = std::as_bytes(std::span(&header, 1));
+    std::vector<std::byte> file(head.begin(), head.end());
+    file.insert(file.end(), body.begin(), body.end());
+    return file;
+  }
+
+  void check_list(std::span<const std::byte> bytes) {
+    const std::string path = store::run_list_path(directory_, layer);
+    {
+      const Result<UniqueFd> file = store::open_file(path, O_WRONLY | O_CREAT | O_TRUNC);
+      CAIRN_ASSERT(file.ok() && store::write_all(file.value().get(), path, bytes, 0).ok());
+    }
+    uint64_t end = 0;
+    const bool counts = store::read_run_list(directory_, layer, block_count, [&](const store::StateRun& run) {
+      CAIRN_ASSERT(run.first >= end && run.count > 0 && run.count <= block_count - run.first);
+      CAIRN_ASSERT(run.state == store::BlockState::data || run.state == store::BlockState::zero);
+      end = run.first + run.count;
+    });
+    CAIRN_ASSERT(counts || end == 0);
+  }
+
+  static constexpr uint32_t layer = 5;
   const store::IndexedChain chain_{7, {0, 3, 5}};
   std::string directory_;
 };

@@ -6,6 +6,7 @@
 
 #include "store/layer_sums.h"
 #include "store/replica_files.h"
+#include "store/run_list.h"
 #include "test/native/store/store_fixture.h"
 #include "test/native/store/support/faulty_disk.h"
 #include "test/native/store/support/file_calls.h"
@@ -44,6 +45,10 @@ class StoreScrub : public ::testing::Test {
   }
   uint32_t layer(const std::string& id) { return fixture.store().metadata().snapshot(id)->number; }
   bool checksummed(const std::string& id) { return fixture.store().metadata().snapshot(id)->checksummed; }
+  /// It would be read in place of the map.
+  void remove_list(const std::string& id) {
+    ASSERT_TRUE(std::filesystem::remove(store::run_list_path(fixture.path(), layer(id))));
+  }
   store::ScrubStatus scrub() {
     EXPECT_TRUE(succeeded(fixture.store().start_scrub()));
     EXPECT_EQ(fixture.store().scrub_status().state, State::running);
@@ -166,6 +171,7 @@ TEST_F(StoreScrub, ADamagedMapSectorIsMadeAnew) {
 TEST_F(StoreScrub, OpeningMakesADamagedMapSectorAnew) {
   sum_all();
   const std::string map = store::layer_map_path(fixture.path(), layer(first));
+  remove_list(first);
   fixture.close();
   damage(map, store::map_sector_offset(2) + 100);
   fixture.open();
@@ -178,6 +184,7 @@ TEST_F(StoreScrub, OpeningRefusesADamagedMapSectorWhoseDataIsWrongToo) {
   sum_all();
   const std::string map = store::layer_map_path(fixture.path(), layer(first));
   const std::string data = store::layer_data_path(fixture.path(), layer(first));
+  remove_list(first);
   fixture.close();
   damage(map, store::map_sector_offset(0) + 100);
   damage(data, 5000);
