@@ -102,6 +102,9 @@ class IoTap {
   virtual void after(const Event& event) = 0;
 };
 
+/// For whom an operation is: a client that waits for it, or nobody in particular.
+enum class Purpose : uint8_t { client, upkeep };
+
 struct ReactorOptions {
   size_t buffer_bytes = 64 * mebibyte;
 };
@@ -135,12 +138,13 @@ class Reactor {
   class Transfer;
   class Call;
   /// Status of reading all of `into`; a file that ends before is EIO.
-  Transfer read(const File& file, std::span<std::byte> into, uint64_t offset);
+  Transfer read(const File& file, std::span<std::byte> into, uint64_t offset, Purpose purpose = Purpose::client);
   /// Status of writing all of `from`; `durable`: as RWF_DSYNC.
-  Transfer write(const File& file, std::span<const std::byte> from, uint64_t offset, bool durable = false);
+  Transfer write(const File& file, std::span<const std::byte> from, uint64_t offset, bool durable = false,
+                 Purpose purpose = Purpose::client);
   /// int: 0 or negative errno.
-  Call sync_data(const File& file);
-  Call sync_all(const File& file);
+  Call sync_data(const File& file, Purpose purpose = Purpose::client);
+  Call sync_all(const File& file, Purpose purpose = Purpose::client);
   Call fallocate(const File& file, int mode, uint64_t offset, uint64_t length);
   /// Says to the tap that mapped memory of a file has been written to.
   void stored(const File& file, std::span<const std::byte> data, uint64_t offset) {
@@ -230,8 +234,11 @@ class Reactor {
     io_uring_sqe_set_data(sqe, completion);
     ++in_flight_;
   }
-  /// Whether a transfer or sync that begins is alone, for a client that is.
-  bool lone(size_t length) { return lone_calls_.begin(files_under_way_, length); }
+  /// Whether a transfer or sync that begins is alone, for a client that is. Nobody waits for upkeep: a call would only
+  /// keep clients waiting.
+  bool lone(size_t length, Purpose purpose) {
+    return purpose == Purpose::client && lone_calls_.begin(files_under_way_, length);
+  }
   void use_file(io_uring_sqe* sqe, const File& file) const;
   bool registered(const void* data, size_t length) const;
   void tell_of_store(const File& file, std::span<const std::byte> data, uint64_t offset);
@@ -287,13 +294,14 @@ class Reactor::Transfer final : Completion {
   friend class Reactor;
   enum class Direction : uint8_t { read, write };
   Transfer(Reactor& reactor, const File& file, Direction direction, std::byte* data, size_t length, uint64_t offset,
-           bool durable)
+           Purpose purpose, bool durable = false)
       : reactor_(reactor),
         file_(file),
         data_(data),
         length_(length),
         offset_(offset),
         direction_(direction),
+        purpose_(purpose),
         durable_(durable) {}
   /// False when it has to be submitted after all.
   bool write_inline();
@@ -311,6 +319,7 @@ class Reactor::Transfer final : Completion {
   size_t done_ = 0;
   uint64_t offset_;
   Direction direction_;
+  Purpose purpose_;
   bool durable_;
   Status status_;
   std::coroutine_handle<> handle_;
@@ -356,6 +365,7 @@ class Reactor::Call final : Completion {
   uint64_t offset_ = 0;
   uint64_t length_ = 0;
   Code code_;
+  Purpose purpose_ = Purpose::client;
   int flags_ = 0;
   int result_ = 0;
   std::coroutine_handle<> handle_;

@@ -33,7 +33,7 @@ IoTap::Event Reactor::Transfer::event() const {
 
 bool Reactor::Transfer::await_suspend(std::coroutine_handle<> waiting) {
   handle_ = waiting;
-  const bool lone = reactor_.lone(length_);
+  const bool lone = reactor_.lone(length_, purpose_);
   if (reactor_.tap_ != nullptr) [[unlikely]] {
     status_ = reactor_.tap_->before(event());
     if (!status_.ok()) return false;
@@ -133,13 +133,14 @@ bool Reactor::Transfer::go_on_after(size_t transferred) {
   return true;
 }
 
-Reactor::Transfer Reactor::read(const File& file, std::span<std::byte> into, uint64_t offset) {
-  return Transfer(*this, file, Transfer::Direction::read, into.data(), into.size(), offset, false);
+Reactor::Transfer Reactor::read(const File& file, std::span<std::byte> into, uint64_t offset, Purpose purpose) {
+  return Transfer(*this, file, Transfer::Direction::read, into.data(), into.size(), offset, purpose);
 }
 
-Reactor::Transfer Reactor::write(const File& file, std::span<const std::byte> from, uint64_t offset, bool durable) {
+Reactor::Transfer Reactor::write(const File& file, std::span<const std::byte> from, uint64_t offset, bool durable,
+                                 Purpose purpose) {
   return Transfer(*this, file, Transfer::Direction::write, const_cast<std::byte*>(from.data()), from.size(), offset,
-                  durable);
+                  purpose, durable);
 }
 
 // ---- Calls ----------------------------------------------------------------------------------------------------------
@@ -164,7 +165,7 @@ bool Reactor::Call::await_suspend(std::coroutine_handle<> waiting) {
       submit_later(reactor_, delay, *this);
       return true;
     }
-  } else if (syncs() && reactor_.lone(0) && sync_alone()) {
+  } else if (syncs() && reactor_.lone(0, purpose_) && sync_alone()) {
     return false;
   }
   if (syncs()) ++reactor_.files_under_way_;
@@ -233,8 +234,17 @@ void Reactor::Call::complete(int result, uint32_t) {
   handle_.resume();
 }
 
-Reactor::Call Reactor::sync_data(const File& file) { return Call(*this, Call::Code::sync_data, &file); }
-Reactor::Call Reactor::sync_all(const File& file) { return Call(*this, Call::Code::sync_all, &file); }
+Reactor::Call Reactor::sync_data(const File& file, Purpose purpose) {
+  Call call(*this, Call::Code::sync_data, &file);
+  call.purpose_ = purpose;
+  return call;
+}
+
+Reactor::Call Reactor::sync_all(const File& file, Purpose purpose) {
+  Call call(*this, Call::Code::sync_all, &file);
+  call.purpose_ = purpose;
+  return call;
+}
 
 Reactor::Call Reactor::fallocate(const File& file, int mode, uint64_t offset, uint64_t length) {
   Call call(*this, Call::Code::fallocate, &file);

@@ -61,6 +61,7 @@ LayeredStore::LayeredStore(Reactor& reactor, BlockingThread& blocking, OpenedRep
       settling_(reactor.ready()),
       sweep_timer_(reactor, [this] { start_sweep(); }),
       sync_progress_(reactor.ready()),
+      clients_syncing_(reactor.ready()),
       maintenance_(reactor.ready()),
       look_again_timer_(reactor, [this] { start_checksums(); }) {
   slots_.emplace_back();
@@ -224,7 +225,7 @@ Task<Status> LayeredStore::put(uint64_t offset, std::span<const std::byte> from,
   if (!status.ok()) co_return status;
   if (plan.write_back) reactor_.begin_write_back(layer.cached, offset, from.size());
   if (!overwrite) no_space_reported_ = false;  // an overwrite needs no room
-  if (shares_sync || (durable && through_cache)) co_return co_await sync_all();
+  if (shares_sync || (durable && through_cache)) co_return co_await sync_all(Purpose::client);
   if (durable) co_return co_await make_durable(range);
   co_return status;
 }
@@ -235,7 +236,7 @@ Task<Status> LayeredStore::make_durable(BlockRange range) {
                           dirty_.contains(range.first, range.count()) ||
                           overlay_dirty_.contains(range.first, range.count());
   if (!map_behind) co_return Status();
-  co_return co_await sync_all();
+  co_return co_await sync_all(Purpose::client);
 }
 
 /// Space for the map to remember what is about to be acknowledged: a FLUSH may not be the first to meet a full disk.
@@ -315,7 +316,7 @@ Task<Status> LayeredStore::trim(uint64_t offset, uint64_t length, Durability dur
   while (gate_closed_) co_await gate_.wait();
   const InFlightScope mutation(mutations_);
   Status status = co_await discard(range, ZeroMode::may_unmap);
-  if (status.ok() && must_be_durable(durability)) status = co_await sync_all();
+  if (status.ok() && must_be_durable(durability)) status = co_await sync_all(Purpose::client);
   co_return finish(status);
 }
 
@@ -334,7 +335,7 @@ Task<Status> LayeredStore::write_zeroes(uint64_t offset, uint64_t length, ZeroMo
     if (status.ok()) status = co_await write_zero_pieces(end_whole, offset + length - end_whole);
     if (status.ok()) status = co_await discard(whole, mode);
   }
-  if (status.ok() && must_be_durable(durability)) status = co_await sync_all();
+  if (status.ok() && must_be_durable(durability)) status = co_await sync_all(Purpose::client);
   co_return finish(status);
 }
 
@@ -387,7 +388,7 @@ Task<Status> LayeredStore::write_zero_pieces(uint64_t offset, uint64_t length) {
 
 Task<Status> LayeredStore::flush() {
   ++counters_.flushes;
-  co_return finish(co_await sync_all());
+  co_return finish(co_await sync_all(Purpose::client));
 }
 
 }  // namespace cairn::store

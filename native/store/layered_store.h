@@ -237,10 +237,10 @@ class LayeredStore final : public BlockDevice, public SnapshotSet {
   Task<> drop_cached(OpenLayer& layer);
 
   // store_sync.cc: durability
-  Task<Status> sync_all();
+  Task<Status> sync_all(Purpose purpose = Purpose::upkeep);
   Task<Status> sync_once();
-  Task<Status> write_image(const MapImage& image);
-  Detached write_sectors(OpenLayer& layer, std::span<const MapSector> sectors, PieceJoin& join);
+  Task<Status> write_image(const MapImage& image, Purpose purpose);
+  Detached write_sectors(OpenLayer& layer, std::span<const MapSector> sectors, Purpose purpose, PieceJoin& join);
   MapImage capture(OpenLayer& layer, DirtySectors& dirty);
   void fail(const std::string& what, Status status);
 
@@ -400,6 +400,7 @@ class LayeredStore final : public BlockDevice, public SnapshotSet {
   uint64_t sync_requested_ = 0;
   uint64_t sync_done_ = 0;
   WaitQueue sync_progress_;
+  InFlight clients_syncing_;  // that wait for a sync
 
   InFlight maintenance_;
   bool stopping_ = false;

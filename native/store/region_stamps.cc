@@ -231,22 +231,22 @@ Task<Status> RegionStamps::raise(std::vector<RegionUpdate> updates) {
 Task<Status> RegionStamps::raise_piece(uint64_t number, std::span<const RegionUpdate> updates) {
   Piece piece{};
   const std::span<std::byte> memory = std::as_writable_bytes(std::span(piece));
-  Status status = co_await reactor_.read(file_, memory, piece_offset(number));
+  Status status = co_await reactor_.read(file_, memory, piece_offset(number), Purpose::upkeep);
   if (!status.ok() || !apply(piece, number, updates, damaged_)) co_return status;
   dirty_ = true;
-  co_return co_await reactor_.write(file_, memory, piece_offset(number));
+  co_return co_await reactor_.write(file_, memory, piece_offset(number), false, Purpose::upkeep);
 }
 
 Task<Status> RegionStamps::raise_floor(PackedStamp floor) {
   header_.floor = floor;
   header_.checksum = checksum_of(header_);
   dirty_ = true;
-  co_return co_await reactor_.write(file_, std::as_bytes(std::span(&header_, 1)), 0);
+  co_return co_await reactor_.write(file_, std::as_bytes(std::span(&header_, 1)), 0, false, Purpose::upkeep);
 }
 
 Task<Status> RegionStamps::sync() {
   if (!std::exchange(dirty_, false)) co_return Status();
-  co_return Status::from_result(co_await reactor_.sync_data(file_));
+  co_return Status::from_result(co_await reactor_.sync_data(file_, Purpose::upkeep));
 }
 
 }  // namespace cairn::store

@@ -61,7 +61,7 @@ Task<Status> LayeredStore::write_sector(OpenLayer& layer, const MapSector& secto
   MapImage image{&layer, {}};
   image.sectors.push_back(sector);
   seal(image.sectors.front(), number);
-  co_return co_await write_image(image);
+  co_return co_await write_image(image, Purpose::upkeep);
 }
 
 /// Moves the blocks of drain.runs. The structure is locked.
@@ -114,7 +114,7 @@ Task<Status> LayeredStore::drain_into_frozen(Drain& drain, uint32_t number) {
       co_await pace_within(drain.working_since);
     }
   }
-  const Status synced = Status::from_result(co_await reactor_.sync_data(drain.to->data));
+  const Status synced = Status::from_result(co_await reactor_.sync_data(drain.to->data, Purpose::upkeep));
   if (!synced.ok()) {
     fail("syncing data", synced);
     co_return synced;
@@ -287,8 +287,9 @@ void LayeredStore::close_frozen_maps() {
 
 Task<Status> LayeredStore::copy(OpenLayer& from, OpenLayer& to, BlockRange piece, std::span<std::byte> memory) {
   const std::span<std::byte> part = memory.first(piece.count() * store_block_size);
-  Status status = co_await reactor_.read(from.data, part, piece.first * store_block_size);
-  if (status.ok()) status = co_await reactor_.write(to.data, part, piece.first * store_block_size);
+  Status status = co_await reactor_.read(from.data, part, piece.first * store_block_size, Purpose::upkeep);
+  if (status.ok())
+    status = co_await reactor_.write(to.data, part, piece.first * store_block_size, false, Purpose::upkeep);
   to.data_written = true;
   co_return status;
 }

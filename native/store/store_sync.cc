@@ -1,6 +1,7 @@
 // Durability: which order makes what safe, and one sync for many that ask.
 #include <algorithm>
 #include <array>
+#include <optional>
 
 #include "store/layered_store.h"
 
@@ -13,7 +14,9 @@ constexpr size_t map_writes_at_once = 64;
 
 /// Everything acknowledged before this call is on stable storage when it returns. Callers that come while one sync runs
 /// share the next.
-Task<Status> LayeredStore::sync_all() {
+Task<Status> LayeredStore::sync_all(Purpose purpose) {
+  std::optional<InFlightScope> waiting;
+  if (purpose == Purpose::client) waiting.emplace(clients_syncing_);
   const uint64_t ticket = ++sync_requested_;
   while (sync_done_ < ticket) {
     if (!failure_.empty()) co_return Status::from_errno(EIO);
@@ -36,6 +39,7 @@ Task<Status> LayeredStore::sync_all() {
 /// data that this sync makes durable.
 Task<Status> LayeredStore::sync_once() {
   const uint64_t recorded = ring_.settled();
+  const Purpose purpose = clients_syncing_.count() > 0 ? Purpose::client : Purpose::upkeep;
   std::vector<MapImage> images;
   images.swap(pending_images_);
   images.push_back(capture(head(), dirty_));
@@ -46,14 +50,14 @@ Task<Status> LayeredStore::sync_once() {
   for (size_t i = 0; i < images.size(); ++i) {
     OpenLayer& layer = *images[i].layer;
     if (std::exchange(layer.data_written, false)) {
-      const Status synced = Status::from_result(co_await reactor_.sync_data(layer.data));
+      const Status synced = Status::from_result(co_await reactor_.sync_data(layer.data, purpose));
       if (!synced.ok()) {
         fail("syncing data", synced);
         co_return Status::from_errno(EIO);
       }
     }
     co_await leave_cache(images[i]);
-    const Status written = co_await write_image(images[i]);
+    const Status written = co_await write_image(images[i], purpose);
     if (written.ok()) continue;
     // Not lost: the next sync tries again, before what came later. A full disk heals; anything else has failed the
     // store.
@@ -63,7 +67,7 @@ Task<Status> LayeredStore::sync_once() {
     co_return written;
   }
   if (sync_directory) {
-    const Status synced = Status::from_result(co_await reactor_.sync_all(directory_file_));
+    const Status synced = Status::from_result(co_await reactor_.sync_all(directory_file_, purpose));
     if (!synced.ok()) {
       fail("syncing the directory", synced);
       co_return Status::from_errno(EIO);
@@ -75,7 +79,7 @@ Task<Status> LayeredStore::sync_once() {
 
 /// Sectors that lie together are one write, and many writes are under way at once: a map of scattered sectors would
 /// take as many round trips of the disk.
-Task<Status> LayeredStore::write_image(const MapImage& image) {
+Task<Status> LayeredStore::write_image(const MapImage& image, Purpose purpose) {
   std::span<const MapSector> left(image.sectors);
   if (left.empty()) co_return Status();
   while (!left.empty()) {
@@ -84,7 +88,7 @@ Task<Status> LayeredStore::write_image(const MapImage& image) {
       size_t count = 1;
       while (count < left.size() && left[count].number == left[count - 1].number + 1) ++count;
       join.add();
-      write_sectors(*image.layer, left.first(count), join);
+      write_sectors(*image.layer, left.first(count), purpose, join);
       left = left.subspan(count);
     }
     const Status written = co_await join;
@@ -92,13 +96,15 @@ Task<Status> LayeredStore::write_image(const MapImage& image) {
     if (written.error() != ENOSPC) fail("writing the block map", written);
     co_return written;
   }
-  const Status synced = Status::from_result(co_await reactor_.sync_data(image.layer->map));
+  const Status synced = Status::from_result(co_await reactor_.sync_data(image.layer->map, purpose));
   if (!synced.ok()) fail("syncing the block map", synced);
   co_return synced;
 }
 
-Detached LayeredStore::write_sectors(OpenLayer& layer, std::span<const MapSector> sectors, PieceJoin& join) {
-  join.done(co_await reactor_.write(layer.map, std::as_bytes(sectors), map_sector_offset(sectors.front().number)));
+Detached LayeredStore::write_sectors(OpenLayer& layer, std::span<const MapSector> sectors, Purpose purpose,
+                                     PieceJoin& join) {
+  join.done(co_await reactor_.write(layer.map, std::as_bytes(sectors), map_sector_offset(sectors.front().number), false,
+                                    purpose));
 }
 
 /// The dirty sectors of a layer's map as the index knows them now. Of a head under an overlay they lack what the

@@ -238,6 +238,14 @@ export const mutations = [
     tests: '*StoreWithRunLists*:*StoreModel*',
   },
   {
+    name: 'upkeep-blocks-the-thread',
+    reason: "A snapshot's sync, which takes long, is a plain call on the thread that serves clients.",
+    file: 'native/store/store_sync.cc',
+    find: 'const Purpose purpose = clients_syncing_.count() > 0 ? Purpose::client : Purpose::upkeep;',
+    replace: 'const Purpose purpose = Purpose::client;',
+    tests: '*StoreUpkeep*',
+  },
+  {
     name: 'both-ways-at-once',
     reason: 'A block is written through the page cache while a direct write of it may be under way.',
     file: 'native/store/store_cached.cc',

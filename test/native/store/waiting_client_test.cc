@@ -1,7 +1,11 @@
 // Overwrites of a client that waits for each reply: answered from the page cache, as durable after a FLUSH as any.
 #include <fcntl.h>
+#include <sys/mman.h>
+
+#include <thread>
 
 #include "test/native/store/store_fixture.h"
+#include "test/native/store/support/file_calls.h"
 #include "test/native/store/support/write_together.h"
 
 namespace cairn::test {
@@ -119,6 +123,46 @@ TEST_F(StoreWaitingClient, WhatWasFlushedIsThereAfterASnapshotATrimAndAnotherOve
   EXPECT_EQ(fixture.read(0, 4096), pattern(4, 4096));
   EXPECT_EQ(fixture.read(4096, 4096), zeros(4096));
   EXPECT_EQ(fixture.read(8192, 8192), Bytes(frozen.begin() + 8192, frozen.end()));
+}
+
+/// Counts syncs on one thread that are plain calls: the ring's are the kernel's own affair.
+class PlainSyncs final : public FileCallWatch {
+ public:
+  PlainSyncs() { watch_file_calls(this); }
+  ~PlainSyncs() override { watch_file_calls(nullptr); }
+  uint64_t sync_begins(int) override {
+    if (std::this_thread::get_id() == thread_) ++count;
+    return 0;
+  }
+
+  int count = 0;
+
+ private:
+  std::thread::id thread_ = std::this_thread::get_id();
+};
+
+/// The thread has waited for something of the kernel's, as it does for a client's next request.
+Task<> next_turn(Reactor& reactor) {
+  const AlignedMemory memory(4096);
+  EXPECT_EQ(co_await reactor.advise(memory.span().data(), 4096, MADV_WILLNEED), 0);
+}
+
+/// The thread would sleep in the call, and clients with it.
+TEST(StoreUpkeep, ASnapshotSyncsThroughTheRingWhereAClientsFlushIsAPlainCall) {
+  StoreFixture fixture(volume_size, 4096);
+  PlainSyncs syncs;
+  for (uint32_t tag = 0; tag < 1000 && syncs.count < 20; ++tag) {
+    ASSERT_TRUE(succeeded(fixture.write(tag % 64 * 4096, pattern(tag, 4096))));
+    fixture.wait(next_turn(fixture.loop().reactor()));
+    ASSERT_TRUE(succeeded(fixture.flush()));
+    fixture.wait(next_turn(fixture.loop().reactor()));
+  }
+  if (syncs.count < 20) GTEST_SKIP() << "this disk is too slow for plain calls";
+  ASSERT_TRUE(succeeded(fixture.write(0, pattern(7, 4096))));
+  fixture.wait(next_turn(fixture.loop().reactor()));
+  syncs.count = 0;
+  ASSERT_TRUE(succeeded(fixture.snapshot(new_id())));
+  EXPECT_EQ(syncs.count, 0);
 }
 
 }  // namespace
