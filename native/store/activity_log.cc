@@ -35,6 +35,10 @@ void coarsen(ActivityLog::Bitmap& bitmap, uint64_t factor) {
   bitmap = coarse;
 }
 
+/// The neighbours cost nothing in the same write, and each heating is a durable one that a client waits for: a stream
+/// waits once in so many bytes. What stays untouched has cooled two epochs later.
+constexpr uint64_t heated_at_once = 32 * mebibyte;
+
 uint64_t slot_offset(const ActivitySlot& slot) { return slot.generation % activity_slots * activity_slot_size; }
 
 }  // namespace
@@ -66,7 +70,9 @@ bool ActivityLog::touch(uint64_t first_block, uint64_t block_count) {
 
 Task<Status> ActivityLog::heat(uint64_t first_block, uint64_t block_count) {
   const Extents range = extents(first_block, block_count);
-  for (uint32_t extent = range.first; extent <= range.last; ++extent) set_bit(slot_.hot, extent);
+  const auto group = static_cast<uint32_t>(std::max<uint64_t>(1, heated_at_once >> shift_));
+  const uint32_t end = std::min<uint32_t>((range.last / group + 1) * group, activity_extents_max);
+  for (uint32_t extent = range.first / group * group; extent < end; ++extent) set_bit(slot_.hot, extent);
   // A write that is under way may have begun before; whoever waits with us may have written ours.
   while (writing_) co_await progress_.wait();
   if (written()) co_return Status();

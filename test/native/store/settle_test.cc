@@ -15,7 +15,7 @@
 namespace cairn::test {
 namespace {
 
-constexpr uint64_t volume_size = 64 * mebibyte;
+constexpr uint64_t volume_size = 128 * mebibyte;
 
 class StoreSettle : public ::testing::Test {
  protected:
@@ -224,10 +224,11 @@ TEST_F(StoreSettle, AnExtentIsHotOnTheDiskBeforeItsFirstWriteAndCostsNothingAfte
   fixture.loop().reactor().set_tap(&order);
   write(0);
   write(4096);
-  write(8 * mebibyte);
+  write(28 * mebibyte);  // hot with its neighbours
+  write(32 * mebibyte);
   fixture.loop().reactor().set_tap(nullptr);
-  const std::vector<std::string> expected = {"activity durably", "layer-0.data", "layer-0.data", "activity durably",
-                                             "layer-0.data"};
+  const std::vector<std::string> expected = {"activity durably", "layer-0.data",     "layer-0.data",
+                                             "layer-0.data",     "activity durably", "layer-0.data"};
   EXPECT_EQ(order.order, expected);
 }
 
@@ -280,7 +281,7 @@ TEST_F(StoreSettle, ASnapshotWaitsForTheSyncOfItsStamps) {
 TEST_F(StoreSettle, AfterAPowerLossHotExtentsCountAsChanged) {
   write(0);
   cool();
-  write(8 * mebibyte);
+  write(40 * mebibyte);
   fixture.abandon();
   fixture.new_boot();
   fixture.open();
@@ -288,8 +289,17 @@ TEST_F(StoreSettle, AfterAPowerLossHotExtentsCountAsChanged) {
   fixture.close();
   const auto found = stamps();
   EXPECT_LT(found[0], store::pack(base));
-  for (uint64_t region = 32; region < 48; ++region) EXPECT_EQ(found[region], store::pack(base)) << region;
-  EXPECT_EQ(found[48], 0U);
+  EXPECT_EQ(found[127], 0U);
+  for (uint64_t region = 128; region < 256; ++region) EXPECT_EQ(found[region], store::pack(base)) << region;
+  EXPECT_EQ(found[256], 0U);
+}
+
+TEST_F(StoreSettle, NeighboursThatWereHeatedAlongAndNotTouchedCool) {
+  write(0);
+  EXPECT_TRUE(hot(28 * mebibyte));
+  fixture.wait(fixture.store().sweep());
+  EXPECT_TRUE(hot(0));
+  EXPECT_FALSE(hot(28 * mebibyte));
 }
 
 TEST_F(StoreSettle, AfterTheDeathOfTheProcessOnlyRecordedRegionsCountAsChanged) {
@@ -344,8 +354,8 @@ TEST_F(StoreSettle, AMissingActivityLogMakesAllSuspectAndIsMadeAnew) {
   fixture.open();
   EXPECT_EQ(repairs("activity"), 1U);
   const store::Stamp base = fixture.store().newest_stamp();
-  write(8 * mebibyte);
-  EXPECT_TRUE(hot(8 * mebibyte));
+  write(40 * mebibyte);
+  EXPECT_TRUE(hot(40 * mebibyte));
   EXPECT_FALSE(hot(0));
   fixture.close();
   for (const store::PackedStamp stamp : stamps()) ASSERT_GE(stamp, store::pack(base));
