@@ -192,6 +192,9 @@ class Reactor {
     write_backs_.push_back({file.fd(), offset, length});
   }
 
+  /// So many requests have come to all that this reactor serves.
+  uint64_t client_requests() const { return client_requests_; }
+
   /// Somebody whom a call that blocks the thread would keep waiting.
   class Client {
    public:
@@ -203,6 +206,7 @@ class Reactor {
     Client& operator=(const Client&) = delete;
     /// It has a request. Another one than the last: nobody has the reactor to himself.
     void acts() {
+      ++reactor_.client_requests_;
       if (reactor_.active_ == this) return;
       reactor_.active_ = this;
       reactor_.lone_calls_.interrupted();
@@ -270,6 +274,7 @@ class Reactor {
   LoneCalls lone_calls_;
   size_t files_under_way_ = 0;      // transfers and syncs
   const Client* active_ = nullptr;  // whose request was the last
+  uint64_t client_requests_ = 0;
   int competing_ = 0;
   bool assume_waiting_ = false;
   std::vector<WriteBack> write_backs_;

@@ -238,11 +238,12 @@ uint64_t LayeredStore::foreground_operations() const {
   return counters_.reads + counters_.writes + counters_.flushes + counters_.trims + counters_.write_zeroes;
 }
 
-/// Rests after work. Half of the time at most is work; a tenth when clients have asked for something meanwhile: what
-/// they do comes first.
+/// Rests after work. Half of the time at most is work; a tenth when clients have asked for something meanwhile, of this
+/// volume or of another one on the same thread and disk: what they do comes first.
 Task<> LayeredStore::pace(WorkingSince& since) {
   const Reactor::Clock::duration worked = Reactor::Clock::now() - since;
-  clients_busy_ = std::exchange(operations_when_paced_, foreground_operations()) != foreground_operations();
+  const uint64_t operations = foreground_operations() + reactor_.client_requests();
+  clients_busy_ = std::exchange(operations_when_paced_, operations) != operations;
   const Reactor::Clock::duration rest = clients_busy_ ? 9 * worked : worked;
   const auto until = Reactor::Clock::now() + std::min<Reactor::Clock::duration>(rest, pause_max);
   while (!stopping_ && maintenance_waiters_ == 0 && !structure_.wanted() && Reactor::Clock::now() < until)

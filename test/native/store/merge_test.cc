@@ -304,5 +304,41 @@ TEST_F(StoreMerge, ReadersThatKeepComingDoNotHoldItUp) {
   expect_content();
 }
 
+/// Counts what is copied at once in large pieces; a client of another volume asks for something all the while.
+class CopyWatch final : public IoTap {
+ public:
+  CopyWatch(Reactor& reactor, bool busy) : reactor_(reactor), client_(reactor), busy_(busy) { reactor.set_tap(this); }
+  ~CopyWatch() override { reactor_.set_tap(nullptr); }
+  Status before(const Event& event) override {
+    if (event.kind == Kind::write && event.length > 64 * kibibyte) ++large;
+    if (busy_) client_.acts();
+    return Status();
+  }
+  void after(const Event&) override {}
+
+  int large = 0;
+
+ private:
+  Reactor& reactor_;
+  Reactor::Client client_;
+  bool busy_;
+};
+
+TEST_F(StoreMerge, CopiesLittleAtOnceWhileAClientOfAnotherVolumeIsBusy) {
+  for (const bool busy : {false, true}) {
+    write(0, 1, 3 * sector_bytes);
+    const std::string id = cut();
+    write(4 * sector_bytes, 2, 4 * sector_bytes - 4096);
+    CopyWatch watch(fixture.loop().reactor(), busy);
+    remove_and_settle(id);
+    const int each = static_cast<int>(sector_bytes / (256 * kibibyte));
+    if (busy)
+      EXPECT_LE(watch.large, each) << "it rests after the first sector at the latest, and then knows";
+    else
+      EXPECT_GE(watch.large, 3 * each - 3);
+  }
+  expect_content_after_reopening();
+}
+
 }  // namespace
 }  // namespace cairn::test
