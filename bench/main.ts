@@ -22,6 +22,7 @@ import { cairn, cairnWriteback, cairnWritethrough } from './support/cairn.js';
 import { isInstalled } from './support/command.js';
 import type { Contestant, Ground } from './support/contestant.js';
 import { growthTables, type Grown } from './support/growth-report.js';
+import { whyNoFlameGraph } from './support/flame.js';
 import type { GrowthQuestion } from './support/growth.js';
 import { describeMachine, disturbances, isOnTmpfs } from './support/machine.js';
 import { nbdServer } from './support/nbd-server.js';
@@ -31,7 +32,7 @@ import { qemuNbd, qemuNbdNative, qemuNbdQcow2, qemuNbdWritethrough } from './sup
 import type { Question } from './support/question.js';
 import { rawFile } from './support/raw-file.js';
 import { tableOf, writeReport, type CaseResult, type Report } from './support/report.js';
-import { measureCase, type Plan } from './support/rounds.js';
+import { measureCase, profileCase, type Plan } from './support/rounds.js';
 import { question as volumeCount } from './volume-count.js';
 import { question as volumeSize } from './volume-size.js';
 import { question as writeFlush } from './write-flush.js';
@@ -68,7 +69,7 @@ async function main(): Promise<void> {
   await onGround(options, present, async (ground) => {
     const plan = planOf(options, present, ground);
     for (const question of asked.points) {
-      report.results.push(...(await measureQuestion(question, usualPlan(plan, options))));
+      report.results.push(...(await measureQuestion(question, usualPlan(plan, options), options)));
       write();
     }
     for (const question of asked.growth) {
@@ -81,6 +82,8 @@ async function main(): Promise<void> {
 
 async function checkMachine(options: Options): Promise<string[]> {
   if (!isInstalled('fio')) throw new Refused('fio is not installed: apt-get install fio');
+  const noFlame = options.flame ? whyNoFlameGraph() : null;
+  if (noFlame !== null) throw new Refused(noFlame);
   mkdirSync(options.directory, { recursive: true });
   if (isOnTmpfs(options.directory))
     throw new Refused(`${options.directory} is in memory: choose a --directory on a disk.`);
@@ -181,10 +184,11 @@ function planOf({ rounds, seconds }: Options, contestants: readonly Contestant[]
   return { contestants, ground, rounds, seconds, progress };
 }
 
-async function measureQuestion(question: Question, plan: Plan): Promise<CaseResult[]> {
+async function measureQuestion(question: Question, plan: Plan, { flame }: Options): Promise<CaseResult[]> {
   const results: CaseResult[] = [];
   for (const one of question.cases) {
-    const result = { question, asked: one, measured: await measureCase(plan, one) };
+    const result: CaseResult = { question, asked: one, measured: await measureCase(plan, one) };
+    if (flame && plan.contestants.includes(cairn)) result.stacks = await profileCase(plan, one, cairn);
     plan.progress('');
     console.log(`\n${question.title}: ${one.name}\n\n${tableOf(result)}`);
     results.push(result);

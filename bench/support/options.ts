@@ -15,6 +15,8 @@ export interface Options {
   /** Parts of names of contestants; empty for the usual ones. */
   contestants: string[];
   force: boolean;
+  /** One more run of each case of Cairn's, under perf. */
+  flame: boolean;
 }
 
 export const usage = `npm run bench -- [options]
@@ -26,6 +28,7 @@ export const usage = `npm run bench -- [options]
   --contestants NAME,… those whose name holds one of these, also ones that are usually left out
   --transport unix|tcp how clients reach the servers (unix)
   --directory PATH     where the volumes' files go, on a disk (build/bench)
+  --flame              and a flame graph of Cairn in each case (needs perf and root)
   --force              measure on a busy machine too`;
 
 export function parseOptions(args: string[], root: string): Options {
@@ -39,6 +42,7 @@ export function parseOptions(args: string[], root: string): Options {
       contestants: { type: 'string', default: '' },
       transport: { type: 'string', default: 'unix' },
       directory: { type: 'string', default: join(root, 'build/bench') },
+      flame: { type: 'boolean', default: false },
       force: { type: 'boolean', default: false },
     },
   });
@@ -50,6 +54,7 @@ export function parseOptions(args: string[], root: string): Options {
     directory: values.directory,
     only: listOf(values.only),
     contestants: listOf(values.contestants),
+    flame: values.flame,
     force: values.force,
   };
 }

@@ -1,6 +1,7 @@
 /** What was measured, as an aligned Markdown table, and as JSON with every sample. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { flameGraph, type Frame } from './flame.js';
 import type { MachineDescription } from './machine.js';
 import { growthJson, growthPlot, growthSections, verdictTable, type Grown } from './growth-report.js';
 import { isMet, type Verdict } from './growth.js';
@@ -15,6 +16,8 @@ export interface CaseResult {
   question: Question;
   asked: Case;
   measured: Measured[];
+  /** Of Cairn, when they were asked for. */
+  stacks?: Frame;
 }
 
 export interface Report {
@@ -108,11 +111,19 @@ function writePlots(stem: string, { results, grown }: Report): string[] {
     return [question.name, plot(question.title, panels)];
   });
   const lines = grown.map((each): [string, string] => [each.question.name, growthPlot(each)]);
-  return [...drawn, ...lines].map(([name, svg]) => {
+  const flames = results.flatMap(({ question, asked, stacks }): [string, string][] => {
+    const title = `${question.title}: ${asked.name}`;
+    return stacks ? [[`flame-${fileName(`${question.name} ${asked.name}`)}`, flameGraph(title, stacks)]] : [];
+  });
+  return [...drawn, ...lines, ...flames].map(([name, svg]) => {
     const path = `${stem}-${name}.svg`;
     writeFileSync(path, svg);
     return path;
   });
+}
+
+function fileName(words: string): string {
+  return words.toLowerCase().replaceAll(/[^a-z0-9]+/g, '-');
 }
 
 function panelOf({ asked, measured }: CaseResult): Panel {

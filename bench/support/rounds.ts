@@ -1,6 +1,7 @@
 /** Interleaved rounds: in each round every contestant is measured once, so that a slow minute of the machine hits all alike. */
 import type { Contestant, Ground, Target } from './contestant.js';
 import { run } from './command.js';
+import { sampleStacks, type Frame } from './flame.js';
 import { runFio } from './fio.js';
 import { machineSeconds, processSeconds } from './processor-time.js';
 import type { Case } from './question.js';
@@ -69,18 +70,40 @@ function canDo(contestant: Contestant, { snapshots = 0, snapshotBefore = false }
   return snapshots === 0 || contestant.snapshotVolume !== undefined;
 }
 
-async function measureOnce(plan: Plan, asked: Case, entry: Measured): Promise<Sample> {
+function measureOnce(plan: Plan, asked: Case, entry: Measured): Promise<Sample> {
+  return onVolume(plan, asked, entry.contestant, (target, sizeBytes) => {
+    entry.commandLine = target.commandLine;
+    return sample(plan, asked, target, sizeBytes);
+  });
+}
+
+/** On what the contestant spends its time in one more run. */
+export function profileCase(plan: Plan, asked: Case, contestant: Contestant): Promise<Frame> {
+  plan.progress(`${asked.name}, under perf: ${contestant.name}`);
+  return onVolume(plan, asked, contestant, (target, sizeBytes) =>
+    sampleStacks(target.pids, plan.ground.dataDirectory, async () => {
+      await sample(plan, asked, target, sizeBytes);
+    }),
+  );
+}
+
+/** Lends a volume as the case asks for it, with nothing of it in the page cache. */
+async function onVolume<Result>(
+  plan: Plan,
+  asked: Case,
+  contestant: Contestant,
+  use: (target: Target, sizeBytes: number) => Promise<Result>,
+): Promise<Result> {
   const { ground } = plan;
   const isThin = asked.volume === 'thin';
   const sizeBytes = isThin ? ground.sizeBytes * thinFactor : ground.sizeBytes;
-  const target = await volumeFor(entry.contestant, asked, ground, sizeBytes);
-  entry.commandLine = target.commandLine;
+  const target = await volumeFor(contestant, asked, ground, sizeBytes);
   try {
     await settle(target);
     const remove = asked.snapshotBefore === true ? await target.snapshot?.() : undefined;
-    const measured = await sample(plan, asked, target, sizeBytes);
+    const result = await use(target, sizeBytes);
     await remove?.();
-    return measured;
+    return result;
   } finally {
     if (isThin) await target.close();
   }
