@@ -59,7 +59,7 @@ export function foldStacks(printed: string): Frame {
       const [address = '', ...name] = line.trim().split(' ');
       return { name: shortened(name.join(' ')), isKernel: kernelAddress.test(address) };
     });
-    add(root, [{ name: thread.trim(), isKernel: false }, ...stack.reverse()]);
+    add(root, [{ name: thread.trim(), isKernel: false }, ...stack.toReversed()]);
   }
   return root;
 }

@@ -237,6 +237,7 @@ TEST_F(StoreSettle, ExtentsCoolWhenAllInThemIsSyncedAndHeatAgain) {
   EXPECT_TRUE(hot(0));
   fixture.wait(fixture.store().sweep());
   EXPECT_TRUE(hot(0)) << "it was written in the epoch before";
+  EXPECT_FALSE(hot(28 * mebibyte)) << "it was heated along, and not touched";
   write(8 * mebibyte);
   fixture.wait(fixture.store().sweep());
   EXPECT_FALSE(hot(0));
@@ -292,14 +293,6 @@ TEST_F(StoreSettle, AfterAPowerLossHotExtentsCountAsChanged) {
   EXPECT_EQ(found[127], 0U);
   for (uint64_t region = 128; region < 256; ++region) EXPECT_EQ(found[region], store::pack(base)) << region;
   EXPECT_EQ(found[256], 0U);
-}
-
-TEST_F(StoreSettle, NeighboursThatWereHeatedAlongAndNotTouchedCool) {
-  write(0);
-  EXPECT_TRUE(hot(28 * mebibyte));
-  fixture.wait(fixture.store().sweep());
-  EXPECT_TRUE(hot(0));
-  EXPECT_FALSE(hot(28 * mebibyte));
 }
 
 TEST_F(StoreSettle, AfterTheDeathOfTheProcessOnlyRecordedRegionsCountAsChanged) {
