@@ -112,12 +112,13 @@ TEST_F(StoreSettle, MoreWritesThanTheRingHasSlotsAreSettledOnTheWay) {
 }
 
 /// One after the other, into blocks that nobody has written.
-Task<Status> write_first(store::LayeredStore& store, uint64_t first_block, uint64_t count) {
+Task<Status> write_first(StoreFixture& on, uint64_t first_block, uint64_t count) {
   const AlignedMemory memory(4096);
   for (uint64_t block = first_block; block < first_block + count; ++block) {
     std::fill(memory.span().begin(), memory.span().end(), static_cast<std::byte>(block % 251));
-    const Status status = co_await store.write(block * 4096, memory.span(), Durability::buffered);
+    const Status status = co_await on.store().write(block * 4096, memory.span(), Durability::buffered);
     if (!status.ok()) co_return status;
+    if (block % 256 == 0) co_await on.loop().reactor().sleep({});  // what is done at once would fill a debug stack
   }
   co_return Status();
 }
@@ -134,7 +135,7 @@ class StoreRingGrowth : public ::testing::Test {
 };
 
 TEST_F(StoreRingGrowth, FirstWritesMakeTheRingLargerAndADeadProcessLosesNoneOfThem) {
-  ASSERT_TRUE(succeeded(fixture.wait(write_first(fixture.store(), 0, many))));
+  ASSERT_TRUE(succeeded(fixture.wait(write_first(fixture, 0, many))));
   EXPECT_GT(ring_space(), store::ring_bytes(store::ring_slots_min));
   fixture.abandon();
   fixture.open();
@@ -143,22 +144,22 @@ TEST_F(StoreRingGrowth, FirstWritesMakeTheRingLargerAndADeadProcessLosesNoneOfTh
 }
 
 TEST_F(StoreRingGrowth, WhatHasGrownIsGivenBackWhenNothingIsUnderWay) {
-  ASSERT_TRUE(succeeded(fixture.wait(write_first(fixture.store(), 0, many))));
+  ASSERT_TRUE(succeeded(fixture.wait(write_first(fixture, 0, many))));
   const auto sweep = [&] { fixture.loop().wait(fixture.store().sweep()); };
   for (int i = 0; i < 3; ++i) sweep();
   fixture.close();
   EXPECT_LE(ring_space(), store::ring_bytes(store::ring_slots_min));
   fixture.open();
-  ASSERT_TRUE(succeeded(fixture.wait(write_first(fixture.store(), many, many))));
+  ASSERT_TRUE(succeeded(fixture.wait(write_first(fixture, many, many))));
   fixture.abandon();
   fixture.open();
   EXPECT_EQ(fixture.read((many + 7) * 4096, 4096), Bytes(4096, static_cast<std::byte>((many + 7) % 251)));
 }
 
 TEST_F(StoreRingGrowth, OverwritesDoNot) {
-  ASSERT_TRUE(succeeded(fixture.wait(write_first(fixture.store(), 0, 64))));
+  ASSERT_TRUE(succeeded(fixture.wait(write_first(fixture, 0, 64))));
   ASSERT_TRUE(succeeded(fixture.flush()));
-  for (int i = 0; i < 400; ++i) ASSERT_TRUE(succeeded(fixture.wait(write_first(fixture.store(), 0, 64))));
+  for (int i = 0; i < 400; ++i) ASSERT_TRUE(succeeded(fixture.wait(write_first(fixture, 0, 64))));
   EXPECT_LE(ring_space(), store::ring_bytes(store::ring_slots_min));
 }
 
@@ -289,8 +290,7 @@ TEST_F(StoreSettle, AfterAPowerLossHotExtentsCountAsChanged) {
   const store::Stamp base = fixture.store().newest_stamp();
   fixture.close();
   const auto found = stamps();
-  EXPECT_LT(found[0], store::pack(base));
-  EXPECT_EQ(found[127], 0U);
+  EXPECT_TRUE(found[0] < store::pack(base) && found[127] == 0);
   for (uint64_t region = 128; region < 256; ++region) EXPECT_EQ(found[region], store::pack(base)) << region;
   EXPECT_EQ(found[256], 0U);
 }
