@@ -36,7 +36,7 @@ void coarsen(ActivityLog::Bitmap& bitmap, uint64_t factor) {
 }
 
 /// The neighbours cost nothing in the same write, and each heating is a durable one that a client waits for: a stream
-/// waits once in so many bytes. What stays untouched has cooled two epochs later.
+/// waits once in so many bytes. What stays untouched cools at the next sweep.
 constexpr uint64_t heated_at_once = 32 * mebibyte;
 
 uint64_t slot_offset(const ActivitySlot& slot) { return slot.generation % activity_slots * activity_slot_size; }
@@ -76,18 +76,18 @@ Task<Status> ActivityLog::heat(uint64_t first_block, uint64_t block_count) {
   // A write that is under way may have begun before; whoever waits with us may have written ours.
   while (writing_) co_await progress_.wait();
   if (written()) co_return Status();
-  co_return co_await write();
+  co_return co_await write(Purpose::client);
 }
 
 /// The slot as it is now, durably.
-Task<Status> ActivityLog::write() {
+Task<Status> ActivityLog::write(Purpose purpose) {
   if (!image_.valid()) co_return Status::from_errno(ENOMEM);
   writing_ = true;
   seal(slot_);
   std::memcpy(image_.span().data(), &slot_, sizeof slot_);
   const Bitmap hot = slot_.hot;
   const uint64_t layout = layout_;
-  const Status status = co_await reactor_.write(file_, image_.span(), slot_offset(slot_), true);
+  const Status status = co_await reactor_.write(file_, image_.span(), slot_offset(slot_), true, purpose);
   writing_ = false;
   if (status.ok() && layout == layout_) durable_ = hot;
   progress_.wake_all();
@@ -110,7 +110,7 @@ Task<Status> ActivityLog::cool() {
     durable_[i] &= keep;  // at once: a write into what cools must heat it again
   }
   if (!cooled) co_return Status();
-  co_return co_await write();
+  co_return co_await write(Purpose::upkeep);
 }
 
 void ActivityLog::grow(uint64_t volume_bytes) {

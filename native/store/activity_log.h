@@ -40,7 +40,7 @@ class ActivityLog {
   };
   Extents extents(uint64_t first_block, uint64_t block_count) const;
   bool written() const { return slot_.hot == durable_; }
-  Task<Status> write();
+  Task<Status> write(Purpose purpose);
 
   Reactor& reactor_;
   File file_;

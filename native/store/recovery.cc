@@ -136,6 +136,7 @@ class ChainPatch {
 
  private:
   /// A list is made when the ring has nothing more for its layer; if one is there all the same, it is of another map.
+  /// The sync is also for lists that a merge had removed when it was killed.
   Result<Unit> forget_lists() const {
     for (const auto& [number, patch] : patches_) {
       Result<Unit> removed = Unit{};

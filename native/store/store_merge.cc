@@ -285,12 +285,15 @@ Task<Result<Unit>> LayeredStore::replace_by_parent(uint32_t number) {
 Task<Result<Unit>> LayeredStore::forget_layer(VolumeMetadata next, uint32_t number) {
   const Status synced = co_await sync_all();
   if (!synced.ok()) co_return Error{errno_code(synced.error()), synced.message()};
+  // All that readers found there has been moved, unless the map that the merge went by said less.
+  if (const OpenLayer* layer = find_open(number); layer != nullptr && index_->mentions(layer->slot))
+    co_return Error{"REPLICA_CORRUPT",
+                    layer_map_path(directory_, number) + " lacks blocks that are there: restore it from a backup"};
   std::erase_if(next.layers, [number](const LayerMetadata& layer) { return layer.number == number; });
   const Result<Unit> replaced = co_await replace_metadata(std::move(next));
   if (!replaced.ok()) co_return replaced;
   find_head();
   if (OpenLayer* layer = find_open(number)) {
-    CAIRN_ASSERT(!index_->mentions(layer->slot));
     const AsyncMutex::Guard settling = co_await settling_.lock();
     // A flush that began before may still be writing the layer's map.
     while (syncing_ || layer->readers.count() > 0) {

@@ -117,14 +117,12 @@ Task<Result<Unit>> LayeredStore::drop_partial_files(std::vector<uint32_t> number
     for (std::string& copy : PrivateCopy::paths_of(directory_, number)) partial.push_back(std::move(copy));
   }
   co_return co_await Offload(blocking_, reactor_, [&]() -> Result<Unit> {
-    bool removed = false;
     for (const std::string& path : partial) {
-      if (::access(path.c_str(), F_OK) != 0) continue;
       Result<Unit> done = remove_file(path);
       if (!done.ok()) return done;
-      removed = true;
     }
-    return removed ? sync_directory(directory_) : Result<Unit>(Unit{});
+    // Also where none was left: an attempt before this one may have removed them, and failed to sync.
+    return sync_directory(directory_);
   });
 }
 

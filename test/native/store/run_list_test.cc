@@ -286,5 +286,25 @@ TEST_F(StoreWithRunLists, ThatCannotBeMadeAreDoneWithout) {
   EXPECT_EQ(fixture.read(0, 8192), pattern(1, 8192));
 }
 
+/// The disk returned zeros, which is a sector that says nothing.
+TEST_F(StoreWithRunLists, AMergeStopsBeforeItDropsALayerWhoseMapLacksBlocks) {
+  write(0, 1);
+  const std::string first = cut();
+  for (uint64_t at = 1; at < 8; ++at) write(at * mebibyte, 2);
+  describe_all();
+  const std::string path = store::layer_map_path(fixture.path(), number(first));
+  const store::MapSector nothing;
+  const Result<UniqueFd> file = store::open_file(path, O_RDWR);
+  ASSERT_TRUE(
+      succeeded(store::write_all(file.value().get(), path, store::bytes_of(nothing), store::map_sector_offset(0))));
+  crash();
+  ASSERT_TRUE(succeeded(fixture.remove(first)));
+  fixture.store().resume_maintenance();
+  fixture.settle();
+  EXPECT_EQ(fixture.snapshots().size(), 1U) << "it is still there";
+  EXPECT_EQ(fixture.read(0, 8192), pattern(1, 8192));
+  EXPECT_EQ(fixture.events.back().kind, store::StoreEvent::Kind::failed);
+}
+
 }  // namespace
 }  // namespace cairn::test
