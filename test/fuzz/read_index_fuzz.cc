@@ -34,15 +34,10 @@ class World {
   }
 
  private:
-  /// Two bytes say how many runs there are; the rest is these.
-  std::vector<std::byte> whole_file(std::span<const std::byte> input) const {
-    const std::span<const std::byte> numbers = std::as_bytes(std::span(chain_.layers));
-    std::vector<std::byte> body(numbers.begin(), numbers.end());
-    body.insert(body.end(), input.begin() + 2, input.end());
-    store::SavedIndexHeader header;
-    header.magic = store::saved_index_magic;
-    header.layer_count = static_cast<uint32_t>(chain_.layers.size());
-    header.session = chain_.session;
+  /// Two bytes say how many runs there are; the rest is these. All that both headers have is right.
+  template <typename Header>
+  static std::vector<std::byte> whole(Header header, std::span<const std::byte> input,
+                                      std::span<const std::byte> body) {
     header.block_count = block_count;
     header.run_count = static_cast<uint64_t>(input[0]) | static_cast<uint64_t>(input[1]) << 8;
     header.body_bytes = body.size();
@@ -54,12 +49,24 @@ class World {
     return file;
   }
 
+  static void put(const std::string& path, std::span<const std::byte> bytes) {
+    const Result<UniqueFd> file = store::open_file(path, O_WRONLY | O_CREAT | O_TRUNC);
+    CAIRN_ASSERT(file.ok() && store::write_all(file.value().get(), path, bytes, 0).ok());
+  }
+
+  std::vector<std::byte> whole_file(std::span<const std::byte> input) const {
+    const std::span<const std::byte> numbers = std::as_bytes(std::span(chain_.layers));
+    std::vector<std::byte> body(numbers.begin(), numbers.end());
+    body.insert(body.end(), input.begin() + 2, input.end());
+    store::SavedIndexHeader header;
+    header.magic = store::saved_index_magic;
+    header.layer_count = static_cast<uint32_t>(chain_.layers.size());
+    header.session = chain_.session;
+    return whole(header, input, body);
+  }
+
   void check(std::span<const std::byte> bytes) {
-    const std::string path = store::saved_index_path(directory_);
-    {
-      const Result<UniqueFd> file = store::open_file(path, O_WRONLY | O_CREAT | O_TRUNC);
-      CAIRN_ASSERT(file.ok() && store::write_all(file.value().get(), path, bytes, 0).ok());
-    }
+    put(store::saved_index_path(directory_), bytes);
     const std::unique_ptr<store::ReadIndex> index = store::load_index(directory_, chain_, block_count);
     if (index == nullptr) return;
     CAIRN_ASSERT(index->block_count() == block_count);
@@ -77,23 +84,11 @@ class World {
     store::RunListHeader header;
     header.magic = store::run_list_magic;
     header.layer = layer;
-    header.block_count = block_count;
-    header.run_count = static_cast<uint64_t>(input[0]) | static_cast<uint64_t>(input[1]) << 8;
-    header.body_bytes = body.size();
-    header.body_checksum = crc32c(body.data(), body.size());
-    header.checksum = store::checksum_of(header);
-    const std::span<const std::byte> head = std::as_bytes(std::span(&header, 1));
-    std::vector<std::byte> file(head.begin(), head.end());
-    file.insert(file.end(), body.begin(), body.end());
-    return file;
+    return whole(header, input, body);
   }
 
   void check_list(std::span<const std::byte> bytes) {
-    const std::string path = store::run_list_path(directory_, layer);
-    {
-      const Result<UniqueFd> file = store::open_file(path, O_WRONLY | O_CREAT | O_TRUNC);
-      CAIRN_ASSERT(file.ok() && store::write_all(file.value().get(), path, bytes, 0).ok());
-    }
+    put(store::run_list_path(directory_, layer), bytes);
     uint64_t end = 0;
     const bool counts = store::read_run_list(directory_, layer, block_count, [&](const store::StateRun& run) {
       CAIRN_ASSERT(run.first >= end && run.count > 0 && run.count <= block_count - run.first);
