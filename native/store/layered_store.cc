@@ -212,7 +212,9 @@ Task<Status> LayeredStore::put(uint64_t offset, std::span<const std::byte> from,
     if (!prepared.ok()) co_return prepared;
   }
   const uint64_t record = put_record(range, BlockState::data);
-  if (!overwrite && (through_cache || cache_mode_ == CacheMode::writeback)) ring_.want_room();
+  // What the page cache holds, overwrites under direct I/O apart, waits for a sync: the fuller the ring may get, the
+  // fewer of those there are.
+  if ((through_cache && !overwrite) || cache_mode_ == CacheMode::writeback) ring_.want_room();
   // Through the page cache each durable write would be a sync of its own: writes under way together share one instead.
   // Only where nothing else is dirty, or one write would wait for all of a busy volume.
   const bool shares_sync = cache_mode_ == CacheMode::writethrough;
