@@ -1,5 +1,5 @@
 /** How long does a large volume with many snapshots and scattered blocks take to open, and what does it take of the memory? */
-import { readdirSync } from 'node:fs';
+import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { mulberry32 } from '../test/support/random.js';
 import { NbdConnection } from '../test/support/nbd-connection.js';
@@ -28,7 +28,14 @@ export const question: GrowthQuestion = {
   measure,
 };
 
-const ways = ['files in the page cache', 'files on the disk', 'after the death of the data plane'] as const;
+const ways = [
+  'files in the page cache',
+  'files on the disk',
+  'after the death of the data plane',
+  'after its death, before the snapshots have lists of runs',
+] as const;
+/** How long the background work of so many snapshots may take. */
+const listsTimeoutMs = 600_000;
 
 async function measure(plan: Plan): Promise<GrowthResult> {
   const cairn = await RealCairn.start({ parent: plan.ground.dataDirectory });
@@ -79,10 +86,27 @@ async function openings(plan: Plan, cairn: RealCairn, count: number): Promise<nu
     await cairn.detach(volume);
     await forgetPages(filesOf(join(cairn.pool, 'replicas')));
     samples[1]?.push(await attachTime(cairn));
+    await listsMade(cairn, count);
     samples[2]?.push(await timeAfterDeath(cairn));
+    await cairn.detach(volume);
+    for (const list of listsOf(cairn)) rmSync(list);
+    await cairn.attach(volume);
+    samples[3]?.push(await timeAfterDeath(cairn));
   }
   await cairn.detach(volume);
   return samples;
+}
+
+function listsOf(cairn: RealCairn): string[] {
+  return filesOf(join(cairn.pool, 'replicas')).filter((file) => file.endsWith('.runs'));
+}
+
+/** The volume's service makes them while its clients rest. */
+async function listsMade(cairn: RealCairn, count: number): Promise<void> {
+  for (const deadline = Date.now() + listsTimeoutMs; listsOf(cairn).length < count;) {
+    if (Date.now() > deadline) throw new Error(`${count} snapshots have no lists of runs yet`);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
 }
 
 async function attachTime(cairn: RealCairn): Promise<number> {

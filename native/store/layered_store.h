@@ -320,7 +320,8 @@ class LayeredStore final : public BlockDevice, public SnapshotSet {
 
   // store_scrub.cc: checksums of frozen layers
   bool lacks_sums(const LayerMetadata& layer) const;
-  const LayerMetadata* next_undescribed() const;
+  template <typename Lacks>
+  std::optional<uint32_t> next_frozen(Lacks lacks) const;
   Task<Result<Outcome>> describe_next();
   Task<Result<Outcome>> sum_layer(uint32_t number);
   Task<Result<Outcome>> list_layer(uint32_t number);

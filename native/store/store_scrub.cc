@@ -26,21 +26,23 @@ bool LayeredStore::lacks_sums(const LayerMetadata& layer) const {
   return !layer.checksummed && !summed_.contains(layer.number) && !unsummable_.contains(layer.number);
 }
 
-/// A frozen layer whose checksums, or whose list of runs, are not whole. Removed ones that are still there when this is
-/// asked stay for long: others have them too.
-const LayerMetadata* LayeredStore::next_undescribed() const {
+/// The first frozen layer that lacks something. Removed ones that are still there when this is asked stay for long:
+/// others have them too.
+template <typename Lacks>
+std::optional<uint32_t> LayeredStore::next_frozen(Lacks lacks) const {
   for (const LayerMetadata& layer : metadata_.layers)
-    if (layer.number != metadata_.head && layer.number != metadata_.overlay &&
-        (lacks_sums(layer) || !listed_.contains(layer.number)))
-      return &layer;
-  return nullptr;
+    if (layer.number != metadata_.head && layer.number != metadata_.overlay && lacks(layer)) return layer.number;
+  return std::nullopt;
 }
 
+/// Lists first: they take little, and the next opening may need them all.
 Task<Result<LayeredStore::Outcome>> LayeredStore::describe_next() {
-  const LayerMetadata* layer = checksums_due_ ? next_undescribed() : nullptr;
-  if (layer == nullptr || summed_.size() >= checksummed_at_once) co_return co_await note_summed();
-  if (!lacks_sums(*layer)) co_return co_await list_layer(layer->number);
-  co_return co_await sum_layer(layer->number);
+  if (!checksums_due_ || summed_.size() >= checksummed_at_once) co_return co_await note_summed();
+  const auto lacks_list = [this](const LayerMetadata& layer) { return !listed_.contains(layer.number); };
+  if (const std::optional<uint32_t> layer = next_frozen(lacks_list)) co_return co_await list_layer(*layer);
+  const auto lacks_its_sums = [this](const LayerMetadata& layer) { return lacks_sums(layer); };
+  if (const std::optional<uint32_t> layer = next_frozen(lacks_its_sums)) co_return co_await sum_layer(*layer);
+  co_return co_await note_summed();
 }
 
 Task<Result<LayeredStore::Outcome>> LayeredStore::sum_layer(uint32_t number) {
