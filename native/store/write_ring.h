@@ -2,9 +2,9 @@
 // the death of the process: then it says what the maps do not know yet and which blocks were being written. After a
 // power loss it counts for nothing; the activity log does.
 //
-// It has 65,536 slots, which a volume keeps for good. Writes that leave data in the page cache make it four times as large
-// while they last: a slot is free when a sync has covered its write, and one sync for many of them is what makes them
-// fast. It grows where every record that counts has the same slot in either size, and shrinks when none counts.
+// It has 65,536 slots, which a volume keeps for good. Writes that leave data in the page cache make it four times as
+// large while they last: a slot is free when a sync has covered its write, and one sync for many of them is what makes
+// them fast. It grows where every record that counts has the same slot in either size, and shrinks when none counts.
 #pragma once
 
 #include "aio/reactor.h"
