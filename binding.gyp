@@ -10,7 +10,7 @@
       "cflags": ["-fvisibility=hidden", "-fstack-protector-strong"],
       "cflags_cc": ["-std=gnu++20", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-missing-field-initializers"],
       "ldflags": ["-Wl,-z,nodelete"],  # reactor threads outlive a worker of Node, which unloads the addon when it ends
-      "libraries": ["-luring", "-lisal", "-lpthread"],
+      "libraries": ["-luring", "-lisal", "-lcryptsetup", "-lpthread"],
       "conditions": [["target_arch=='x64'", { "cflags": ["-march=x86-64-v2"] }]]
     }
   ]

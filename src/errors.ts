@@ -126,6 +126,32 @@ export const catalogue = {
     'Wait until it has finished; show the volume for its progress.',
   ),
 
+  // Encryption
+  'wrong-passphrase': row(
+    'Wrong passphrase',
+    403,
+    'PERMISSION_DENIED',
+    'Let the key provider give the passphrase that one of its key slots was made with.',
+  ),
+  'key-unavailable': row(
+    'Key is not available',
+    503,
+    'UNAVAILABLE',
+    'Make the key provider give it; the volume is attached as soon as it does.',
+  ),
+  'header-damaged': row(
+    'LUKS2 header is damaged',
+    500,
+    'DATA_LOSS',
+    'Restore a snapshot in which it is whole, or a backup of it: cryptsetup luksHeaderRestore on an image of the volume.',
+  ),
+  'encryption-unsupported': row(
+    'Encryption is not supported',
+    409,
+    'FAILED_PRECONDITION',
+    'Use aes-xts-plain64 with a key of 512 bits.',
+  ),
+
   // Replicas, exports, listeners: what the data plane says
   'replica-exists': row(
     'Replica exists',
@@ -305,6 +331,11 @@ export const nativeErrorCodes: Readonly<Record<string, ErrorCode>> = {
   SNAPSHOT_IN_USE: 'snapshot-in-use',
   CLONE_OTHER_FILE_SYSTEM: 'clone-other-file-system',
   SCRUB_RUNNING: 'scrub-running',
+  WRONG_KEY: 'wrong-passphrase',
+  HEADER_DAMAGED: 'header-damaged',
+  ENCRYPTION_UNSUPPORTED: 'encryption-unsupported',
+  VOLUME_KEY_MISSING: 'key-unavailable',
+  CIPHER_BROKEN: 'internal',
   EXPORT_EXISTS: 'export-exists',
   EXPORT_MISSING: 'export-not-found',
   INVALID_ARGUMENT: 'invalid-request',

@@ -76,6 +76,8 @@ class DataPlaneObject : public Napi::ObjectWrap<DataPlaneObject> {
                         InstanceMethod<&DataPlaneObject::resize_volume>("resizeVolume"),
                         InstanceMethod<&DataPlaneObject::flatten_volume>("flattenVolume"),
                         InstanceMethod<&DataPlaneObject::start_scrub>("startScrub"),
+                        InstanceMethod<&DataPlaneObject::format_encryption>("formatEncryption"),
+                        InstanceMethod<&DataPlaneObject::unlock_volume>("unlockVolume"),
                         InstanceMethod<&DataPlaneObject::clone_snapshot>("cloneSnapshot"),
                         InstanceMethod<&DataPlaneObject::create_snapshot>("createSnapshot"),
                         InstanceMethod<&DataPlaneObject::delete_snapshot>("deleteSnapshot"),
@@ -182,6 +184,18 @@ class DataPlaneObject : public Napi::ObjectWrap<DataPlaneObject> {
   Napi::Value start_scrub(const Napi::CallbackInfo& info) {
     const std::string name = argument_string(info, 0, "volume");
     return promise<Unit>(info, [&](auto done) { plane_->start_scrub(name, done); });
+  }
+  Napi::Value format_encryption(const Napi::CallbackInfo& info) {
+    const std::string name = argument_string(info, 0, "volume");
+    const dmcrypt::LuksFormat format = read_luks_format(argument_fields(info, 1, "format"));
+    SecureMemory passphrase = argument_secret(info, 2, "passphrase");
+    return promise<Unit>(info,
+                         [&](auto done) { plane_->format_encryption(name, format, std::move(passphrase), done); });
+  }
+  Napi::Value unlock_volume(const Napi::CallbackInfo& info) {
+    const std::string name = argument_string(info, 0, "volume");
+    SecureMemory passphrase = argument_secret(info, 1, "passphrase");
+    return promise<Unit>(info, [&](auto done) { plane_->unlock_volume(name, std::move(passphrase), done); });
   }
   Napi::Value clone_snapshot(const Napi::CallbackInfo& info) {
     const std::string volume = argument_string(info, 0, "volume");

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 namespace cairn::addon {
 namespace {
@@ -170,6 +171,18 @@ bool argument_boolean(const Napi::CallbackInfo& info, size_t index, const char* 
 uint64_t argument_whole_number(const Napi::CallbackInfo& info, size_t index, const char* name) {
   return to_whole_number(info[index], name, exact_number_max);
 }
+SecureMemory argument_secret(const Napi::CallbackInfo& info, size_t index, const char* name) {
+  constexpr size_t length_max = 8 * mebibyte;
+  const Napi::Value value = info[index];
+  const bool is_bytes = value.IsTypedArray() && value.As<Napi::TypedArray>().TypedArrayType() == napi_uint8_array;
+  const size_t length = is_bytes ? value.As<Napi::Uint8Array>().ByteLength() : 0;
+  if (length == 0 || length > length_max) throw_wrong(info.Env(), name, "a Uint8Array of 1 byte to 8 MiB");
+  Result<SecureMemory> memory = SecureMemory::create(length);
+  if (!memory.ok()) throw Napi::Error(info.Env(), to_js(info.Env(), memory.error()));
+  std::memcpy(memory.value().span().data(), value.As<Napi::Uint8Array>().Data(), length);
+  return std::move(memory.value());
+}
+
 uint16_t argument_port(const Napi::CallbackInfo& info, size_t index, const char* name) {
   return static_cast<uint16_t>(to_whole_number(info[index], name, UINT16_MAX));
 }
@@ -252,6 +265,7 @@ NewExport read_new_export(const Fields& exported) {
   result.name = exported.string("name");
   result.description = exported.string("description");
   result.read_only = exported.boolean("readOnly");
+  result.decrypted = exported.boolean("decrypted");
   if (!exported.is_null("volume")) {
     result.volume = exported.string("volume");
     if (result.volume.empty()) exported.wrong("volume", "a volume's name or null");
@@ -260,6 +274,12 @@ NewExport read_new_export(const Fields& exported) {
   const Fields handover = exported.fields("handover");
   result.remote = {.handover_path = handover.string("path")};
   return result;
+}
+
+dmcrypt::LuksFormat read_luks_format(const Fields& format) {
+  const uint64_t sector_size = format.whole_number("sectorSize");
+  if (sector_size != 512 && sector_size != 4096) format.wrong("sectorSize", "512 or 4096");
+  return {.sector_size = static_cast<uint32_t>(sector_size), .allow_discards = format.boolean("allowDiscards")};
 }
 
 Napi::Value to_js(Napi::Env env, const Unit&) { return env.Undefined(); }
@@ -281,6 +301,7 @@ Napi::Value to_js(Napi::Env env, const VolumeInfo& info) {
   object["failure"] = string_or_null(env, info.failure);
   object["flatten"] = flatten_to_js(env, info);
   object["scrub"] = scrub_to_js(env, info.scrub);
+  object["unlocked"] = Napi::Boolean::New(env, info.unlocked);
   object["recovered"] = Napi::Boolean::New(env, info.recovered);
   return object;
 }

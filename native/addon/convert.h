@@ -38,6 +38,8 @@ std::string argument_string(const Napi::CallbackInfo& info, size_t index, const 
 bool argument_boolean(const Napi::CallbackInfo& info, size_t index, const char* name);
 /// From 0 to 2^53 - 1.
 uint64_t argument_whole_number(const Napi::CallbackInfo& info, size_t index, const char* name);
+/// A copy of a Uint8Array of 1 to 8 MiB bytes, which is libcryptsetup's limit; throws when memory cannot be locked.
+SecureMemory argument_secret(const Napi::CallbackInfo& info, size_t index, const char* name);
 uint16_t argument_port(const Napi::CallbackInfo& info, size_t index, const char* name);
 
 DataPlaneOptions read_options(const Fields& options);
@@ -47,6 +49,7 @@ VolumeToOpen read_volume_to_open(const Fields& volume);
 qos::Limits read_limits(const Fields& limits);
 nbd::TlsSettings read_tls_settings(const Fields& settings);
 NewExport read_new_export(const Fields& exported);
+dmcrypt::LuksFormat read_luks_format(const Fields& format);
 
 Napi::Value to_js(Napi::Env env, const Unit& unit);
 Napi::Value to_js(Napi::Env env, const VolumeInfo& info);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <system_error>
 
+#include "addon/data_plane_volume.h"
 #include "store/replica_files.h"
 #include "store/uuid.h"
 
@@ -47,26 +48,6 @@ const char* event_kind(store::StoreEvent::Kind kind) {
 }
 
 }  // namespace
-
-/// `store`, `throttled` and `device` belong to the reactor's thread; the rest to the control thread.
-struct DataPlane::Volume {
-  std::string name;
-  std::string directory;
-  Reactor* reactor = nullptr;
-  std::unique_ptr<store::LayeredStore> store;
-  std::unique_ptr<qos::ThrottledVolume> throttled;
-  std::unique_ptr<CheckedDevice> device;
-  bool open = false;
-  size_t operations = 0;  // under way; the store outlives them
-  bool reverting = false;
-  Done<Unit> closing;  // set: closes when no operation is under way
-};
-
-/// An export uses its volume until its removal has completed; another may have taken its name before.
-struct DataPlane::Exported {
-  std::string name;
-  std::string volume;  // empty: of another process
-};
 
 DataPlane::DataPlane(Post control, std::function<void(const DataPlaneEvent&)> on_event)
     : control_(std::move(control)), on_event_(std::move(on_event)) {}
@@ -229,6 +210,7 @@ void DataPlane::shut_volume(Volume& volume) {
 
 void DataPlane::destroy_volume(Volume& volume, const Result<Unit>& outcome) {
   volume.reactor->post([this, &volume, outcome] {
+    volume.decrypted.reset();
     volume.device.reset();
     volume.throttled.reset();
     volume.store.reset();
@@ -268,6 +250,7 @@ void DataPlane::gather_info(Volume& volume, Done<VolumeInfo> done) {
                                                         .clients = clients,
                                                         .failure = store.failure(),
                                                         .recovered = store.recovered(),
+                                                        .unlocked = volume.decrypted != nullptr,
                                                         .flattening = store.flattening(),
                                                         .flatten_progress = store.flatten_progress(),
                                                         .flatten_problem = store.flatten_problem(),
@@ -365,6 +348,18 @@ void DataPlane::report(const std::string& volume, const store::StoreEvent& event
 
 // ---- Exports and listeners ------------------------------------------------------------------------------------------
 
+Result<Unit> DataPlane::serve(Volume& volume, bool decrypted, nbd::ExportOptions& options) {
+  if (decrypted && !volume.unlocked)
+    return Error{"VOLUME_KEY_MISSING", "volume " + volume.name + " is encrypted and has not been unlocked"};
+  BlockDevice* device = decrypted ? volume.decrypted->checked.get() : volume.device.get();
+  options.target = nbd::LocalTarget{volume.reactor, device, &volume.throttled->throttle().admission()};
+  if (decrypted)
+    options.snapshots = &volume.decrypted->snapshots;
+  else
+    options.snapshots = &volume.throttled->snapshots();
+  return Unit{};
+}
+
 Result<Unit> DataPlane::add_export(const NewExport& exported) {
   if (closing_) return closed();
   nbd::ExportOptions options{exported.name, exported.description, exported.read_only, exported.remote, nullptr};
@@ -373,9 +368,8 @@ Result<Unit> DataPlane::add_export(const NewExport& exported) {
     if (!volume.ok()) return volume.error();
     if (volume.value()->reverting)
       return Error{"VOLUME_IN_USE", "volume " + exported.volume + " is being reverted: attach it when that is done"};
-    options.target = nbd::LocalTarget{volume.value()->reactor, volume.value()->device.get(),
-                                      &volume.value()->throttled->throttle().admission()};
-    options.snapshots = &volume.value()->throttled->snapshots();
+    const Result<Unit> served = serve(*volume.value(), exported.decrypted, options);
+    if (!served.ok()) return served;
   }
   Result<Unit> added = server_->add_export(std::move(options));
   if (added.ok()) exports_.push_back({exported.name, exported.volume});

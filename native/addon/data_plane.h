@@ -11,7 +11,9 @@
 #include <vector>
 
 #include "aio/offload.h"
+#include "base/secure_memory.h"
 #include "block/checked_device.h"
+#include "dmcrypt/luks.h"
 #include "nbd/server.h"
 #include "qos/throttled_volume.h"
 #include "store/layered_store.h"
@@ -51,6 +53,7 @@ struct VolumeInfo {
   size_t clients = 0;
   std::string failure;
   bool recovered = false;
+  bool unlocked = false;  // its plaintext can be exported
   bool flattening = false;
   double flatten_progress = 0;
   std::string flatten_problem;  // why it waits
@@ -74,7 +77,8 @@ struct NewExport {
   std::string name;
   std::string description;
   bool read_only = false;
-  std::string volume;  // of this process; empty: `remote`
+  bool decrypted = false;  // the plaintext of an encrypted volume
+  std::string volume;      // of this process; empty: `remote`
   nbd::RemoteTarget remote;
 };
 
@@ -100,6 +104,11 @@ class DataPlane {
   void resize_volume(const std::string& name, uint64_t size_bytes, Done<Unit> done);
   void flatten_volume(const std::string& name, Done<Unit> done);
   void start_scrub(const std::string& name, Done<Unit> done);
+  /// Makes an open volume that is not exported a LUKS2 device. What it held cannot be read any more.
+  void format_encryption(const std::string& name, const dmcrypt::LuksFormat& format, SecureMemory passphrase,
+                         Done<Unit> done);
+  /// From then on its plaintext can be exported, until it is closed. Nothing to do for one that is unlocked.
+  void unlock_volume(const std::string& name, SecureMemory passphrase, Done<Unit> done);
   void clone_snapshot(const std::string& volume, store::CloneTarget target, Done<Unit> done);
   void create_snapshot(const std::string& volume, const std::string& id, const std::string& snapshot, Done<Unit> done);
   void delete_snapshot(const std::string& volume, const std::string& id, Done<Unit> done);
@@ -125,6 +134,9 @@ class DataPlane {
   static Result<std::unique_ptr<DataPlane>> start_threads(const DataPlaneOptions& options, Post control,
                                                           std::function<void(const DataPlaneEvent&)> on_event);
   Result<Volume*> find(const std::string& name);
+  Result<Unit> serve(Volume& volume, bool decrypted, nbd::ExportOptions& options);
+  dmcrypt::CryptBuffers& crypt_buffers(Reactor& reactor);
+  void finish_unlock(Volume& volume, Result<bool> unlocked, const Done<Unit>& done);
   bool exported(const std::string& volume) const;
   void operate(const std::string& name, VolumeOperation operation, Done<Unit> done);
   void install(Volume& volume, store::OpenedReplica replica, const qos::Limits& limits, Done<VolumeInfo> done);
@@ -143,7 +155,9 @@ class DataPlane {
   std::vector<std::unique_ptr<ReactorThread>> reactors_;
   BlockingThread store_files_;  // snapshots and merges of open volumes
   BlockingThread sizes_;        // what files take
+  BlockingThread keys_;         // what derives keys
   std::array<BlockingThread, opening_threads> opening_;
+  std::map<Reactor*, std::unique_ptr<dmcrypt::CryptBuffers>> crypt_buffers_;
   std::unique_ptr<nbd::Server> server_;
   qos::FairShare shares_;
   std::map<std::string, std::unique_ptr<Volume>> volumes_;

@@ -15,6 +15,7 @@ export const packages = {
     { name: 'pkg-config', provides: 'pkg-config' },
     { name: 'liburing-dev', provides: '/usr/include/liburing.h' },
     { name: 'libisal-dev', provides: '/usr/include/isa-l.h' },
+    { name: 'libcryptsetup-dev', provides: '/usr/include/libcryptsetup.h' },
     { name: 'nlohmann-json3-dev', provides: '/usr/include/nlohmann/json.hpp' },
   ],
   nativeTests: [
@@ -31,6 +32,7 @@ export const packages = {
     { name: 'e2fsprogs', provides: 'mkfs.ext4' },
     { name: 'xfsprogs', provides: 'mkfs.xfs' },
     { name: 'fuse3', provides: 'fusermount3' },
+    { name: 'cryptsetup-bin', provides: 'cryptsetup' },
     { name: 'jq', provides: 'jq' },
   ],
   checks: [

@@ -8,6 +8,7 @@ export const sizeMaxBytes = 64 * 2 ** 40;
 export const blockSizeDefault = 4096;
 export const cacheModeDefault = 'none';
 export const frontendDefault = 'nbd';
+export const keyProviderDefault = 'file';
 export const iopsMax = 1_000_000_000;
 export const bandwidthMinBytes = 4096;
 export const bandwidthMaxBytes = 2 ** 40;
@@ -101,6 +102,26 @@ export const Limits = closed(
   { title: 'Limits', description: 'What it may use. Null: no limit, or no bursts.' },
 );
 
+const keyProvider = (description: string) => Type.Enum(['file', 'credential', 'command'], { description });
+
+export const NewEncryption = closed(
+  {
+    provider: Type.Optional(
+      keyProvider(
+        'Who has the passphrase. file: a file in the directory `keys.directory`, the default. credential: systemd (`LoadCredential=`). command: the program `keys.command` prints it.',
+      ),
+    ),
+    key: Type.Optional(name("Under which name. Default: the volume's.", 'db')),
+    allowDiscards: Type.Optional(
+      Type.Boolean({
+        default: true,
+        description: 'Whether trims give space back, which shows where nothing is stored.',
+      }),
+    ),
+  },
+  { title: 'NewEncryption', description: 'Encrypt it: LUKS2, aes-xts-plain64.' },
+);
+
 export const NewVolume = closed(
   {
     name: name('Unique in the cluster.', 'db'),
@@ -117,6 +138,7 @@ export const NewVolume = closed(
     blockSize: Type.Optional(blockSize),
     cacheMode: Type.Optional(cacheMode),
     limits: Type.Optional(LimitsChange),
+    encryption: Type.Optional(NewEncryption),
   },
   { title: 'NewVolume' },
 );
@@ -167,6 +189,16 @@ export const Volume = closed(
     }),
     clients: Type.Integer({ minimum: 0, description: 'Connected clients.' }),
     limits: Limits,
+    encryption: nullable(
+      closed(
+        {
+          provider: Type.String({ description: 'Who has its passphrase.', examples: ['file'] }),
+          key: Type.String({ description: 'Under which name.', examples: ['db'] }),
+          allowDiscards: Type.Boolean({ description: 'Whether trims give space back.' }),
+        },
+        { description: 'How it is encrypted. Null: it is not.' },
+      ),
+    ),
     allocatedBytes: nullable(
       bytes('Space its data takes, snapshots and what it shares with others included. Null if that cannot be read.'),
     ),

@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import { exampleOf } from './help-text.js';
 import { packageVersion } from './package-version.js';
 import { addSettingFlags, loadSettings } from './setting-flags.js';
+import { KeyProviders } from '../keys/key-providers.js';
 import { checkTls } from '../config/tls-files.js';
 import type { Config } from '../config/schema.js';
 import type { NodeService } from '../control/node-service.js';
@@ -68,6 +69,7 @@ function engineOptions({ dataDirectory, dataPlane, ...config }: Config, log: Log
       connectionsMax: config.nbd.connectionsMax,
       negotiationsMax: config.nbd.negotiationsMax,
     },
+    keys: KeyProviders.from({ ...config.keys, credentialsDirectory: process.env['CREDENTIALS_DIRECTORY'] }),
     log,
   };
 }

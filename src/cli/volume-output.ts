@@ -37,6 +37,7 @@ export function volumeDetails(volume: Volume): string {
     ['Clients', String(volume.clients)],
     ['Snapshots', String(volume.snapshotCount)],
     ['Limits', limitsText(volume.limits) ?? absent],
+    ['Encryption', encryptionOf(volume)],
     ['Source', sourceOf(volume)],
     ['Scrub', volume.scrub === null ? absent : scrubText(volume.scrub)],
     ['Created', volume.created],
@@ -64,6 +65,12 @@ export function sizeOrAbsent(bytes: number | null): string {
 function stateOf({ state, reason, deletion }: Volume): string {
   if (reason !== null) return `${state}: ${reason}`;
   return deletion === null ? state : `${state}, ${percent(deletion.progress)}`;
+}
+
+function encryptionOf({ encryption }: Volume): string {
+  if (encryption === null) return absent;
+  const { provider, key, allowDiscards } = encryption;
+  return `LUKS2, key ${key} of ${provider}${allowDiscards ? '' : ', no discards'}`;
 }
 
 function sourceOf({ source, flatten }: Volume): string {

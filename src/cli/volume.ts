@@ -6,6 +6,7 @@ import { exampleOf } from './help-text.js';
 import { print } from './output.js';
 import { clientOf } from './service-client.js';
 import { addLimit, addLimitFlags, changeOf, type LimitFlags } from './volume-limits.js';
+import { addEncryptionFlags, encryptionOf, type EncryptionFlags } from './volume-encryption.js';
 import { checkedSize } from './size-argument.js';
 import { volumeDetails, volumeTable, type Volume } from './volume-output.js';
 import { addDelete, addFlatten, addResize, addScrub } from './volume-work.js';
@@ -28,7 +29,7 @@ export function configure(volume: Command): void {
   addScrub(volume);
 }
 
-interface CreateFlags extends LimitFlags {
+interface CreateFlags extends LimitFlags, EncryptionFlags {
   size?: string;
   from?: CloneSource;
   blockSize?: string;
@@ -58,14 +59,17 @@ function addCreate(volume: Command): void {
       ).choices(['none', 'writeback', 'writethrough']),
     );
   addLimitFlags(create);
+  addEncryptionFlags(create);
   exampleOf(
     create,
     'cairn volume create data --size 10GiB --block-size 512',
     'cairn volume create data --size 10GiB --iops 500 --bandwidth 100MiB',
     'cairn volume create copy --from data@before-upgrade',
+    'cairn volume create secrets --size 10GiB --encrypt',
   );
   create.action(async (name: string, { size, from, blockSize, cache, ...flags }: CreateFlags) => {
     const limits = changeOf(flags);
+    const encryption = encryptionOf(create, flags);
     if (size === undefined && from === undefined)
       create.error("error: required option '--size <size>' not specified (or '--from <volume@snapshot>')");
     const created = await clientOf(create).createVolume({
@@ -76,6 +80,7 @@ function addCreate(volume: Command): void {
         ...(blockSize !== undefined && { blockSize: Number(blockSize) as BlockSize }),
         ...(cache && { cacheMode: cache }),
         ...(Object.keys(limits).length > 0 && { limits }),
+        ...(encryption && { encryption }),
       },
     });
     const origin = from ? ` from ${from.volume}@${from.snapshot}` : '';

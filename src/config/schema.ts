@@ -52,6 +52,13 @@ export const ConfigSchema = Type.Object({
       description: 'I/O buffers of each reactor, in MiB',
     }),
   }),
+  keys: Type.Object({
+    directory: directory(
+      'Passphrases of encrypted volumes: a file each, readable by its owner alone',
+      '/etc/cairn/keys',
+    ),
+    command: optionalPath('Program that prints the passphrase of the key whose name is its argument'),
+  }),
   log: Type.Object({
     level: Type.Union(
       (['debug', 'info', 'warn', 'error'] as const).map((level) => Type.Literal(level)),

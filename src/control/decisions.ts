@@ -2,10 +2,11 @@
 import { areLimitsEqual, noLimits, type Limits } from '../engine/native.js';
 import type { Frontend } from '../engine/node-engine.js';
 import type { VolumeRecord } from './records.js';
+import { replicaBytes } from './volume-steps.js';
 
 export interface Situation {
   /** `null`: there is no such volume. */
-  wanted: Pick<VolumeRecord, 'state' | 'frontend' | 'sizeBytes' | 'source' | 'limits'> | null;
+  wanted: Pick<VolumeRecord, 'state' | 'frontend' | 'sizeBytes' | 'source' | 'limits' | 'encryption'> | null;
   /** Snapshots of it whose creation or deletion is half done. */
   unsettledSnapshots: number;
   /** `null`: it is not attached anywhere. */
@@ -36,7 +37,7 @@ export function decide({ wanted, unsettledSnapshots, running, isKnown }: Situati
   ];
   if (wanted.frontend === null) return [...stray, ...unfinished];
   const isServed = running?.frontend === wanted.frontend && isKnown;
-  const isTooSmall = running !== null && running.sizeBytes < wanted.sizeBytes;
+  const isTooSmall = running !== null && running.sizeBytes < replicaBytes(wanted);
   const isLimitedOtherwise = running !== null && !areLimitsEqual(running.limits, wanted.limits ?? noLimits);
   return [
     ...only(!isServed, { kind: 'attach', frontend: wanted.frontend }),

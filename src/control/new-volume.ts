@@ -1,12 +1,22 @@
 /** The record of a volume to be made: empty, or a clone of a snapshot. */
 import { randomUUID } from 'node:crypto';
-import { blockSizeDefault, cacheModeDefault, sizeMaxBytes, sizeStepBytes, type NewVolume } from '../api/schemas.js';
+import {
+  blockSizeDefault,
+  cacheModeDefault,
+  keyProviderDefault,
+  sizeMaxBytes,
+  sizeStepBytes,
+  type NewVolume,
+} from '../api/schemas.js';
 import { formatSize, parseSize } from '../api/size.js';
 import { CairnError } from '../errors.js';
 import { noLimits } from '../engine/native.js';
 import { changedLimits } from './limits.js';
 import type { Pools } from './pools.js';
-import type { SnapshotRecord, VolumeRecord } from './records.js';
+import type { Encryption, SnapshotRecord, VolumeRecord } from './records.js';
+
+/** As much as cryptsetup leaves by default. */
+const luksHeaderBytes = 16 * 2 ** 20;
 
 /** What a clone is made from, both as they are. */
 export interface CloneParent {
@@ -20,13 +30,32 @@ export async function newVolumeRecord(request: NewVolume, pools: Pools, now: Dat
     throw new CairnError('invalid-request', 'A volume that is no clone needs a size.', { field: 'size' });
   const sizeBytes = volumeSize(size);
   const limits = changedLimits(noLimits, request.limits ?? {}, 'limits.');
-  return { ...identity(request.name, now), pool: await pools.choose(), sizeBytes, blockSize, cacheMode, limits };
+  const encryption = request.encryption && newEncryption(request.name, request.encryption);
+  return {
+    ...identity(request.name, now),
+    pool: await pools.choose(),
+    sizeBytes,
+    blockSize,
+    cacheMode,
+    limits,
+    ...(encryption && { encryption }),
+  };
+}
+
+/** Its passphrase is the key of the volume's name unless another one is asked for. */
+function newEncryption(volume: string, request: NonNullable<NewVolume['encryption']>): Encryption {
+  const { provider = keyProviderDefault, key = volume, allowDiscards = true } = request;
+  return { provider, key, allowDiscards, headerBytes: luksHeaderBytes };
 }
 
 /** In its parent's pool, for they share files; like its parent in all that the request does not say. */
 export function clonedVolumeRecord(request: NewVolume, parent: CloneParent, now: Date): VolumeRecord {
   const { volume, snapshot } = parent;
-  const { pool, blockSize, cacheMode } = volume;
+  const { pool, blockSize, cacheMode, encryption } = volume;
+  if (request.encryption)
+    throw new CairnError('invalid-request', `A clone is encrypted as its parent is. Leave encryption out.`, {
+      field: 'encryption',
+    });
   if (request.blockSize !== undefined && request.blockSize !== blockSize)
     throw new CairnError('invalid-request', `A clone has its parent's block size, ${blockSize}. Leave blockSize out.`, {
       field: 'blockSize',
@@ -38,6 +67,7 @@ export function clonedVolumeRecord(request: NewVolume, parent: CloneParent, now:
     blockSize,
     cacheMode: request.cacheMode ?? cacheMode,
     limits: changedLimits(volume.limits ?? noLimits, request.limits ?? {}, 'limits.'),
+    ...(encryption && { encryption }),
     source: {
       volume: volume.name,
       volumeId: volume.id,

@@ -30,6 +30,16 @@ const Limits = Type.Object({
   burstSeconds: limit,
 });
 
+/** Where its passphrase is, and what its replicas have before its first byte. */
+const Encryption = Type.Object({
+  provider: Type.String(),
+  key: Type.String(),
+  /** Bytes in front of the ciphertext: the LUKS2 header. */
+  headerBytes: Type.Integer({ minimum: 0 }),
+  allowDiscards: Type.Boolean(),
+});
+export type Encryption = Static<typeof Encryption>;
+
 /** What the last scrub that ended has found. */
 const ScrubResult = Type.Object({
   state: Type.Enum(['finished', 'stopped']),
@@ -61,6 +71,8 @@ export const VolumeRecord = Type.Object({
   scrub: Type.Optional(Type.Union([ScrubResult, Type.Null()])),
   /** Missing: none. */
   limits: Type.Optional(Limits),
+  /** Missing: it is not encrypted. */
+  encryption: Type.Optional(Encryption),
   created: Type.String(),
 });
 export type VolumeRecord = Static<typeof VolumeRecord>;

@@ -4,10 +4,11 @@
  */
 import { join } from 'node:path';
 import { noLimits } from '../engine/native.js';
+import type { KeyRef } from '../keys/key-source.js';
 import type { Frontend, VolumeSpec } from '../engine/node-engine.js';
 import { CairnError, hasCode } from '../errors.js';
 import type { ControlParts } from './parts.js';
-import type { SnapshotRecord, Stored, VolumeRecord } from './records.js';
+import type { Encryption, SnapshotRecord, Stored, VolumeRecord } from './records.js';
 
 export class VolumeSteps {
   constructor(private readonly parts: ControlParts) {}
@@ -62,9 +63,9 @@ export class VolumeSteps {
 
   private async makeReplica(record: VolumeRecord): Promise<void> {
     const { engine } = this.parts;
-    const { id: volumeId, replicaId, sizeBytes, blockSize, source } = record;
+    const { id: volumeId, replicaId, source } = record;
     const directory = replicaDirectory(record);
-    if (!source) return engine.createReplica({ directory, volumeId, replicaId, sizeBytes, blockSize });
+    if (!source) return this.makeFirstReplica(record);
     const parent = await this.parts.records.volumes.get(source.volume);
     if (parent?.record.id !== source.volumeId)
       throw new CairnError(
@@ -74,6 +75,16 @@ export class VolumeSteps {
     const { snapshotId } = source;
     await engine.cloneSnapshot(specOf(parent.record), { snapshotId, directory, volumeId, replicaId });
     await engine.resize(specOf(record)); // larger than the snapshot, if that is asked for or its volume has grown since
+  }
+
+  private async makeFirstReplica(record: VolumeRecord): Promise<void> {
+    const { id: volumeId, replicaId, blockSize, encryption } = record;
+    const sizeBytes = replicaBytes(record);
+    const { engine } = this.parts;
+    await engine.createReplica({ directory: replicaDirectory(record), volumeId, replicaId, sizeBytes, blockSize });
+    if (!encryption) return;
+    const { allowDiscards } = encryption;
+    await engine.formatEncryption(specOf(record), { sectorSize: blockSize, allowDiscards });
   }
 
   async attach(record: VolumeRecord, frontend: Frontend): Promise<void> {
@@ -115,7 +126,25 @@ export function replicaDirectory({ pool, id, replicaId }: VolumeRecord): string 
 
 /** What the engine must know of a volume. */
 export function specOf(record: VolumeRecord): VolumeSpec {
-  const { name, id, cacheMode, sizeBytes, limits = noLimits } = record;
-  const directory = replicaDirectory(record);
-  return { name, volumeId: id, directory, cacheMode, sizeBytes, limits, description: `Cairn volume ${name}` };
+  const { name, id, cacheMode, limits = noLimits } = record;
+  const encryption = record.encryption ? { key: keyOf(record.encryption) } : null;
+  return {
+    name,
+    volumeId: id,
+    directory: replicaDirectory(record),
+    cacheMode,
+    sizeBytes: replicaBytes(record),
+    limits,
+    description: `Cairn volume ${name}`,
+    encryption,
+  };
+}
+
+/** An encrypted volume's replicas hold its header before what clients see. */
+export function replicaBytes({ sizeBytes, encryption }: Pick<VolumeRecord, 'sizeBytes' | 'encryption'>): number {
+  return sizeBytes + (encryption?.headerBytes ?? 0);
+}
+
+function keyOf({ provider, key }: Encryption): KeyRef {
+  return { provider, key };
 }

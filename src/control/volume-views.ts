@@ -88,6 +88,7 @@ export class VolumeViews {
       uris: attached ? this.urisOf(record) : [],
       clients: attached?.clients ?? 0,
       limits,
+      encryption: encryptionOf(record),
       allocatedBytes: seen ? allocatedBytes(seen) : await this.allocatedWhenClosed(record),
       ...workOn(record, seen),
       deletion: deletionOf(record, this.deletions.progressOf(name)),
@@ -157,6 +158,12 @@ function workOn(
 function liveScrub(seen: SeenVolume | undefined): Volume['scrub'] {
   if (!seen || seen.scrub.state === 'never') return null;
   return { ...seen.scrub, state: seen.scrub.state, ended: null };
+}
+
+function encryptionOf({ encryption }: VolumeRecord): Volume['encryption'] {
+  if (!encryption) return null;
+  const { provider, key, allowDiscards } = encryption;
+  return { provider, key, allowDiscards };
 }
 
 function deletionOf({ state }: VolumeRecord, progress: number | null): Volume['deletion'] {

@@ -6,6 +6,8 @@ import { createClient, type ServiceClient } from './grpc-adapter.js';
 /** Opening recovers and closing flushes, so calls may take long on a slow disk; none may hang for ever. */
 export const callTimeoutMs = 60_000;
 export const flushTimeoutMs = 600_000;
+/** A key is derived with Argon2id, one volume after the other. */
+export const keyTimeoutMs = 600_000;
 
 /** Layers of all volumes go into one GetState answer. */
 const messageBytesMax = 64 * 1024 * 1024;

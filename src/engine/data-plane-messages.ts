@@ -68,6 +68,7 @@ export function toWireVolume(info: VolumeInfo): MessageInitShape<typeof VolumeSc
     failure: info.failure ?? '',
     ...(info.flatten && { flatten: info.flatten }),
     scrub: toWireScrub(info.scrub),
+    unlocked: info.unlocked,
   };
 }
 
@@ -87,25 +88,26 @@ export function fromWireVolume(volume: Volume): Omit<VolumeInfo, 'recovered'> {
     failure: orNull(volume.failure),
     flatten: volume.flatten ? { progress: volume.flatten.progress, problem: volume.flatten.problem } : null,
     scrub: fromWireScrub(volume.scrub),
+    unlocked: volume.unlocked,
   };
 }
 
 export function toWireExport(exported: NewExport): MessageInitShape<typeof ExportSchema> {
-  const { name, description, readOnly, volume, handover } = exported;
-  if (handover === null) return { name, description, readOnly, volume: volume ?? '' };
+  const { name, description, readOnly, decrypted, volume, handover } = exported;
+  if (handover === null) return { name, description, readOnly, decrypted, volume: volume ?? '' };
   return { name, description, readOnly, handoverPath: handover.path };
 }
 
 /** Checks that the export names exactly one holder: a volume of the process, or another process. */
 export function fromWireExport(wire: Export): NewExport {
-  const { name, description, readOnly } = wire;
+  const { name, description, readOnly, decrypted } = wire;
   if ((wire.volume === '') === (wire.handoverPath === '')) {
     throw new CairnError('invalid-request', `Export ${name} needs either volume or handover_path.`, {
       field: 'export.volume',
     });
   }
-  if (wire.volume !== '') return { name, description, readOnly, volume: wire.volume, handover: null };
-  return { name, description, readOnly, volume: null, handover: { path: wire.handoverPath } };
+  if (wire.volume !== '') return { name, description, readOnly, decrypted, volume: wire.volume, handover: null };
+  return { name, description, readOnly, decrypted, volume: null, handover: { path: wire.handoverPath } };
 }
 
 function toWireLayer(layer: LayerInfo) {

@@ -12,6 +12,7 @@ import type {
   VolumeSchema,
 } from '../generated/cairn/dataplane/v1/data_plane_pb.js';
 import { CairnError, hasCode, toCairnError } from '../errors.js';
+import { keepOutOfCoreDumps } from '../keys/core-dumps.js';
 import type { Outgoing, ServiceHandlers } from './grpc-adapter.js';
 import {
   fromWireCacheMode,
@@ -83,6 +84,16 @@ export class DataPlaneService {
       this.change('limits set', { volume }, () => this.setLimits(volume, fromWireLimits(limits))),
     flattenVolume: ({ volume }) => this.change('flattening', { volume }, () => this.native.flattenVolume(volume)),
     startScrub: ({ volume }) => this.change('scrub started', { volume }, () => this.native.startScrub(volume)),
+    formatEncryption: ({ volume, sectorSize, allowDiscards, passphrase }) =>
+      this.withSecret(passphrase, () =>
+        this.change('volume encrypted', { volume, sectorSize, allowDiscards }, () =>
+          this.native.formatEncryption(volume, { sectorSize, allowDiscards }, passphrase),
+        ),
+      ),
+    unlockVolume: ({ volume, passphrase }) =>
+      this.withSecret(passphrase, () =>
+        this.change('volume unlocked', { volume }, () => this.native.unlockVolume(volume, passphrase)),
+      ),
 
     createSnapshot: ({ volume, snapshotId, name }) =>
       this.change('snapshot created', { volume, snapshotId, name }, () =>
@@ -220,6 +231,16 @@ export class DataPlaneService {
       this.log('info', what, fields);
       return { volume: await this.volume(volume) };
     });
+  }
+
+  /** What came over the socket is zeroed in any case; the addon has its own, locked copy as soon as it is called. */
+  private async withSecret<Answer>(secret: Uint8Array, work: () => Promise<Answer>): Promise<Answer> {
+    keepOutOfCoreDumps();
+    try {
+      return await work();
+    } finally {
+      secret.fill(0);
+    }
   }
 
   private async setLimits(name: string, limits: Limits): Promise<void> {

@@ -1,7 +1,7 @@
 /** Which process holds which volume, and the calls that open, serve, withdraw and close it there. */
 import { toCairnError } from '../errors.js';
 import type { GetStateResponse, Volume } from '../generated/cairn/dataplane/v1/data_plane_pb.js';
-import { flushTimeoutMs } from './data-plane-connection.js';
+import { flushTimeoutMs, keyTimeoutMs } from './data-plane-connection.js';
 import {
   fromWireCacheMode,
   fromWireLimits,
@@ -10,6 +10,7 @@ import {
   toWireLimits,
 } from './data-plane-messages.js';
 import type { DataPlaneFleet } from './data-plane-fleet.js';
+import type { KeySource } from '../keys/key-source.js';
 import type { HandedOverExport, NbdFront } from './nbd-front.js';
 import type { Frontend, VolumeSpec } from './node-engine.js';
 import type { Log } from './process-log.js';
@@ -31,6 +32,7 @@ export class HeldVolumes {
   constructor(
     private readonly fleet: DataPlaneFleet,
     private readonly front: NbdFront,
+    private readonly keys: KeySource,
     /** The process that listens for clients. */
     private readonly frontProcess: () => string,
     private readonly log: Log,
@@ -68,7 +70,7 @@ export class HeldVolumes {
 
   async serve(held: HeldVolume): Promise<void> {
     const { calls } = await this.fleet.ensure(held.process);
-    await exportIn(calls, held.spec);
+    await this.exportIn(calls, held.spec);
     held.frontend = 'nbd';
     if (held.process === this.frontProcess()) return;
     const front = await this.fleet.ensure(this.frontProcess());
@@ -122,12 +124,23 @@ export class HeldVolumes {
       await openIn(calls, spec);
       if (this.records.get(spec.name) !== held)
         await calls.closeVolume({ volume: spec.name }); // dropped meanwhile
-      else if (held.frontend === 'nbd') await exportIn(calls, spec);
+      else if (held.frontend === 'nbd') await this.exportIn(calls, spec);
     } catch (error) {
       this.records.delete(spec.name);
       const { code, detail } = toCairnError(error);
       this.log('error', 'volume cannot be restored', { volume: spec.name, process: held.process, code, detail });
     }
+  }
+
+  /** An encrypted volume is unlocked first. */
+  private async exportIn(calls: DataPlaneCalls, { name, description, encryption }: VolumeSpec): Promise<void> {
+    if (encryption)
+      await this.keys.use(encryption.key, async (passphrase) => {
+        await calls.unlockVolume({ volume: name, passphrase }, { timeoutMs: keyTimeoutMs });
+      });
+    const decrypted = encryption !== null;
+    const exported = { name, description, readOnly: false, decrypted, volume: name, handover: null };
+    await calls.addExport({ export: toWireExport(exported) });
   }
 
   /** A growth that was interrupted. The volume is served as it is when it fails again: the reconciler sees that it is too small. */
@@ -155,12 +168,6 @@ async function openIn(calls: DataPlaneCalls, { name, directory, cacheMode, limit
   return volume;
 }
 
-async function exportIn(calls: DataPlaneCalls, { name, description }: VolumeSpec): Promise<void> {
-  await calls.addExport({
-    export: toWireExport({ name, description, readOnly: false, volume: name, handover: null }),
-  });
-}
-
 function handedOver({ spec, process }: HeldVolume): HandedOverExport {
   return { name: spec.name, description: spec.description, holder: process };
 }
@@ -174,5 +181,6 @@ function specOf({ name, volumeId, directory, cacheMode, sizeBytes, limits }: Vol
     sizeBytes: Number(sizeBytes),
     limits: fromWireLimits(limits),
     description,
+    encryption: null, // as the record says, when the volume is looked at
   };
 }

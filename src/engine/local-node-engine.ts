@@ -18,8 +18,10 @@ import { DataPlaneFleet } from './data-plane-fleet.js';
 import { DataPlaneLauncher, type LauncherOptions } from './data-plane-launcher.js';
 import { fromWireVolume, toWireLimits, toWireTls } from './data-plane-messages.js';
 import { HeldVolumes, type HeldVolume } from './held-volumes.js';
+import { keyTimeoutMs } from './data-plane-connection.js';
+import type { KeySource } from '../keys/key-source.js';
 import { KeyedQueue } from './keyed-queue.js';
-import type { CloneTarget, LayerInfo, TlsSettings } from './native.js';
+import type { CloneTarget, LayerInfo, LuksFormat, TlsSettings } from './native.js';
 import { isFront, NbdFront, type NbdAddress } from './nbd-front.js';
 import {
   volumeEventKinds,
@@ -45,6 +47,7 @@ export interface LocalNodeEngineOptions extends LauncherOptions {
   isolation: Isolation;
   nbd: NbdAddress;
   tls: TlsSettings;
+  keys: KeySource;
   log: Log;
 }
 
@@ -71,7 +74,7 @@ export class LocalNodeEngine implements NodeEngine {
     this.fleet = new DataPlaneFleet(this.directory, new DataPlaneLauncher(options), hooks, options.log);
     this.front = new NbdFront(this.directory, options.nbd, options.tls.mode === 'require');
     this.frontProcess = frontOf(options.isolation);
-    this.held = new HeldVolumes(this.fleet, this.front, () => this.frontProcess, options.log);
+    this.held = new HeldVolumes(this.fleet, this.front, options.keys, () => this.frontProcess, options.log);
     this.work = new WorkWatch((name) => this.queue.run(name, () => this.closeOperation(name, true)), options.log);
   }
 
@@ -240,6 +243,16 @@ export class LocalNodeEngine implements NodeEngine {
       const { volume } = await calls.flattenVolume({ volume: spec.name });
       return volume?.flatten !== undefined;
     });
+  }
+
+  formatEncryption(spec: VolumeSpec, format: LuksFormat): Promise<void> {
+    const { name, encryption } = spec;
+    if (!encryption) return Promise.resolve();
+    return this.withOpen(spec, (calls) =>
+      this.options.keys.use(encryption.key, async (passphrase) => {
+        await calls.formatEncryption({ volume: name, ...format, passphrase }, { timeoutMs: keyTimeoutMs });
+      }),
+    );
   }
 
   startScrub(spec: VolumeSpec): Promise<void> {

@@ -24,6 +24,11 @@ export type NativeErrorCode =
   | 'SNAPSHOT_IN_USE'
   | 'CLONE_OTHER_FILE_SYSTEM'
   | 'SCRUB_RUNNING'
+  | 'WRONG_KEY'
+  | 'HEADER_DAMAGED'
+  | 'ENCRYPTION_UNSUPPORTED'
+  | 'VOLUME_KEY_MISSING'
+  | 'CIPHER_BROKEN'
   | 'EXPORT_EXISTS'
   | 'EXPORT_MISSING'
   | 'INVALID_ARGUMENT'
@@ -142,6 +147,14 @@ export function areLimitsEqual(one: Limits, other: Limits): boolean {
   return (Object.keys(noLimits) as (keyof Limits)[]).every((limit) => one[limit] === other[limit]);
 }
 
+/** How a volume is encrypted: aes-xts-plain64 in LUKS2. */
+export interface LuksFormat {
+  /** Bytes that are encrypted with one tweak: 512 or 4096. */
+  sectorSize: number;
+  /** Whether trims give space back, which shows where nothing is stored. */
+  allowDiscards: boolean;
+}
+
 /** What is opened, and how. */
 export interface VolumeToOpen {
   name: string;
@@ -167,6 +180,8 @@ export interface VolumeInfo {
   /** While it is being detached from what it was cloned from; progress from 0 to 1. `problem`: why it waits, or empty. */
   flatten: { progress: number; problem: string } | null;
   scrub: ScrubInfo;
+  /** Its plaintext can be exported. */
+  unlocked: boolean;
   /** True when the last owner did not close it and the open recovered it. */
   recovered: boolean;
 }
@@ -175,6 +190,8 @@ export interface NewExport {
   name: string;
   description: string;
   readOnly: boolean;
+  /** The plaintext of an encrypted volume; rejects with `VOLUME_KEY_MISSING` unless that has been unlocked. */
+  decrypted: boolean;
   /** A volume of this process, or `null` and `handover` set. */
   volume: string | null;
   /** The process that holds the volume, when it is another one. */
@@ -183,7 +200,14 @@ export interface NewExport {
 
 export interface NativeEvent {
   kind:
-    'merge-finished' | 'flatten-finished' | 'scrub-finished' | 'repaired' | 'damaged' | 'volume-failed' | 'no-space';
+    | 'merge-finished'
+    | 'flatten-finished'
+    | 'scrub-finished'
+    | 'repaired'
+    | 'damaged'
+    | 'volume-failed'
+    | 'no-space'
+    | 'header-repaired';
   volume: string;
   message: string;
 }
@@ -219,6 +243,10 @@ export interface NativeDataPlane {
   flattenVolume(volume: string): Promise<void>;
   /** Goes on in the background (`scrub-finished`). Rejects with `SCRUB_RUNNING` while one runs. */
   startScrub(volume: string): Promise<void>;
+  /** What the volume held cannot be read any more. Rejects with `VOLUME_IN_USE` while exported. */
+  formatEncryption(volume: string, format: LuksFormat, passphrase: Uint8Array): Promise<void>;
+  /** Until it is closed. Rejects with `WRONG_KEY`, or `HEADER_DAMAGED` when neither copy of the header is whole. */
+  unlockVolume(volume: string, passphrase: Uint8Array): Promise<void>;
   /** The name is unique among the volume's snapshots: clients find it as VOLUME@NAME. */
   createSnapshot(volume: string, snapshotId: string, name: string): Promise<void>;
   /** Rejects with `CLONE_OTHER_FILE_SYSTEM` when the target is in another one, `REPLICA_EXISTS` when it is taken. */

@@ -47,7 +47,7 @@ export class NbdFront {
 
   async add(calls: DataPlaneCalls, { name, description, holder }: HandedOverExport): Promise<void> {
     const handover = { path: this.directory.handoverSocket(holder) };
-    const wire = toWireExport({ name, description, readOnly: false, volume: null, handover });
+    const wire = toWireExport({ name, description, readOnly: false, decrypted: false, volume: null, handover });
     try {
       await calls.addExport({ export: wire });
     } catch (error) {

@@ -2,7 +2,8 @@
  * One node's data planes as the control plane sees them, whatever the isolation: the control plane states what is to be
  * attached, the engine knows which process holds what. Everything here is idempotent, so that a reconciler can repeat it.
  */
-import type { CacheMode, CloneTarget, LayerInfo, Limits, ScrubInfo, VolumeCounters } from './native.js';
+import type { KeyRef } from '../keys/key-source.js';
+import type { CacheMode, CloneTarget, LayerInfo, Limits, LuksFormat, ScrubInfo, VolumeCounters } from './native.js';
 
 export type Isolation = 'node' | 'volume';
 export type Frontend = 'nbd' | 'none';
@@ -18,6 +19,8 @@ export interface VolumeSpec {
   sizeBytes: number;
   limits: Limits;
   description: string;
+  /** `null`: it is not encrypted. */
+  encryption: { key: KeyRef } | null;
 }
 
 export interface NewReplicaSpec {
@@ -71,6 +74,7 @@ export const volumeEventKinds = [
   'volume-failed',
   'no-space',
   'unclean-recovery',
+  'header-repaired',
 ] as const;
 export type VolumeEventKind = (typeof volumeEventKinds)[number];
 
@@ -136,6 +140,8 @@ export interface NodeEngine {
    * until that is done (event `flatten-finished`).
    */
   flatten(volume: VolumeSpec): Promise<boolean>;
+  /** Makes a new volume an encrypted one, with a key that its passphrase opens. */
+  formatEncryption(volume: VolumeSpec, format: LuksFormat): Promise<void>;
   /** A detached volume stays open until the scrub is over (event `scrub-finished`). */
   startScrub(volume: VolumeSpec): Promise<void>;
 

@@ -16,6 +16,7 @@ const volume = {
   uris: ['nbd://127.0.0.1:10809/data', 'nbd+unix:///data?socket=/run/cairn/nbd.sock'],
   clients: 2,
   limits: noLimits,
+  encryption: null,
   allocatedBytes: 1.5 * gibibyte,
   source: null,
   flatten: null,

@@ -31,6 +31,7 @@ describe('sources', () => {
       pools: ['/var/lib/cairn/pool'],
       isolation: 'node',
       dataPlane: { reactors: 1, bufferMiB: 64 },
+      keys: { directory: '/etc/cairn/keys', command: '' },
       log: { level: 'info' },
     });
   });

@@ -131,6 +131,14 @@ describe('one volume', () => {
     expect(decide({ ...ready, running })).toEqual([]);
   });
 
+  it('has its header besides what clients see when it is encrypted', () => {
+    const encryption = { provider: 'file', key: 'db', headerBytes: 4096, allowDiscards: true };
+    const situation = { ...ready, wanted: { ...wanted, encryption } };
+    const running = { frontend: 'nbd' as const, sizeBytes: 8192, limits: noLimits };
+    expect(decide({ ...situation, running })).toEqual([{ kind: 'resize' }]);
+    expect(decide({ ...situation, running: { ...running, sizeBytes: 12_288 } })).toEqual([]);
+  });
+
   it('is limited when it is limited otherwise than it is to be, and only then', () => {
     const running = { frontend: 'nbd' as const, sizeBytes: 8192, limits: noLimits };
     const bounded = { ...wanted, limits: limited };

@@ -36,6 +36,7 @@ function specOfClone(): VolumeSpec {
     sizeBytes: 1024 * 1024,
     limits: noLimits,
     description: '',
+    encryption: null,
   };
 }
 

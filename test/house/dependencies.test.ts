@@ -9,9 +9,10 @@ const nativeLayers: Record<string, readonly string[]> = {
   aio: ['base'],
   block: ['base', 'aio'],
   qos: ['base', 'aio', 'block'],
+  dmcrypt: ['base', 'aio', 'block'],
   store: ['base', 'aio', 'block'],
   nbd: ['base', 'aio', 'block'],
-  addon: ['base', 'aio', 'block', 'qos', 'store', 'nbd'],
+  addon: ['base', 'aio', 'block', 'qos', 'dmcrypt', 'store', 'nbd'],
 };
 
 /**
@@ -20,10 +21,11 @@ const nativeLayers: Record<string, readonly string[]> = {
  */
 const sourceLayers: Record<string, readonly string[]> = {
   config: [],
-  engine: ['generated'],
-  control: ['api', 'engine/node-engine.ts', 'engine/native.ts'],
+  keys: [],
+  engine: ['generated', 'keys/key-source.ts', 'keys/core-dumps.ts'],
+  control: ['api', 'engine/node-engine.ts', 'engine/native.ts', 'keys/key-source.ts'],
   api: [],
-  cli: ['api', 'config', 'control', 'engine'],
+  cli: ['api', 'config', 'control', 'engine', 'keys'],
 };
 const everybodys = ['errors.ts'];
 

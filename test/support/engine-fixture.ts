@@ -7,6 +7,8 @@ import { join } from 'node:path';
 import { expect } from 'vitest';
 import { noLimits } from '../../src/engine/native.js';
 import { LocalNodeEngine, type LocalNodeEngineOptions } from '../../src/engine/local-node-engine.js';
+import type { KeySource } from '../../src/keys/key-source.js';
+import { CairnError } from '../../src/errors.js';
 import { compiledCairn } from './compiled-cairn.js';
 import type { EngineEvent, Isolation, VolumeSpec } from '../../src/engine/node-engine.js';
 
@@ -20,6 +22,10 @@ export const cairnCommand = compiled.command;
 export function fakeNativeEnvironment(extra: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
   return { ...process.env, CAIRN_NATIVE_MODULE: compiled.nativeModule, ...extra };
 }
+
+const noKeys: KeySource = {
+  use: () => Promise.reject(new CairnError('key-unavailable', 'There are no keys in this test.')),
+};
 
 export class EngineFixture {
   readonly directory = mkdtempSync(join(tmpdir(), 'cairn-engine-'));
@@ -40,6 +46,7 @@ export class EngineFixture {
       tls: { mode: 'off', certificateDirectory: null, verifyPeer: false, pskFile: null },
       command: cairnCommand,
       environment: fakeNativeEnvironment(),
+      keys: noKeys,
       log: () => {},
       ...changes,
     };
@@ -58,7 +65,16 @@ export class EngineFixture {
     const replicaId = randomUUID();
     const directory = join(this.directory, 'pool', 'replicas', volumeId, replicaId);
     await engine.createReplica({ directory, volumeId, replicaId, sizeBytes, blockSize: 4096 });
-    return { name, volumeId, directory, cacheMode: 'none', sizeBytes, limits: noLimits, description: '' };
+    return {
+      name,
+      volumeId,
+      directory,
+      cacheMode: 'none',
+      sizeBytes,
+      limits: noLimits,
+      description: '',
+      encryption: null,
+    };
   }
 
   /** Pids of the data-plane processes of this directory that live, by what their logs say. */

@@ -20,6 +20,7 @@ import type {
   DataPlaneOptions,
   LayerInfo,
   Limits,
+  LuksFormat,
   Native,
   NativeDataPlane,
   NativeEvent,
@@ -36,6 +37,8 @@ interface StoredReplica extends NewReplica {
   heads: number;
   flattening: boolean;
   clean: boolean;
+  /** What its passphrase is, in hexadecimal; undefined: it is not encrypted. */
+  passphrase?: string;
 }
 
 interface OpenVolume {
@@ -47,6 +50,7 @@ interface OpenVolume {
   recovered: boolean;
   work: Set<NodeJS.Timeout>;
   scrub: ScrubInfo;
+  unlocked: boolean;
 }
 
 export const probe: Native['probe'] = () =>
@@ -81,7 +85,15 @@ export class DataPlane implements NativeDataPlane {
     const replica = load(volume.directory);
     lock(volume.directory);
     const recovered = !replica.clean;
-    const open: OpenVolume = { ...volume, replica, clients: new Set(), recovered, work: new Set(), scrub: noScrub };
+    const open: OpenVolume = {
+      ...volume,
+      replica,
+      clients: new Set(),
+      recovered,
+      work: new Set(),
+      scrub: noScrub,
+      unlocked: false,
+    };
     store({ ...replica, clean: false });
     this.volumes.set(volume.name, open);
     for (const removed of replica.layers.filter((each) => each.removed)) this.merge(open, removed.id);
@@ -127,6 +139,19 @@ export class DataPlane implements NativeDataPlane {
     volume.replica.flattening = true;
     store({ ...volume.replica, clean: false });
     this.goOnFlattening(volume);
+  }
+
+  async formatEncryption(name: string, _format: LuksFormat, passphrase: Uint8Array): Promise<void> {
+    const { replica } = this.volume(name);
+    replica.passphrase = Buffer.from(passphrase).toString('hex');
+    store({ ...replica, clean: false });
+  }
+
+  async unlockVolume(name: string, passphrase: Uint8Array): Promise<void> {
+    const volume = this.volume(name);
+    if (volume.replica.passphrase === undefined) fail('HEADER_DAMAGED', `${name} is not encrypted`);
+    if (volume.replica.passphrase !== Buffer.from(passphrase).toString('hex')) fail('WRONG_KEY', 'no key slot opens');
+    volume.unlocked = true;
   }
 
   async startScrub(name: string): Promise<void> {
@@ -177,7 +202,8 @@ export class DataPlane implements NativeDataPlane {
   async addExport(exported: NewExport): Promise<void> {
     this.assertNotClosed();
     if (this.exports.has(exported.name)) fail('EXPORT_EXISTS', `${exported.name} is taken`);
-    if (exported.volume !== null) this.volume(exported.volume);
+    const volume = exported.volume === null ? undefined : this.volume(exported.volume);
+    if (volume && exported.decrypted && !volume.unlocked) fail('VOLUME_KEY_MISSING', `${volume.name} is locked`);
     this.exports.set(exported.name, exported);
   }
 
@@ -305,7 +331,7 @@ export class DataPlane implements NativeDataPlane {
   }
 }
 
-function infoOf({ name, cacheMode, limits, replica, clients, recovered, scrub }: OpenVolume): VolumeInfo {
+function infoOf({ name, cacheMode, limits, replica, clients, recovered, scrub, unlocked }: OpenVolume): VolumeInfo {
   const { directory, volumeId, sizeBytes, blockSize } = replica;
   const zero = { reads: 0, readBytes: 0, writes: 0, writtenBytes: 0, flushes: 0, trims: 0, trimmedBytes: 0 };
   return {
@@ -323,6 +349,7 @@ function infoOf({ name, cacheMode, limits, replica, clients, recovered, scrub }:
     failure: null,
     flatten: replica.flattening ? { progress: 0.5, problem: '' } : null,
     scrub: structuredClone(scrub),
+    unlocked,
   };
 }
 

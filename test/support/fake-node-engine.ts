@@ -263,6 +263,11 @@ export class FakeNodeEngine implements NodeEngine {
     if (replica) Object.assign(replica, { flatten: null, layers: replica.layers.filter(({ shared }) => !shared) });
   }
 
+  async formatEncryption(spec: VolumeSpec): Promise<void> {
+    await this.asked('formatEncryption', spec.name);
+    this.replicaOf(spec);
+  }
+
   async startScrub(spec: VolumeSpec): Promise<void> {
     await this.asked('startScrub', spec.name);
     const replica = this.replicaOf(spec);

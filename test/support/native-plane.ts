@@ -100,5 +100,5 @@ export async function openServed(
 }
 
 export function exportOf(volume: string, changes: Partial<NewExport> = {}): NewExport {
-  return { name: volume, description: '', readOnly: false, volume, handover: null, ...changes };
+  return { name: volume, description: '', readOnly: false, decrypted: false, volume, handover: null, ...changes };
 }

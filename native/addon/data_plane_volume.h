@@ -1,0 +1,47 @@
+// What a DataPlane keeps of a volume and of an export: its own business, spread over two files.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "addon/data_plane.h"
+#include "dmcrypt/crypt_device.h"
+
+namespace cairn {
+
+/// The plaintext of an encrypted volume: what its exports serve when it has been unlocked. Belongs to its reactor.
+struct Decrypted {
+  Decrypted(Reactor& reactor, dmcrypt::CryptBuffers& buffers, std::shared_ptr<dmcrypt::Crypt> crypt,
+            qos::ThrottledVolume& below)
+      : device(reactor, buffers, crypt, below.device()),
+        snapshots(reactor, buffers, crypt, below.snapshots()),
+        checked(std::make_unique<CheckedDevice>(device)) {}
+
+  dmcrypt::CryptDevice device;
+  dmcrypt::CryptSnapshots snapshots;
+  std::unique_ptr<CheckedDevice> checked;
+};
+
+/// `store`, `throttled`, `device` and `decrypted` belong to the reactor's thread; the rest to the control thread.
+struct DataPlane::Volume {
+  std::string name;
+  std::string directory;
+  Reactor* reactor = nullptr;
+  std::unique_ptr<store::LayeredStore> store;
+  std::unique_ptr<qos::ThrottledVolume> throttled;
+  std::unique_ptr<CheckedDevice> device;
+  std::unique_ptr<Decrypted> decrypted;  // set once, when the volume is unlocked
+  bool unlocked = false;                 // that it is set
+  bool open = false;
+  size_t operations = 0;  // under way; the store outlives them
+  bool reverting = false;
+  Done<Unit> closing;  // set: closes when no operation is under way
+};
+
+/// An export uses its volume until its removal has completed; another may have taken its name before.
+struct DataPlane::Exported {
+  std::string name;
+  std::string volume;  // empty: of another process
+};
+
+}  // namespace cairn

@@ -1,0 +1,173 @@
+#include "dmcrypt/header_area.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "base/aligned_memory.h"
+
+namespace cairn::dmcrypt {
+namespace {
+
+constexpr size_t copied_at_once = 1 * mebibyte;
+constexpr size_t compared_at_once = store_block_size;
+
+// LUKS2 On-Disk Format 1.1, section 2.1: the binary header, big-endian, and the JSON area behind it.
+constexpr size_t binary_header_size = 4096;
+constexpr size_t hdr_size_offset = 8;
+constexpr std::string_view primary_magic("LUKS\xba\xbe", 6);
+constexpr uint64_t json_area_max = 4 * mebibyte;
+
+uint64_t big_endian(const std::byte* at) {
+  uint64_t value = 0;
+  for (int i = 0; i < 8; ++i) value = value << 8 | static_cast<uint64_t>(at[i]);
+  return value;
+}
+
+/// Of the primary header with its JSON area; 0 when it does not say so credibly.
+uint64_t header_size(std::span<const std::byte> beginning) {
+  if (std::memcmp(beginning.data(), primary_magic.data(), primary_magic.size()) != 0) return 0;
+  const uint64_t size = big_endian(beginning.data() + hdr_size_offset);
+  const bool credible = size > binary_header_size && size <= json_area_max && size % binary_header_size == 0;
+  return credible ? size : 0;
+}
+
+/// Where the keyslots end, as the JSON area says; 0 when it does not say so credibly.
+uint64_t area_end(std::span<const std::byte> header) {
+  const std::span<const std::byte> area = header.subspan(binary_header_size);
+  const auto* text = reinterpret_cast<const char*>(area.data());
+  const nlohmann::json json = nlohmann::json::parse(text, text + ::strnlen(text, area.size()), nullptr, false);
+  if (!json.is_object()) return 0;
+  const auto config = json.find("config");
+  if (config == json.end() || !config->is_object()) return 0;
+  const auto keyslots = config->find("keyslots_size");
+  if (keyslots == config->end() || !keyslots->is_string()) return 0;
+  const uint64_t size = std::strtoull(keyslots->get_ref<const std::string&>().c_str(), nullptr, 10);
+  return size <= header_area_max ? 2 * header.size() + size : 0;
+}
+
+Error read_failed(Status status) {
+  return {errno_code(status.error()), "the header of the encrypted volume cannot be read: " + status.message()};
+}
+
+/// How much of the device to copy.
+Task<Result<uint64_t>> find_area_size(BlockDevice& device) {
+  const uint64_t size = device.geometry().size;
+  const uint64_t usual = std::min(size, data_offset_default);
+  if (size < binary_header_size) co_return usual;
+  const AlignedMemory first(binary_header_size);
+  if (!first.valid()) co_return Error{"ENOMEM", "no memory for the header of an encrypted volume"};
+  Status status = co_await device.read(0, first.span());
+  if (!status.ok()) co_return read_failed(status);
+  const uint64_t length = header_size(first.span());
+  if (length == 0 || 2 * length > size) co_return usual;
+  const AlignedMemory whole(length);
+  if (!whole.valid()) co_return Error{"ENOMEM", "no memory for the header of an encrypted volume"};
+  status = co_await device.read(0, whole.span());
+  if (!status.ok()) co_return read_failed(status);
+  co_return std::min({size, header_area_max, std::max(usual, area_end(whole.span()))});
+}
+
+bool all_zero(std::span<const std::byte> bytes) {
+  return std::ranges::all_of(bytes, [](std::byte byte) { return byte == std::byte{0}; });
+}
+
+/// What is all zeros stays a hole.
+bool put_into(const HeaderFile& file, uint64_t offset, std::span<const std::byte> bytes) {
+  for (; !bytes.empty(); bytes = bytes.subspan(std::min(bytes.size(), compared_at_once))) {
+    const std::span<const std::byte> block = bytes.first(std::min(bytes.size(), compared_at_once));
+    if (!all_zero(block) && ::pwrite(file.fd(), block.data(), block.size(), static_cast<off_t>(offset)) !=
+                                static_cast<ssize_t>(block.size()))
+      return false;
+    offset += block.size();
+  }
+  return true;
+}
+
+/// The primary header with its JSON area; empty when there is none.
+std::vector<std::byte> read_primary(const HeaderFile& file) {
+  std::vector<std::byte> bytes(binary_header_size);
+  if (::pread(file.fd(), bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size())) return {};
+  bytes.resize(header_size(bytes));
+  if (::pread(file.fd(), bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size())) return {};
+  return bytes;
+}
+
+/// Writes what differs in a range of the device.
+class Writer {
+ public:
+  Writer(BlockDevice& device, const HeaderFile& file)
+      : device_(device), file_(file), wanted_(copied_at_once), present_(copied_at_once) {}
+
+  bool valid() const { return wanted_.valid() && present_.valid(); }
+  bool changed() const { return changed_; }
+  /// All of it is durable when it is done.
+  Task<Status> write(uint64_t from, uint64_t end) {
+    bool wrote = false;
+    for (uint64_t at = from; at < end; at += copied_at_once) {
+      const size_t length = std::min<uint64_t>(copied_at_once, end - at);
+      if (::pread(file_.fd(), wanted_.span().data(), length, static_cast<off_t>(at)) != static_cast<ssize_t>(length))
+        co_return Status::from_errno(EIO);
+      const Status read = co_await device_.read(at, present_.span().first(length));
+      if (!read.ok()) co_return read;
+      for (size_t block = 0; block < length; block += compared_at_once) {
+        const size_t size = std::min(compared_at_once, length - block);
+        const std::span<const std::byte> bytes = wanted_.span().subspan(block, size);
+        if (std::ranges::equal(bytes, present_.span().subspan(block, size))) continue;
+        wrote = true;
+        const Status written = co_await device_.write(at + block, bytes, Durability::buffered);
+        if (!written.ok()) co_return written;
+      }
+    }
+    if (!wrote) co_return Status();
+    changed_ = true;
+    co_return co_await device_.flush();
+  }
+
+ private:
+  BlockDevice& device_;
+  const HeaderFile& file_;
+  AlignedMemory wanted_;
+  AlignedMemory present_;
+  bool changed_ = false;
+};
+
+}  // namespace
+
+Task<Result<HeaderFile>> read_header_area(BlockDevice& device) {
+  const Result<uint64_t> size = co_await find_area_size(device);
+  if (!size.ok()) co_return size.error();
+  Result<HeaderFile> file = HeaderFile::create(device.geometry().size);
+  if (!file.ok()) co_return file;
+  const AlignedMemory memory(copied_at_once);
+  if (!memory.valid()) co_return Error{"ENOMEM", "no memory for the header of an encrypted volume"};
+  for (uint64_t at = 0; at < size.value(); at += copied_at_once) {
+    const std::span<std::byte> piece = memory.span().first(std::min<uint64_t>(copied_at_once, size.value() - at));
+    const Status status = co_await device.read(at, piece);
+    if (!status.ok()) co_return read_failed(status);
+    if (!put_into(file.value(), at, piece))
+      co_return Error{"ENOMEM", "no memory for the header of an encrypted volume"};
+  }
+  co_return file;
+}
+
+Task<Result<bool>> write_header_area(BlockDevice& device, const HeaderFile& file) {
+  Writer writer(device, file);
+  const std::vector<std::byte> primary = read_primary(file);
+  const uint64_t header = primary.size();
+  const uint64_t end = header == 0 ? 0 : area_end(primary);
+  // Nothing behind the keyslots is written: clients' data may be there, and have changed since it was copied.
+  if (!writer.valid() || end == 0 || end > device.geometry().size)
+    co_return Error{"EIO", "there is no LUKS2 header to write"};
+  Status status = co_await writer.write(2 * header, end);
+  if (status.ok()) status = co_await writer.write(0, header);
+  if (status.ok()) status = co_await writer.write(header, 2 * header);
+  if (!status.ok())
+    co_return Error{errno_code(status.error()),
+                    "the header of the encrypted volume could not be written: " + status.message()};
+  co_return writer.changed();
+}
+
+}  // namespace cairn::dmcrypt

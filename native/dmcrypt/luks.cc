@@ -1,0 +1,220 @@
+#include "dmcrypt/luks.h"
+
+#include <libcryptsetup.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <vector>
+
+namespace cairn::dmcrypt {
+namespace {
+
+/// RFC 9106, section 4, the second recommended option, and one pass more, for libcryptsetup takes no fewer: 64 MiB, so
+/// that a node can open many volumes when it starts.
+constexpr crypt_pbkdf_type argon2id{.type = CRYPT_KDF_ARGON2ID,
+                                    .hash = "sha256",
+                                    .time_ms = 0,
+                                    .iterations = 4,
+                                    .max_memory_kb = 64 * 1024,
+                                    .parallel_threads = 4,
+                                    .flags = CRYPT_PBKDF_NO_BENCHMARK};
+constexpr uint64_t device_sector = 512;  // libcryptsetup counts offsets in it
+
+/// The library keeps state of the process (its random generator, its cryptographic back end).
+std::mutex& library() {
+  static std::mutex mutex;
+  return mutex;
+}
+
+struct Free {
+  void operator()(crypt_device* device) const { crypt_free(device); }
+};
+
+/// A context of the library about one file, and the last error that it logged.
+class Device {
+ public:
+  static Result<std::unique_ptr<Device>> open(const HeaderFile& file) {
+    auto device = std::make_unique<Device>();
+    crypt_device* context = nullptr;
+    const int result = crypt_init(&context, file.path().c_str());
+    if (result < 0) return Error{errno_code(-result), "libcryptsetup cannot use a file in memory"};
+    device->context_.reset(context);
+    crypt_set_log_callback(context, remember, device.get());
+    return device;
+  }
+  static Result<std::unique_ptr<Device>> load(const HeaderFile& file) {
+    Result<std::unique_ptr<Device>> device = open(file);
+    if (!device.ok()) return device;
+    if (crypt_load(device.value()->get(), CRYPT_LUKS2, nullptr) < 0)
+      return Error{"HEADER_DAMAGED",
+                   "there is no whole LUKS2 header: restore the last backup of it, or check that the volume is the "
+                   "right one"};
+    return device;
+  }
+
+  crypt_device* get() const { return context_.get(); }
+  Error failed(const std::string& what, int result) const {
+    if (result == -EPERM) return {"WRONG_KEY", "no key slot opens with this passphrase"};
+    return {errno_code(-result), what + " failed: " + (logged_.empty() ? std::strerror(-result) : logged_)};
+  }
+
+ private:
+  static void remember(int level, const char* message, void* self) {
+    if (level != CRYPT_LOG_ERROR) return;
+    std::string& logged = static_cast<Device*>(self)->logged_;
+    logged = message;
+    while (!logged.empty() && logged.back() == '\n') logged.pop_back();
+  }
+
+  std::unique_ptr<crypt_device, Free> context_;
+  std::string logged_;
+};
+
+const char* chars(Passphrase passphrase) { return reinterpret_cast<const char*>(passphrase.data()); }
+
+Error unsupported(const std::string& what) {
+  return {"ENCRYPTION_UNSUPPORTED", "this LUKS2 device " + what + ", which Cairn does not serve"};
+}
+
+/// The one segment that there is, but while cryptsetup re-encrypts.
+Result<nlohmann::json> crypt_segment(crypt_device* device) {
+  const char* text = nullptr;
+  if (crypt_dump_json(device, &text, 0) < 0 || text == nullptr) return unsupported("has no readable metadata");
+  const nlohmann::json header = nlohmann::json::parse(text, nullptr, false);
+  if (header.is_discarded() || !header.contains("segments")) return unsupported("has no segments");
+  if (header.contains("config") && header["config"].contains("requirements"))
+    return unsupported("needs what is being done to it elsewhere to be finished (its header lists requirements)");
+  if (header["segments"].size() != 1) return unsupported("has several segments");
+  const nlohmann::json& segment = header["segments"].front();
+  if (segment.value("type", "") != "crypt") return unsupported("has a segment that is not of type crypt");
+  if (segment.contains("integrity")) return unsupported("has integrity tags");
+  return segment;
+}
+
+Result<CryptLayout> read_layout(crypt_device* device) {
+  Result<nlohmann::json> segment = crypt_segment(device);
+  if (!segment.ok()) return segment.error();
+  const std::string cipher = segment.value().value("encryption", "");
+  if (cipher != "aes-xts-plain64" || crypt_get_volume_key_size(device) != volume_key_size)
+    return unsupported("is encrypted with " + cipher + " and a key of " +
+                       std::to_string(8 * crypt_get_volume_key_size(device)) +
+                       " bits, not aes-xts-plain64 and 512 bits");
+  CryptLayout layout;
+  layout.data_offset = crypt_get_data_offset(device) * device_sector;
+  layout.sector_size = static_cast<uint32_t>(crypt_get_sector_size(device));
+  layout.iv_offset = crypt_get_iv_offset(device);
+  const std::string size = segment.value().value("size", "dynamic");
+  if (size != "dynamic") layout.length = std::strtoull(size.c_str(), nullptr, 10);
+  uint32_t flags = 0;
+  crypt_persistent_flags_get(device, CRYPT_FLAGS_ACTIVATION, &flags);
+  layout.allow_discards = (flags & CRYPT_ACTIVATE_ALLOW_DISCARDS) != 0;
+  layout.iv_large_sectors = (flags & CRYPT_ACTIVATE_IV_LARGE_SECTORS) != 0;
+  return layout;
+}
+
+size_t count_key_slots(crypt_device* device) {
+  size_t count = 0;
+  for (int slot = 0; slot < crypt_keyslot_max(CRYPT_LUKS2); ++slot) {
+    const crypt_keyslot_info info = crypt_keyslot_status(device, slot);
+    if (info == CRYPT_SLOT_ACTIVE || info == CRYPT_SLOT_ACTIVE_LAST) ++count;
+  }
+  return count;
+}
+
+Result<LuksInfo> read_info(crypt_device* device) {
+  Result<CryptLayout> layout = read_layout(device);
+  if (!layout.ok()) return layout.error();
+  const char* uuid = crypt_get_uuid(device);
+  return LuksInfo{uuid == nullptr ? "" : uuid, layout.value(), count_key_slots(device)};
+}
+
+}  // namespace
+
+Result<HeaderFile> HeaderFile::create(uint64_t device_size) {
+  UniqueFd fd(::memfd_create("luks-header", MFD_CLOEXEC));
+  if (!fd.valid() || ::ftruncate(fd.get(), static_cast<off_t>(device_size)) != 0)
+    return system_error("create", "a file in memory for a LUKS2 header", errno);
+  return HeaderFile(std::move(fd), device_size);
+}
+
+std::string HeaderFile::path() const { return "/proc/self/fd/" + std::to_string(fd()); }
+
+Result<LuksInfo> luks_format(const HeaderFile& file, const LuksFormat& format, Passphrase passphrase) {
+  const std::lock_guard lock(library());
+  Result<std::unique_ptr<Device>> device = Device::open(file);
+  if (!device.ok()) return device.error();
+  crypt_device* context = device.value()->get();
+  crypt_params_luks2 parameters{};
+  parameters.pbkdf = &argon2id;
+  parameters.sector_size = format.sector_size;
+  crypt_set_data_offset(context, data_offset_default / device_sector);
+  // The library draws the volume key from the kernel's generator when it is given none.
+  int result = crypt_format(context, CRYPT_LUKS2, "aes", "xts-plain64", nullptr, nullptr, volume_key_size, &parameters);
+  if (result < 0) return device.value()->failed("formatting a LUKS2 device", result);
+  result = crypt_keyslot_add_by_volume_key(context, CRYPT_ANY_SLOT, nullptr, volume_key_size, chars(passphrase),
+                                           passphrase.size());
+  if (result < 0) return device.value()->failed("adding a key slot", result);
+  if (format.allow_discards) {
+    result = crypt_persistent_flags_set(context, CRYPT_FLAGS_ACTIVATION, CRYPT_ACTIVATE_ALLOW_DISCARDS);
+    if (result < 0) return device.value()->failed("allowing discards", result);
+  }
+  return read_info(context);
+}
+
+Result<LuksInfo> luks_info(const HeaderFile& file) {
+  const std::lock_guard lock(library());
+  Result<std::unique_ptr<Device>> device = Device::load(file);
+  if (!device.ok()) return device.error();
+  return read_info(device.value()->get());
+}
+
+Result<LuksUnlocked> luks_unlock(const HeaderFile& file, Passphrase passphrase) {
+  const std::lock_guard lock(library());
+  Result<std::unique_ptr<Device>> device = Device::load(file);
+  if (!device.ok()) return device.error();
+  Result<LuksInfo> info = read_info(device.value()->get());
+  if (!info.ok()) return info.error();
+  Result<SecureMemory> key = SecureMemory::create(volume_key_size);
+  if (!key.ok()) return key.error();
+  size_t size = volume_key_size;
+  const int slot =
+      crypt_volume_key_get(device.value()->get(), CRYPT_ANY_SLOT, reinterpret_cast<char*>(key.value().span().data()),
+                           &size, chars(passphrase), passphrase.size());
+  if (slot < 0) return device.value()->failed("opening a key slot", slot);
+  return LuksUnlocked{std::move(info.value()), std::move(key.value())};
+}
+
+Result<Unit> luks_add_key(const HeaderFile& file, Passphrase known, Passphrase added) {
+  const std::lock_guard lock(library());
+  Result<std::unique_ptr<Device>> device = Device::load(file);
+  if (!device.ok()) return device.error();
+  crypt_device* context = device.value()->get();
+  crypt_set_pbkdf_type(context, &argon2id);
+  const int slot =
+      crypt_keyslot_add_by_passphrase(context, CRYPT_ANY_SLOT, chars(known), known.size(), chars(added), added.size());
+  if (slot < 0) return device.value()->failed("adding a key slot", slot);
+  return Unit{};
+}
+
+Result<Unit> luks_remove_key(const HeaderFile& file, Passphrase removed) {
+  const std::lock_guard lock(library());
+  Result<std::unique_ptr<Device>> device = Device::load(file);
+  if (!device.ok()) return device.error();
+  crypt_device* context = device.value()->get();
+  std::vector<int> opened;
+  for (int slot = 0; slot < crypt_keyslot_max(CRYPT_LUKS2); ++slot)
+    if (crypt_activate_by_passphrase(context, nullptr, slot, chars(removed), removed.size(), 0) == slot)
+      opened.push_back(slot);
+  if (opened.empty()) return device.value()->failed("opening a key slot", -EPERM);
+  if (opened.size() == count_key_slots(context))
+    return Error{"INVALID_ARGUMENT", "no other key opens this volume: add one before this is removed"};
+  for (const int slot : opened) {
+    const int result = crypt_keyslot_destroy(context, slot);
+    if (result < 0) return device.value()->failed("removing a key slot", result);
+  }
+  return Unit{};
+}
+
+}  // namespace cairn::dmcrypt

@@ -1,0 +1,51 @@
+/** The key providers by name, as the configuration says, and the one way to a passphrase. */
+import type { KeyRef, KeySource } from './key-source.js';
+import { CairnError } from '../errors.js';
+import { CommandKeys } from './command-keys.js';
+import { keepOutOfCoreDumps } from './core-dumps.js';
+import { FileKeys } from './file-keys.js';
+import { keyProviderNames, type KeyProvider, type KeyProviderName } from './key-provider.js';
+
+export interface KeySettings {
+  /** Holds a file for each key. */
+  directory: string;
+  /** A program, or empty. */
+  command: string;
+  /** Where systemd has put the service's credentials; undefined: it runs without any. */
+  credentialsDirectory: string | undefined;
+}
+
+export class KeyProviders implements KeySource {
+  constructor(private readonly providers: Readonly<Record<KeyProviderName, KeyProvider>>) {}
+
+  static from({ directory, command, credentialsDirectory }: KeySettings): KeyProviders {
+    return new KeyProviders({
+      file: new FileKeys(directory, (file) => `Make one: (umask 077; head -c 32 /dev/urandom | base64 > ${file})`),
+      credential: credentialKeys(credentialsDirectory),
+      command: new CommandKeys(command),
+    });
+  }
+
+  async use<Result>({ provider, key }: KeyRef, use: (passphrase: Uint8Array) => Promise<Result>): Promise<Result> {
+    const known = keyProviderNames.find((name) => name === provider);
+    if (!known) throw new CairnError('key-unavailable', `There is no key provider ${JSON.stringify(provider)}.`);
+    keepOutOfCoreDumps();
+    const passphrase = await this.providers[known].passphraseOf(key);
+    try {
+      return await use(passphrase);
+    } finally {
+      passphrase.fill(0);
+    }
+  }
+}
+
+function credentialKeys(directory: string | undefined): KeyProvider {
+  const advice = 'Add LoadCredential= or LoadCredentialEncrypted= to the unit of the service, and restart it.';
+  if (directory !== undefined && directory !== '') return new FileKeys(directory, () => advice);
+  return {
+    passphraseOf: () => {
+      const detail = `systemd has given no credentials to this service. ${advice}`;
+      return Promise.reject(new CairnError('key-unavailable', detail));
+    },
+  };
+}

@@ -1,0 +1,145 @@
+/** Encrypted volumes of the addon, with stock cryptsetup as the other side: its programs work on plain files, in user space. */
+import { randomBytes } from 'node:crypto';
+import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { exportOf, listen, openNew, startPlane, whyNoAddon, type TestPlane } from '../support/native-plane.js';
+import { needsTools, run } from '../support/real-tools.js';
+
+const mebibyte = 1024 * 1024;
+const headerBytes = 16 * mebibyte;
+const passphrase = Buffer.from('correct horse battery staple');
+const fast = ['--pbkdf', 'pbkdf2', '--pbkdf-force-iterations', '1000'];
+
+beforeEach((context) => {
+  if (whyNoAddon !== null) context.skip(whyNoAddon);
+});
+
+/** A volume of so many bytes of plaintext, encrypted and unlocked. */
+async function encrypted(plane: TestPlane, name: string, bytes: number, blockSize = 4096): Promise<void> {
+  await openNew(plane, name, { sizeBytes: headerBytes + bytes, blockSize });
+  await plane.native.formatEncryption(name, { sectorSize: blockSize, allowDiscards: true }, passphrase);
+  await plane.native.unlockVolume(name, passphrase);
+}
+
+async function uriOf(plane: TestPlane, name: string): Promise<string> {
+  const address = await listen(plane);
+  if (!('path' in address)) throw new Error('it listens at a path');
+  return `nbd+unix:///${name}?socket=${address.path}`;
+}
+
+/** What a client reads from the export. */
+async function contentOf(plane: TestPlane, name: string): Promise<Buffer> {
+  const file = join(plane.directory, `${name}.img`);
+  await run('nbdcopy', [await uriOf(plane, name), file]);
+  return readFileSync(file);
+}
+
+function fileOf(plane: TestPlane, name: string, content: Uint8Array): string {
+  const file = join(plane.directory, name);
+  writeFileSync(file, content);
+  return file;
+}
+
+describe.each([512, 4096])('a volume with blocks of %i bytes', (blockSize) => {
+  it('is decrypted by stock cryptsetup', async (context) => {
+    needsTools(context, 'cryptsetup', 'nbdcopy');
+    const plane = startPlane();
+    await encrypted(plane, 'volume', 2 * mebibyte, blockSize);
+    await plane.native.addExport(exportOf('volume', { decrypted: true }));
+    await plane.native.addExport(exportOf('volume', { name: 'raw', readOnly: true }));
+    const written = randomBytes(2 * mebibyte);
+    await run('nbdcopy', ['--flush', fileOf(plane, 'plain', written), await uriOf(plane, 'volume')]);
+
+    const image = fileOf(plane, 'image', await contentOf(plane, 'raw'));
+    expect(await run('cryptsetup', ['luksDump', image])).toContain('aes-xts-plain64');
+    const key = fileOf(plane, 'key', passphrase);
+    await run('cryptsetup', ['open', '--test-passphrase', '--key-file', key, image]);
+    await expect(
+      run('cryptsetup', ['open', '--test-passphrase', '--key-file', fileOf(plane, 'wrong', randomBytes(8)), image]),
+    ).rejects.toThrow(/No key available/);
+    const header = join(plane.directory, 'header');
+    const decrypt = ['reencrypt', '--batch-mode', '--decrypt', '--force-offline-reencrypt', '--header', header];
+    await run('cryptsetup', [...decrypt, '--key-file', key, image]);
+    const decrypted = readFileSync(image).subarray(0, written.length);
+    expect(decrypted.equals(written)).toBe(true);
+    expect((await contentOf(plane, 'volume')).equals(written)).toBe(true);
+  });
+
+  it('serves what stock cryptsetup has encrypted', async (context) => {
+    needsTools(context, 'cryptsetup', 'nbdcopy');
+    const plane = startPlane();
+    const plain = randomBytes(2 * mebibyte);
+    const image = fileOf(plane, 'image', plain);
+    truncateSync(image, plain.length + 32 * mebibyte);
+    const key = fileOf(plane, 'key', passphrase);
+    const encrypt = ['reencrypt', '--batch-mode', '--encrypt', '--type', 'luks2', '--force-offline-reencrypt'];
+    const shape = ['--reduce-device-size', '32M', '--sector-size', String(blockSize)];
+    await run('cryptsetup', [...encrypt, ...shape, ...fast, '--key-file', key, image]);
+
+    await openNew(plane, 'volume', { sizeBytes: plain.length + 32 * mebibyte, blockSize });
+    await plane.native.addExport(exportOf('volume'));
+    await run('nbdcopy', ['--flush', image, await uriOf(plane, 'volume')]);
+    await plane.native.removeExport('volume', false);
+    await plane.native.unlockVolume('volume', passphrase);
+    await plane.native.addExport(exportOf('volume', { decrypted: true }));
+    expect((await contentOf(plane, 'volume')).subarray(0, plain.length).equals(plain)).toBe(true);
+  });
+});
+
+describe('unlockVolume', () => {
+  it('refuses a wrong passphrase and changes nothing', async () => {
+    const plane = startPlane();
+    await openNew(plane, 'volume', { sizeBytes: headerBytes + mebibyte });
+    const { native } = plane;
+    await native.formatEncryption('volume', { sectorSize: 4096, allowDiscards: true }, passphrase);
+    await expect(native.unlockVolume('volume', Buffer.from('wrong'))).rejects.toMatchObject({ code: 'WRONG_KEY' });
+    expect(await native.volumeInfo('volume')).toMatchObject({ unlocked: false });
+    await expect(native.addExport(exportOf('volume', { decrypted: true }))).rejects.toMatchObject({
+      code: 'VOLUME_KEY_MISSING',
+    });
+    await native.unlockVolume('volume', passphrase);
+    expect(await native.volumeInfo('volume')).toMatchObject({ unlocked: true });
+    await native.unlockVolume('volume', passphrase);
+  });
+
+  it('says that a volume has no header', async () => {
+    const { native, ...plane } = startPlane();
+    await openNew({ native, ...plane } as TestPlane, 'volume');
+    await expect(native.unlockVolume('volume', passphrase)).rejects.toMatchObject({ code: 'HEADER_DAMAGED' });
+  });
+
+  it('mends a damaged header from its other copy, and says so', async (context) => {
+    needsTools(context, 'nbdcopy');
+    const plane = startPlane();
+    await openNew(plane, 'volume', { sizeBytes: headerBytes + mebibyte });
+    await plane.native.formatEncryption('volume', { sectorSize: 4096, allowDiscards: true }, passphrase);
+    await plane.native.addExport(exportOf('volume', { name: 'raw' }));
+    const whole = await contentOf(plane, 'raw');
+    const damaged = Buffer.from(whole).fill(0xee, 0, 4096);
+    await run('nbdcopy', ['--flush', fileOf(plane, 'damaged', damaged), await uriOf(plane, 'raw')]);
+    await plane.native.unlockVolume('volume', passphrase);
+    expect(await plane.event('header-repaired', 'volume')).toMatchObject({ message: expect.stringContaining('LUKS2') });
+    expect((await contentOf(plane, 'raw')).subarray(0, 6).equals(whole.subarray(0, 6))).toBe(true);
+  });
+
+  it.each([[''], ['text'], [7], [new Uint8Array()]])('takes no passphrase %j', async (wrong) => {
+    const { native } = startPlane();
+    expect(() => native.unlockVolume('volume', wrong as Uint8Array)).toThrow(/passphrase must be a Uint8Array/);
+  });
+});
+
+describe('snapshots of an encrypted volume', () => {
+  it('are decrypted as it is', async (context) => {
+    needsTools(context, 'nbdcopy');
+    const plane = startPlane();
+    await encrypted(plane, 'volume', mebibyte);
+    await plane.native.addExport(exportOf('volume', { decrypted: true }));
+    const first = randomBytes(mebibyte);
+    const uri = await uriOf(plane, 'volume');
+    await run('nbdcopy', ['--flush', fileOf(plane, 'first', first), uri]);
+    await plane.native.createSnapshot('volume', '6d1f5a3e-2f52-4a8e-9c8e-0b8f3f0d6a01', 'before');
+    await run('nbdcopy', ['--flush', fileOf(plane, 'second', randomBytes(mebibyte)), uri]);
+    expect((await contentOf(plane, 'volume@before')).equals(first)).toBe(true);
+  });
+});

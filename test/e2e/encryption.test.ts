@@ -1,0 +1,164 @@
+/** Encrypted volumes, from the command line to what the disk holds. */
+import { randomBytes } from 'node:crypto';
+import { chmodSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { NbdConnection } from '../support/nbd-connection.js';
+import { cli } from '../support/real-cli.js';
+import { eventually } from '../support/real-deadline.js';
+import { freshCairn } from '../support/real-fixture.js';
+import type { RealCairn } from '../support/real-cairn.js';
+import { needsTools, run } from '../support/real-tools.js';
+import { scratchDirectory } from '../support/scratch.js';
+
+const mebibyte = 2 ** 20;
+const canary = 'canary-passphrase-51c0ffee';
+
+class Keys {
+  readonly directory = join(scratchDirectory(), 'keys');
+
+  constructor() {
+    mkdirSync(this.directory, { mode: 0o700 });
+  }
+
+  give(name: string, passphrase = canary): void {
+    const file = join(this.directory, name);
+    writeFileSync(file, `${passphrase}\n`);
+    chmodSync(file, 0o600);
+  }
+
+  cairn(isolation: 'node' | 'volume' = 'node'): Promise<RealCairn> {
+    return freshCairn({ isolation, environment: { CAIRN_KEYS_DIRECTORY: this.directory } });
+  }
+}
+
+function filesBeneath(directory: string): string[] {
+  const entries = readdirSync(directory, { recursive: true, withFileTypes: true });
+  return entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
+}
+
+/** The head's data: with no snapshot the only one, which is an image of the whole replica. */
+function imageOf(cairn: RealCairn): string {
+  const images = filesBeneath(cairn.pool).filter((file) => file.endsWith('.data'));
+  expect(images).toHaveLength(1);
+  return images[0] ?? '';
+}
+
+async function written(cairn: RealCairn, name: string, data: Buffer): Promise<void> {
+  const client = await NbdConnection.open(cairn.address(), name);
+  await client.write(0, data);
+  await client.flush();
+  await client.disconnect();
+}
+
+async function readBack(cairn: RealCairn, name: string, bytes: number): Promise<Buffer> {
+  const client = await NbdConnection.open(cairn.address(), name);
+  const data = await client.read(0, bytes);
+  expect(client.sizeBytes).toBe(64 * mebibyte);
+  await client.disconnect();
+  return data;
+}
+
+describe.each(['node', 'volume'] as const)('isolation %s', (isolation) => {
+  it('what clients write is ciphertext on the disk, and there again after every restart', async () => {
+    const keys = new Keys();
+    const cairn = await keys.cairn(isolation);
+    keys.give('db');
+    expect(await cli(cairn, 'volume', 'create', 'db', '--size', '64MiB', '--encrypt')).toMatchObject({ exitCode: 0 });
+    await cairn.attach('db');
+    const data = randomBytes(mebibyte);
+    await written(cairn, 'db', data);
+    expect((await readBack(cairn, 'db', mebibyte)).equals(data)).toBe(true);
+    expect(readFileSync(imageOf(cairn)).indexOf(data.subarray(0, 64))).toBe(-1);
+
+    process.kill(await cairn.holderOf('db'), 'SIGKILL');
+    await eventually('it is served again', () =>
+      readBack(cairn, 'db', mebibyte).then(
+        (read) => read.equals(data),
+        () => false,
+      ),
+    );
+    await cairn.stop();
+    await cairn.startServe();
+    await eventually('it is attached again', () =>
+      readBack(cairn, 'db', mebibyte).then(
+        (read) => read.equals(data),
+        () => false,
+      ),
+    );
+  });
+});
+
+describe('an encrypted volume', () => {
+  it('opens with stock cryptsetup, as a copy of its file', async (context) => {
+    needsTools(context, 'cryptsetup');
+    const keys = new Keys();
+    const cairn = await keys.cairn();
+    keys.give('db');
+    await cairn.serveVolume('db', { size: 64 * mebibyte, encryption: {} });
+    await cairn.detach('db');
+    const image = imageOf(cairn);
+    const secret = join(scratchDirectory(), 'key');
+    writeFileSync(secret, canary);
+    await run('cryptsetup', ['open', '--test-passphrase', '--key-file', secret, image]);
+    expect(await run('cryptsetup', ['luksDump', image])).toContain('aes-xts-plain64');
+  });
+
+  it('grows, has snapshots and clones', async () => {
+    const keys = new Keys();
+    const cairn = await keys.cairn();
+    keys.give('shared');
+    await cairn.serveVolume('db', { size: 32 * mebibyte, encryption: { key: 'shared' } });
+    const data = randomBytes(mebibyte);
+    await written(cairn, 'db', data);
+    await cairn.createSnapshot('db', 'one');
+    await cli(cairn, 'volume', 'resize', 'db', '--size', '64MiB');
+    await written(cairn, 'db', randomBytes(mebibyte));
+    await cairn.serveClone('copy', 'db', 'one', { size: 64 * mebibyte });
+    expect((await readBack(cairn, 'copy', mebibyte)).equals(data)).toBe(true);
+    await cairn.revert('db', 'one');
+    expect((await readBack(cairn, 'db', mebibyte)).equals(data)).toBe(true);
+    expect((await cli(cairn, 'volume', 'show', 'copy')).stdout).toMatch(/Encryption: +LUKS2, key shared of file/);
+  });
+
+  it('is not made without its key, and says how to make one', async () => {
+    const cairn = await new Keys().cairn();
+    const { exitCode, stderr } = await cli(cairn, 'volume', 'create', 'db', '--size', '64MiB', '--encrypt');
+    expect(exitCode).toBe(1);
+    expect(stderr).toMatch(/There is no key file .*Make one:/);
+    expect((await cli(cairn, 'volume', 'list', '-o', 'json')).stdout).toContain('"volumes": []');
+  });
+
+  it('with another passphrase than its own is refused, and attached when the right one is there', async () => {
+    const keys = new Keys();
+    const cairn = await keys.cairn();
+    keys.give('db');
+    await cairn.createVolume('db', { size: 64 * mebibyte, encryption: {} });
+    keys.give('db', 'another');
+    expect(await cli(cairn, 'volume', 'attach', 'db')).toMatchObject({
+      exitCode: 1,
+      stderr: expect.stringContaining('no key slot opens with this passphrase') as string,
+    });
+    keys.give('db');
+    await cairn.attach('db');
+  });
+
+  it('shows its passphrase nowhere', async () => {
+    const keys = new Keys();
+    const cairn = await keys.cairn();
+    keys.give('db');
+    await cairn.serveVolume('db', { size: 64 * mebibyte, encryption: {} });
+    keys.give('db', `${canary} wrong`);
+    await cairn.detach('db');
+    await cli(cairn, 'volume', 'attach', 'db');
+    const told = [
+      cairn.logs(10_000),
+      (await cli(cairn, 'volume', 'show', 'db', '-o', 'json')).stdout,
+      JSON.stringify(await cairn.events('db')),
+    ];
+    for (const pid of cairn.dataPlanePids())
+      for (const file of ['cmdline', 'environ']) told.push(readFileSync(`/proc/${pid}/${file}`, 'latin1'));
+    for (const file of filesBeneath(cairn.pool)) told.push(readFileSync(file, 'latin1'));
+    expect(told.filter((text) => text.includes(canary))).toEqual([]);
+  });
+});

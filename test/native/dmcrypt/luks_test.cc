@@ -1,0 +1,169 @@
+// LUKS2 headers in a device of memory: made, opened, damaged, changed, and cut short while they are written.
+#include "dmcrypt/luks.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "block/fault_device.h"
+#include "block/memory_device.h"
+#include "dmcrypt/header_area.h"
+#include "test/native/support/on_reactor.h"
+
+namespace cairn::dmcrypt {
+namespace {
+
+constexpr uint64_t size = 20 * mebibyte;
+
+Passphrase phrase(const char* text) { return std::as_bytes(std::span(text, std::strlen(text))); }
+
+class LuksTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    Result<HeaderFile> file = HeaderFile::create(size);
+    ASSERT_TRUE(file.ok());
+    const Result<LuksInfo> made = luks_format(file.value(), {.sector_size = 4096}, phrase("correct horse"));
+    ASSERT_TRUE(made.ok()) << made.error().message;
+    info_ = made.value();
+    ASSERT_TRUE(store(memory_, file.value()));
+  }
+
+  bool store(BlockDevice& device, const HeaderFile& file) {
+    const Result<bool> written = on_.wait(write_header_area(device, file));
+    return written.ok() && written.value();
+  }
+  HeaderFile load() {
+    Result<HeaderFile> file = on_.wait(read_header_area(memory_));
+    EXPECT_TRUE(file.ok());
+    return std::move(file.value());
+  }
+  std::string code_of(Passphrase passphrase) {
+    const Result<LuksUnlocked> unlocked = luks_unlock(load(), passphrase);
+    return unlocked.ok() ? "" : unlocked.error().code;
+  }
+  void damage(uint64_t offset) {
+    const std::vector<std::byte> rubbish(4096, std::byte{0xee});
+    EXPECT_TRUE(on_.wait(memory_.write(offset, rubbish, Durability::durable)).ok());
+  }
+
+  test::OnReactor on_;
+  MemoryDevice memory_{size, 512};
+  LuksInfo info_;
+};
+
+constexpr uint64_t secondary = 16 * kibibyte;  // where libcryptsetup puts it
+constexpr size_t magic = 6;                    // bytes that each begins with
+
+TEST_F(LuksTest, WhatIsFormattedOpensWithItsPassphraseAlone) {
+  EXPECT_EQ(info_.layout.data_offset, data_offset_default);
+  EXPECT_EQ(info_.layout.sector_size, 4096U);
+  EXPECT_EQ(info_.layout.length, 0U);
+  EXPECT_TRUE(info_.layout.allow_discards);
+  EXPECT_EQ(info_.key_slots, 1U);
+  EXPECT_EQ(code_of(phrase("correct horse")), "");
+  EXPECT_EQ(code_of(phrase("correct hors")), "WRONG_KEY");
+  EXPECT_EQ(code_of(phrase("")), "WRONG_KEY");
+}
+
+TEST_F(LuksTest, EachHasAVolumeKeyOfItsOwn) {
+  Result<HeaderFile> other = HeaderFile::create(size);
+  ASSERT_TRUE(luks_format(other.value(), {}, phrase("correct horse")).ok());
+  Result<LuksUnlocked> one = luks_unlock(load(), phrase("correct horse"));
+  Result<LuksUnlocked> two = luks_unlock(other.value(), phrase("correct horse"));
+  ASSERT_TRUE(one.ok() && two.ok());
+  EXPECT_FALSE(std::ranges::equal(one.value().volume_key.span(), two.value().volume_key.span()));
+  EXPECT_NE(one.value().info.uuid, two.value().info.uuid);
+}
+
+TEST_F(LuksTest, DiscardsAndSectorSizeAreRemembered) {
+  Result<HeaderFile> file = HeaderFile::create(size);
+  ASSERT_TRUE(luks_format(file.value(), {.sector_size = 512, .allow_discards = false}, phrase("x")).ok());
+  const Result<LuksInfo> info = luks_info(file.value());
+  ASSERT_TRUE(info.ok());
+  EXPECT_EQ(info.value().layout.sector_size, 512U);
+  EXPECT_FALSE(info.value().layout.allow_discards);
+}
+
+TEST_F(LuksTest, ADamagedHeaderIsMendedFromTheOther) {
+  for (const uint64_t where : {uint64_t{0}, secondary, uint64_t{4096}, secondary + 4096}) {
+    const std::vector<std::byte> before(memory_.content().begin(), memory_.content().end());
+    damage(where);
+    HeaderFile file = load();
+    const Result<LuksUnlocked> unlocked = luks_unlock(file, phrase("correct horse"));
+    ASSERT_TRUE(unlocked.ok()) << where << ": " << unlocked.error().message;
+    EXPECT_TRUE(store(memory_, file)) << "nothing was mended";
+    EXPECT_TRUE(std::ranges::equal(memory_.content().first(magic), std::span(before).first(magic)));
+    EXPECT_FALSE(store(memory_, load())) << "mended once";
+  }
+}
+
+TEST_F(LuksTest, BothDamagedIsSaidPlainly) {
+  damage(0);
+  damage(secondary);
+  EXPECT_EQ(code_of(phrase("correct horse")), "HEADER_DAMAGED");
+  EXPECT_EQ(luks_info(load()).error().code, "HEADER_DAMAGED");
+  MemoryDevice empty(mebibyte, 512);
+  Result<HeaderFile> nothing = on_.wait(read_header_area(empty));
+  ASSERT_TRUE(nothing.ok());
+  EXPECT_EQ(luks_info(nothing.value()).error().code, "HEADER_DAMAGED");
+}
+
+TEST_F(LuksTest, KeysAreAddedAndRemoved) {
+  HeaderFile file = load();
+  EXPECT_EQ(luks_add_key(file, phrase("wrong"), phrase("second")).error().code, "WRONG_KEY");
+  ASSERT_TRUE(luks_add_key(file, phrase("correct horse"), phrase("second")).ok());
+  ASSERT_TRUE(store(memory_, file));
+  EXPECT_EQ(luks_info(load()).value().key_slots, 2U);
+  EXPECT_EQ(code_of(phrase("second")), "");
+  EXPECT_EQ(code_of(phrase("correct horse")), "");
+
+  file = load();
+  ASSERT_TRUE(luks_remove_key(file, phrase("correct horse")).ok());
+  ASSERT_TRUE(store(memory_, file));
+  EXPECT_EQ(code_of(phrase("second")), "");
+  EXPECT_EQ(code_of(phrase("correct horse")), "WRONG_KEY");
+
+  file = load();
+  EXPECT_EQ(luks_remove_key(file, phrase("second")).error().code, "INVALID_ARGUMENT") << "nothing else opens it";
+  EXPECT_EQ(luks_remove_key(file, phrase("third")).error().code, "WRONG_KEY");
+}
+
+/// Wherever the writing of a header ends, what opened the device before opens it, or what is new does.
+TEST_F(LuksTest, ACrashWhileItIsWrittenLeavesAnOpenHeader) {
+  HeaderFile file = load();
+  ASSERT_TRUE(luks_add_key(file, phrase("correct horse"), phrase("second")).ok());
+  const std::vector<std::byte> before(memory_.content().begin(), memory_.content().end());
+  size_t writes = 0;
+  FaultDevice counting(memory_, [&](FaultDevice::Operation operation, uint64_t, uint64_t) {
+    if (operation == FaultDevice::Operation::write) ++writes;
+    return FaultDevice::Fault{};
+  });
+  ASSERT_TRUE(store(counting, file));
+  const size_t all = writes;
+  ASSERT_GT(all, 2U);
+  for (size_t until = 0; until < all; until += until + 4 < all && until > 4 ? 7 : 1) {
+    ASSERT_TRUE(on_.wait(memory_.write(0, before, Durability::durable)).ok());
+    writes = 0;
+    FaultDevice dying(memory_, [&](FaultDevice::Operation operation, uint64_t, uint64_t) {
+      const bool dead = operation == FaultDevice::Operation::write && writes++ >= until;
+      return dead ? FaultDevice::Fault{Status::from_errno(EIO), Status()} : FaultDevice::Fault{};
+    });
+    EXPECT_FALSE(on_.wait(write_header_area(dying, file)).ok());
+    ASSERT_EQ(code_of(phrase("correct horse")), "") << "after " << until << " of " << all << " writes";
+  }
+}
+
+/// Clients write behind the header while it is worked on.
+TEST_F(LuksTest, WhatLiesBehindTheHeaderIsLeftAlone) {
+  HeaderFile file = load();
+  const std::vector<std::byte> data(4096, std::byte{7});
+  ASSERT_TRUE(on_.wait(memory_.write(data_offset_default, data, Durability::durable)).ok());
+  ASSERT_TRUE(luks_add_key(file, phrase("correct horse"), phrase("second")).ok());
+  ASSERT_TRUE(store(memory_, file));
+  EXPECT_TRUE(std::ranges::equal(memory_.content().subspan(data_offset_default, data.size()), data));
+}
+
+}  // namespace
+}  // namespace cairn::dmcrypt
