@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "base/aligned_memory.h"
 
@@ -103,30 +104,43 @@ class Writer {
 
   bool valid() const { return wanted_.valid() && present_.valid(); }
   bool changed() const { return changed_; }
+
   /// All of it is durable when it is done.
   Task<Status> write(uint64_t from, uint64_t end) {
-    bool wrote = false;
-    for (uint64_t at = from; at < end; at += copied_at_once) {
-      const size_t length = std::min<uint64_t>(copied_at_once, end - at);
-      if (::pread(file_.fd(), wanted_.span().data(), length, static_cast<off_t>(at)) != static_cast<ssize_t>(length))
-        co_return Status::from_errno(EIO);
-      const Status read = co_await device_.read(at, present_.span().first(length));
-      if (!read.ok()) co_return read;
-      for (size_t block = 0; block < length; block += compared_at_once) {
-        const size_t size = std::min(compared_at_once, length - block);
-        const std::span<const std::byte> bytes = wanted_.span().subspan(block, size);
-        if (std::ranges::equal(bytes, present_.span().subspan(block, size))) continue;
-        wrote = true;
-        const Status written = co_await device_.write(at + block, bytes, Durability::buffered);
-        if (!written.ok()) co_return written;
-      }
-    }
-    if (!wrote) co_return Status();
-    changed_ = true;
-    co_return co_await device_.flush();
+    const bool before = std::exchange(changed_, false);
+    Status status;
+    for (uint64_t at = from; at < end && status.ok(); at += copied_at_once)
+      status = co_await write_piece(at, std::min<uint64_t>(copied_at_once, end - at));
+    if (status.ok() && changed_) status = co_await device_.flush();
+    changed_ = changed_ || before;
+    co_return status;
   }
 
  private:
+  Task<Status> write_piece(uint64_t at, size_t length) {
+    if (::pread(file_.fd(), wanted_.span().data(), length, static_cast<off_t>(at)) != static_cast<ssize_t>(length))
+      co_return Status::from_errno(EIO);
+    const Status read = co_await device_.read(at, present_.span().first(length));
+    if (!read.ok()) co_return read;
+    for (size_t begin = 0; begin < length;) {
+      size_t end = begin;
+      while (end < length && differs(end, length)) end = std::min(end + compared_at_once, length);
+      if (end > begin) {
+        changed_ = true;
+        const std::span<const std::byte> run = wanted_.span().subspan(begin, end - begin);
+        const Status written = co_await device_.write(at + begin, run, Durability::buffered);
+        if (!written.ok()) co_return written;
+      }
+      begin = end + compared_at_once;  // what ended the run is alike
+    }
+    co_return Status();
+  }
+
+  bool differs(size_t block, size_t length) const {
+    const size_t size = std::min(compared_at_once, length - block);
+    return !std::ranges::equal(wanted_.span().subspan(block, size), present_.span().subspan(block, size));
+  }
+
   BlockDevice& device_;
   const HeaderFile& file_;
   AlignedMemory wanted_;

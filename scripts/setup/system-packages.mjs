@@ -39,7 +39,13 @@ export const packages = {
     { name: 'clang-format-14', provides: 'clang-format-14' },
     { name: 'protobuf-compiler', provides: 'protoc' },
   ],
-  fuzzing: [{ name: 'clang-14', provides: 'clang++-14' }],
+  fuzzing: [
+    { name: 'clang-14', provides: 'clang++-14' },
+    {
+      name: 'libclang-rt-14-dev',
+      provides: '/usr/lib/llvm-14/lib/clang/14.0.6/lib/linux/libclang_rt.fuzzer-x86_64.a',
+    },
+  ],
   analysis: [{ name: 'clang-tidy-14', provides: 'clang-tidy-14' }],
   speed: [{ name: 'ccache', provides: 'ccache' }],
 };
