@@ -49,7 +49,8 @@ std::vector<std::byte> header_with(std::string_view json, const char* magic, uin
   std::memcpy(header.checksum_name, "sha256", 6);
   std::memcpy(header.uuid, "6d1f5a3e-2f52-4a8e-9c8e-0b8f3f0d6a01", 36);
   std::memcpy(area.data(), &header, sizeof header);
-  std::memcpy(area.data() + binary_size, json.data(), std::min(json.size(), header_size - binary_size - 1));
+  const std::string_view kept = json.substr(0, header_size - binary_size - 1);
+  std::ranges::copy(std::as_bytes(std::span(kept)), area.begin() + binary_size);
   unsigned length = 0;
   EVP_Digest(area.data(), area.size(), header.checksum, &length, EVP_sha256(), nullptr);
   std::memcpy(area.data(), &header, sizeof header);
@@ -79,9 +80,8 @@ void check(const std::vector<std::byte>& beginning) {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), std::min<size_t>(size, 32 * kibibyte));
-  std::vector<std::byte> bytes(text.size() / 512 * 512);
-  std::memcpy(bytes.data(), text.data(), bytes.size());
-  if (!bytes.empty()) check(bytes);
+  const std::span<const std::byte> bytes = std::as_bytes(std::span(text)).first(text.size() / 512 * 512);
+  if (!bytes.empty()) check({bytes.begin(), bytes.end()});
   std::vector<std::byte> both = header_with(text, "LUKS\xba\xbe", 0);
   const std::vector<std::byte> second = header_with(text, "SKUL\xba\xbe", header_size);
   both.insert(both.end(), second.begin(), second.end());
