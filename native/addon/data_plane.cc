@@ -351,7 +351,7 @@ void DataPlane::report(const std::string& volume, const store::StoreEvent& event
 Result<Unit> DataPlane::serve(Volume& volume, bool decrypted, nbd::ExportOptions& options) {
   if (decrypted && !volume.unlocked)
     return Error{"VOLUME_KEY_MISSING", "volume " + volume.name + " is encrypted and has not been unlocked"};
-  BlockDevice* device = decrypted ? volume.decrypted->checked.get() : volume.device.get();
+  BlockDevice* device = decrypted ? &volume.decrypted->checked : volume.device.get();
   options.target = nbd::LocalTarget{volume.reactor, device, &volume.throttled->throttle().admission()};
   if (decrypted)
     options.snapshots = &volume.decrypted->snapshots;

@@ -23,7 +23,8 @@ Task<Result<Unit>> format(BlockDevice& device, Reactor& reactor, BlockingThread&
 
 /// What the store must be able to do for the header's layout.
 Result<Unit> check_layout(const dmcrypt::CryptLayout& layout, const Geometry& geometry) {
-  if (layout.data_offset % geometry.logical_block_size != 0 || layout.data_offset >= geometry.size)
+  const bool detached = layout.data_offset == 0;  // the header of a device that lies elsewhere
+  if (detached || layout.data_offset % geometry.logical_block_size != 0 || layout.data_offset >= geometry.size)
     return Error{"ENCRYPTION_UNSUPPORTED", "the data of this LUKS2 device begins where this volume cannot be read (" +
                                                std::to_string(layout.data_offset) + " bytes behind its start)"};
   return Unit{};
@@ -94,7 +95,7 @@ void DataPlane::unlock_volume(const std::string& name, SecureMemory passphrase, 
                    // Two may unlock it at once; the exports of the first one use what it has made.
                    if (unlocked.ok() && volume.decrypted == nullptr)
                      volume.decrypted = std::make_unique<Decrypted>(*volume.reactor, buffers, unlocked.value().crypt,
-                                                                    *volume.throttled);
+                                                                    *volume.store, volume.throttled->throttle());
                    Result<bool> mended = unlocked.ok() ? Result<bool>(unlocked.value().mended) : unlocked.error();
                    control_([this, &volume, mended, done] { finish_unlock(volume, mended, done); });
                  });

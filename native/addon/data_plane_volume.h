@@ -11,15 +11,20 @@ namespace cairn {
 
 /// The plaintext of an encrypted volume: what its exports serve when it has been unlocked. Belongs to its reactor.
 struct Decrypted {
-  Decrypted(Reactor& reactor, dmcrypt::CryptBuffers& buffers, std::shared_ptr<dmcrypt::Crypt> crypt,
-            qos::ThrottledVolume& below)
-      : device(reactor, buffers, crypt, below.device()),
-        snapshots(reactor, buffers, crypt, below.snapshots()),
-        checked(std::make_unique<CheckedDevice>(device)) {}
+  Decrypted(Reactor& reactor, dmcrypt::CryptBuffers& buffers, const std::shared_ptr<dmcrypt::Crypt>& crypt,
+            store::LayeredStore& store, qos::Throttle& throttle)
+      : crypt_device(reactor, buffers, crypt, store),
+        crypt_snapshots(reactor, buffers, crypt, store),
+        throttled(crypt_device, throttle),
+        snapshots(crypt_snapshots, throttle),
+        checked(throttled) {}
 
-  dmcrypt::CryptDevice device;
-  dmcrypt::CryptSnapshots snapshots;
-  std::unique_ptr<CheckedDevice> checked;
+  // Below the throttle: who waits for his limits holds no memory of the cipher's, and is counted whole.
+  dmcrypt::CryptDevice crypt_device;
+  dmcrypt::CryptSnapshots crypt_snapshots;
+  qos::ThrottledDevice throttled;
+  qos::ThrottledSnapshots snapshots;
+  CheckedDevice checked;
 };
 
 /// `store`, `throttled`, `device` and `decrypted` belong to the reactor's thread; the rest to the control thread.

@@ -21,6 +21,7 @@ struct Geometry {
   bool can_trim = true;
   bool can_write_zeroes = true;
   bool fast_zeroes = true;  // zeroes that keep their space are as fast as those that do not
+  bool fast_unmap = true;   // those that do not are faster than writing
 };
 
 /// A run of blocks in one state, as block status reports it.

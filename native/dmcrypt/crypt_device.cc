@@ -26,6 +26,7 @@ Geometry CryptDevice::geometry() const {
   geometry.logical_block_size = std::max(geometry.logical_block_size, layout.sector_size);
   geometry.can_trim = geometry.can_trim && layout.allow_discards;
   geometry.fast_zeroes = false;
+  geometry.fast_unmap = false;
   return geometry;
 }
 

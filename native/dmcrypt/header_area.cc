@@ -153,7 +153,7 @@ class Writer {
 Task<Result<HeaderFile>> read_header_area(BlockDevice& device) {
   const Result<uint64_t> size = co_await find_area_size(device);
   if (!size.ok()) co_return size.error();
-  Result<HeaderFile> file = HeaderFile::create(device.geometry().size);
+  Result<HeaderFile> file = HeaderFile::create(device.geometry().size, size.value());
   if (!file.ok()) co_return file;
   const AlignedMemory memory(copied_at_once);
   if (!memory.valid()) co_return Error{"ENOMEM", "no memory for the header of an encrypted volume"};
@@ -171,9 +171,9 @@ Task<Result<bool>> write_header_area(BlockDevice& device, const HeaderFile& file
   Writer writer(device, file);
   const std::vector<std::byte> primary = read_primary(file);
   const uint64_t header = primary.size();
-  const uint64_t end = header == 0 ? 0 : area_end(primary);
+  const uint64_t end = header == 0 ? 0 : std::min(area_end(primary), file.area());
   // Nothing behind the keyslots is written: clients' data may be there, and have changed since it was copied.
-  if (!writer.valid() || end == 0 || end > device.geometry().size)
+  if (!writer.valid() || end < 2 * header || end > device.geometry().size)
     co_return Error{"EIO", "there is no LUKS2 header to write"};
   Status status = co_await writer.write(2 * header, end);
   if (status.ok()) status = co_await writer.write(0, header);

@@ -132,11 +132,11 @@ Result<LuksInfo> read_info(crypt_device* device) {
 
 }  // namespace
 
-Result<HeaderFile> HeaderFile::create(uint64_t device_size) {
+Result<HeaderFile> HeaderFile::create(uint64_t device_size, uint64_t area) {
   UniqueFd fd(::memfd_create("luks-header", MFD_CLOEXEC));
   if (!fd.valid() || ::ftruncate(fd.get(), static_cast<off_t>(device_size)) != 0)
     return system_error("create", "a file in memory for a LUKS2 header", errno);
-  return HeaderFile(std::move(fd), device_size);
+  return HeaderFile(std::move(fd), area);
 }
 
 std::string HeaderFile::path() const { return "/proc/self/fd/" + std::to_string(fd()); }

@@ -24,17 +24,18 @@ using Passphrase = std::span<const std::byte>;
 /// As large as the device whose beginning it holds a copy of, and with nothing behind that. In memory alone.
 class HeaderFile {
  public:
-  static Result<HeaderFile> create(uint64_t device_size);
+  /// `area`: how much of the device's beginning it is about; nothing behind that is ever written back.
+  static Result<HeaderFile> create(uint64_t device_size, uint64_t area = data_offset_default);
 
   int fd() const { return fd_.get(); }
-  uint64_t device_size() const { return device_size_; }
+  uint64_t area() const { return area_; }
   std::string path() const;
 
  private:
-  HeaderFile(UniqueFd fd, uint64_t device_size) : fd_(std::move(fd)), device_size_(device_size) {}
+  HeaderFile(UniqueFd fd, uint64_t area) : fd_(std::move(fd)), area_(area) {}
 
   UniqueFd fd_;
-  uint64_t device_size_;
+  uint64_t area_;
 };
 
 struct LuksFormat {

@@ -31,6 +31,10 @@ export async function newVolumeRecord(request: NewVolume, pools: Pools, now: Dat
   const sizeBytes = volumeSize(size);
   const limits = changedLimits(noLimits, request.limits ?? {}, 'limits.');
   const encryption = request.encryption && newEncryption(request.name, request.encryption);
+  if (encryption && sizeBytes + encryption.headerBytes > sizeMaxBytes)
+    throw new CairnError('invalid-request', 'An encrypted volume has at most 64TiB less 16MiB, for its header.', {
+      field: 'size',
+    });
   return {
     ...identity(request.name, now),
     pool: await pools.choose(),

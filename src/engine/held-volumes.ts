@@ -1,5 +1,5 @@
 /** Which process holds which volume, and the calls that open, serve, withdraw and close it there. */
-import { toCairnError } from '../errors.js';
+import { hasCode, toCairnError } from '../errors.js';
 import type { GetStateResponse, Volume } from '../generated/cairn/dataplane/v1/data_plane_pb.js';
 import { flushTimeoutMs, keyTimeoutMs } from './data-plane-connection.js';
 import {
@@ -24,6 +24,8 @@ export interface HeldVolume {
   process: string;
   purpose: Purpose;
   frontend: Frontend;
+  /** Clients are served its plaintext; of one that was taken over, what its process says. */
+  decrypted: boolean;
 }
 
 export class HeldVolumes {
@@ -55,7 +57,8 @@ export class HeldVolumes {
     for (const volume of volumes) {
       const exported = exports.find((each) => each.volume === volume.name);
       const spec = specOf(volume, exported?.description ?? '');
-      this.remember(spec, process, 'attached').frontend = exported ? 'nbd' : 'none';
+      const held = this.remember(spec, process, 'attached');
+      Object.assign(held, { frontend: exported ? 'nbd' : 'none', decrypted: exported?.decrypted ?? false });
     }
   }
 
@@ -70,7 +73,7 @@ export class HeldVolumes {
 
   async serve(held: HeldVolume): Promise<void> {
     const { calls } = await this.fleet.ensure(held.process);
-    await this.exportIn(calls, held.spec);
+    await this.exportUnlocked(calls, held);
     held.frontend = 'nbd';
     if (held.process === this.frontProcess()) return;
     const front = await this.fleet.ensure(this.frontProcess());
@@ -107,7 +110,10 @@ export class HeldVolumes {
     for (const held of this.in(process)) if (held.purpose === 'operation') this.records.delete(held.spec.name);
   }
 
-  /** Opens and exports again what a process held before it died. Volumes that cannot be opened are left to the reconciler. */
+  /**
+   * Opens and exports again what a process held before it died. Volumes that cannot be opened are left to the reconciler, and so are
+   * encrypted ones: others do not wait for whoever has their passphrases.
+   */
   async restore({ id, calls }: RunningProcess): Promise<void> {
     await Promise.all(this.in(id).map((held) => this.restoreOne(calls, held)));
   }
@@ -124,7 +130,7 @@ export class HeldVolumes {
       await openIn(calls, spec);
       if (this.records.get(spec.name) !== held)
         await calls.closeVolume({ volume: spec.name }); // dropped meanwhile
-      else if (held.frontend === 'nbd') await this.exportIn(calls, spec);
+      else if (held.frontend === 'nbd') await exportIn(calls, held);
     } catch (error) {
       this.records.delete(spec.name);
       const { code, detail } = toCairnError(error);
@@ -132,15 +138,18 @@ export class HeldVolumes {
     }
   }
 
-  /** An encrypted volume is unlocked first. */
-  private async exportIn(calls: DataPlaneCalls, { name, description, encryption }: VolumeSpec): Promise<void> {
-    if (encryption)
+  /** The passphrase is asked for only when it is needed: not for a volume that is served already. */
+  private async exportUnlocked(calls: DataPlaneCalls, held: HeldVolume): Promise<void> {
+    const { name, encryption } = held.spec;
+    try {
+      await exportIn(calls, held);
+    } catch (error) {
+      if (!encryption || !hasCode(error, 'key-unavailable')) throw error;
       await this.keys.use(encryption.key, async (passphrase) => {
         await calls.unlockVolume({ volume: name, passphrase }, { timeoutMs: keyTimeoutMs });
       });
-    const decrypted = encryption !== null;
-    const exported = { name, description, readOnly: false, decrypted, volume: name, handover: null };
-    await calls.addExport({ export: toWireExport(exported) });
+      await exportIn(calls, held);
+    }
   }
 
   /** A growth that was interrupted. The volume is served as it is when it fails again: the reconciler sees that it is too small. */
@@ -155,7 +164,7 @@ export class HeldVolumes {
   }
 
   private remember(spec: VolumeSpec, process: string, purpose: Purpose): HeldVolume {
-    const held: HeldVolume = { spec, process, purpose, frontend: 'none' };
+    const held: HeldVolume = { spec, process, purpose, frontend: 'none', decrypted: spec.encryption !== null };
     this.records.set(spec.name, held);
     return held;
   }
@@ -166,6 +175,13 @@ async function openIn(calls: DataPlaneCalls, { name, directory, cacheMode, limit
   const { volume } = await calls.openVolume(request, { timeoutMs: flushTimeoutMs });
   if (!volume) throw new Error('OpenVolume answered without a volume');
   return volume;
+}
+
+/** Throws `key-unavailable` when it is encrypted and not unlocked yet. */
+async function exportIn(calls: DataPlaneCalls, { spec, decrypted }: HeldVolume): Promise<void> {
+  const { name, description } = spec;
+  const exported = { name, description, readOnly: false, decrypted, volume: name, handover: null };
+  await calls.addExport({ export: toWireExport(exported) });
 }
 
 function handedOver({ spec, process }: HeldVolume): HandedOverExport {

@@ -38,25 +38,41 @@ export class CommandKeys implements KeyProvider {
 
   private run(key: string): Promise<Outcome> {
     return new Promise((resolve, reject) => {
-      const child = spawn(this.program, [key], { stdio: ['ignore', 'pipe', 'pipe'], timeout: this.timeoutMs });
+      // A group of its own: what it has started ends with it, and with that the pipes.
+      const child = spawn(this.program, [key], { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+      const end = () => endGroup(child.pid);
+      const late = setTimeout(end, this.timeoutMs);
       const chunks: Buffer[] = [];
       let length = 0;
       let message = '';
       child.stdout.on('data', (chunk: Buffer) => {
         length += chunk.length;
         chunks.push(chunk);
-        if (length > passphraseBytesMax) child.kill();
+        if (length > passphraseBytesMax) end();
       });
       child.stderr.setEncoding('utf8').on('data', (text: string) => {
         message = `${message}${text}`.slice(0, messageBytesMax);
       });
-      child.on('error', (error) => reject(unavailable(`${this.program} cannot be run: ${error.message}.`, error)));
+      child.on('error', (error) => {
+        clearTimeout(late);
+        reject(unavailable(`${this.program} cannot be run: ${error.message}.`, error));
+      });
       child.on('close', (status, signal) => {
+        clearTimeout(late);
         const printed = Buffer.concat(chunks);
         for (const chunk of chunks) chunk.fill(0);
         resolve({ status, signal, printed, message: message.trim().replaceAll(/\s+/g, ' ') });
       });
     });
+  }
+}
+
+function endGroup(leader: number | undefined): void {
+  if (leader === undefined) return;
+  try {
+    process.kill(-leader, 'SIGKILL');
+  } catch {
+    // It has ended by itself.
   }
 }
 

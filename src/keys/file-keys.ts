@@ -7,19 +7,22 @@ import { passphraseBytesMax, withoutNewline, type KeyProvider } from './key-prov
 
 /** Permissions that let others than the owner read or change a file. */
 const othersMask = 0o077;
+/** systemd gives a service that is not root's its credentials by an access list, whose mask shows as the group's permission. */
+export const credentialMask = 0o037;
 
 export class FileKeys implements KeyProvider {
   constructor(
     private readonly directory: string,
     /** How to make a key that is missing, for the administrator. */
     private readonly advice: (file: string) => string,
+    private readonly refusedMode = othersMask,
   ) {}
 
   async passphraseOf(key: string): Promise<Uint8Array> {
     const path = join(this.directory, key);
     const file = await this.opened(path);
     try {
-      return await readStrictly(file, path);
+      return await readStrictly(file, path, this.refusedMode);
     } finally {
       await file.close();
     }
@@ -37,10 +40,10 @@ export class FileKeys implements KeyProvider {
   }
 }
 
-async function readStrictly(file: FileHandle, path: string): Promise<Uint8Array> {
+async function readStrictly(file: FileHandle, path: string, refusedMode: number): Promise<Uint8Array> {
   const { mode, uid, size } = await file.stat();
   if ((mode & constants.S_IFMT) !== constants.S_IFREG) throw unavailable(`${path} is no regular file.`);
-  if ((mode & othersMask) !== 0) throw unavailable(`Others can read ${path}. Make it private: chmod 600 ${path}`);
+  if ((mode & refusedMode) !== 0) throw unavailable(`Others can read ${path}. Make it private: chmod 600 ${path}`);
   if (uid !== 0 && uid !== process.getuid?.())
     throw unavailable(`${path} belongs to another user. Give it to the one that runs Cairn, or to root.`);
   if (size > passphraseBytesMax) throw unavailable(`${path} is too large for a passphrase: at most 8 MiB.`);

@@ -3,7 +3,7 @@ import type { KeyRef, KeySource } from './key-source.js';
 import { CairnError } from '../errors.js';
 import { CommandKeys } from './command-keys.js';
 import { keepOutOfCoreDumps } from './core-dumps.js';
-import { FileKeys } from './file-keys.js';
+import { credentialMask, FileKeys } from './file-keys.js';
 import { keyProviderNames, type KeyProvider, type KeyProviderName } from './key-provider.js';
 
 export interface KeySettings {
@@ -41,7 +41,7 @@ export class KeyProviders implements KeySource {
 
 function credentialKeys(directory: string | undefined): KeyProvider {
   const advice = 'Add LoadCredential= or LoadCredentialEncrypted= to the unit of the service, and restart it.';
-  if (directory !== undefined && directory !== '') return new FileKeys(directory, () => advice);
+  if (directory !== undefined && directory !== '') return new FileKeys(directory, () => advice, credentialMask);
   return {
     passphraseOf: () => {
       const detail = `systemd has given no credentials to this service. ${advice}`;

@@ -1,6 +1,6 @@
 /** Encrypted volumes, from the command line to what the disk holds. */
 import { randomBytes } from 'node:crypto';
-import { chmodSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { NbdConnection } from '../support/nbd-connection.js';
@@ -78,8 +78,21 @@ describe.each(['node', 'volume'] as const)('isolation %s', (isolation) => {
         () => false,
       ),
     );
+    const holder = await cairn.holderOf('db');
+    const client = await NbdConnection.open(cairn.address(), 'db');
+    await cairn.stopServe();
+    rmSync(join(keys.directory, 'db'));
+    await cairn.startServe();
+    await eventually('it is taken over', async () => (await cairn.volume('db')).state === 'attached');
+    expect((await client.read(0, mebibyte)).equals(data)).toBe(true);
+    await client.disconnect();
+    expect(await cairn.holderOf('db')).toBe(holder);
+
     await cairn.stop();
     await cairn.startServe();
+    await eventually('it waits for its key', async () => (await cairn.volume('db')).state === 'faulted');
+    await expect(readBack(cairn, 'db', mebibyte)).rejects.toThrow();
+    keys.give('db');
     await eventually('it is attached again', () =>
       readBack(cairn, 'db', mebibyte).then(
         (read) => read.equals(data),

@@ -12,10 +12,13 @@ Refusal check(const RequestRules& rules, const RequestFields& fields) {
 Task<Status> too_slow() { co_return Status::from_errno(ENOTSUP); }
 
 Task<Status> run(BlockDevice& device, const RequestRules&, Request& request) {
-  const bool fast_and_whole = request.has(wire::command_flag_fast_zero) && request.has(wire::command_flag_no_hole);
-  // Asked each time: a device may learn only from the first that its files cannot do it.
-  if (fast_and_whole && !device.geometry().fast_zeroes) return too_slow();
-  const ZeroMode mode = request.has(wire::command_flag_no_hole) ? ZeroMode::keep_space : ZeroMode::may_unmap;
+  const bool whole = request.has(wire::command_flag_no_hole);
+  if (request.has(wire::command_flag_fast_zero)) {
+    // Asked each time: a device may learn only from the first that its files cannot do it.
+    const Geometry geometry = device.geometry();
+    if (whole ? !geometry.fast_zeroes : !geometry.fast_unmap) return too_slow();
+  }
+  const ZeroMode mode = whole ? ZeroMode::keep_space : ZeroMode::may_unmap;
   return device.write_zeroes(request.fields.offset, request.fields.length, mode, durability_of(request));
 }
 

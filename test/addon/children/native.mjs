@@ -36,7 +36,7 @@ export async function openNew(plane, parent, name) {
 }
 
 export function exportOf(volume) {
-  return { name: volume, description: '', readOnly: false, volume, handover: null };
+  return { name: volume, description: '', readOnly: false, decrypted: false, volume, handover: null };
 }
 
 export function check(condition, what) {
