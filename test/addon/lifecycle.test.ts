@@ -5,13 +5,13 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { NbdConnection } from '../support/nbd-connection.js';
-import { isUnderAsan, openServed, startPlane, whyNoAddon } from '../support/native-plane.js';
+import { openServed, startPlane, whyNoAddon } from '../support/native-plane.js';
 import { eventually } from '../support/real-deadline.js';
 import { scratchDirectory } from '../support/scratch.js';
 
 const program = fileURLToPath(new URL('children/stages.mjs', import.meta.url));
 /** A child that hangs is killed, and the test says so. */
-const endTimeoutMs = isUnderAsan ? 50_000 : 15_000;
+const endTimeoutMs = 50_000;
 const wellEnded = { code: 0, signal: null, stderr: '' };
 
 class Child {
