@@ -1,8 +1,7 @@
 /** What is to be done about one volume, from what is wanted and what is. Pure: it looks at nothing else and changes nothing. */
 import { areLimitsEqual, noLimits, type Limits } from '../engine/native.js';
 import type { Frontend } from '../engine/node-engine.js';
-import type { VolumeRecord } from './records.js';
-import { replicaBytes } from './volume-steps.js';
+import { replicaBytes, type VolumeRecord } from './records.js';
 
 export interface Situation {
   /** `null`: there is no such volume. */

@@ -77,6 +77,11 @@ export const VolumeRecord = Type.Object({
 });
 export type VolumeRecord = Static<typeof VolumeRecord>;
 
+/** An encrypted volume's replicas hold its header before what clients see. */
+export function replicaBytes({ sizeBytes, encryption }: Pick<VolumeRecord, 'sizeBytes' | 'encryption'>): number {
+  return sizeBytes + (encryption?.headerBytes ?? 0);
+}
+
 export const SnapshotRecord = Type.Object({
   name: Type.String({ pattern: namePattern }),
   id: Type.String(),

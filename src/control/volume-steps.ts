@@ -8,7 +8,7 @@ import type { KeyRef } from '../keys/key-source.js';
 import type { Frontend, VolumeSpec } from '../engine/node-engine.js';
 import { CairnError, hasCode } from '../errors.js';
 import type { ControlParts } from './parts.js';
-import type { Encryption, SnapshotRecord, Stored, VolumeRecord } from './records.js';
+import { replicaBytes, type Encryption, type SnapshotRecord, type Stored, type VolumeRecord } from './records.js';
 
 export class VolumeSteps {
   constructor(private readonly parts: ControlParts) {}
@@ -138,11 +138,6 @@ export function specOf(record: VolumeRecord): VolumeSpec {
     description: `Cairn volume ${name}`,
     encryption,
   };
-}
-
-/** An encrypted volume's replicas hold its header before what clients see. */
-export function replicaBytes({ sizeBytes, encryption }: Pick<VolumeRecord, 'sizeBytes' | 'encryption'>): number {
-  return sizeBytes + (encryption?.headerBytes ?? 0);
 }
 
 function keyOf({ provider, key }: Encryption): KeyRef {
