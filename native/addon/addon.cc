@@ -78,6 +78,7 @@ class DataPlaneObject : public Napi::ObjectWrap<DataPlaneObject> {
                         InstanceMethod<&DataPlaneObject::start_scrub>("startScrub"),
                         InstanceMethod<&DataPlaneObject::format_encryption>("formatEncryption"),
                         InstanceMethod<&DataPlaneObject::unlock_volume>("unlockVolume"),
+                        InstanceMethod<&DataPlaneObject::reencrypt_volume>("reencryptVolume"),
                         InstanceMethod<&DataPlaneObject::clone_snapshot>("cloneSnapshot"),
                         InstanceMethod<&DataPlaneObject::create_snapshot>("createSnapshot"),
                         InstanceMethod<&DataPlaneObject::delete_snapshot>("deleteSnapshot"),
@@ -196,6 +197,12 @@ class DataPlaneObject : public Napi::ObjectWrap<DataPlaneObject> {
     const std::string name = argument_string(info, 0, "volume");
     SecureMemory passphrase = argument_secret(info, 1, "passphrase");
     return promise<Unit>(info, [&](auto done) { plane_->unlock_volume(name, std::move(passphrase), done); });
+  }
+  Napi::Value reencrypt_volume(const Napi::CallbackInfo& info) {
+    const std::string name = argument_string(info, 0, "volume");
+    const std::string id = argument_string(info, 1, "id");
+    SecureMemory passphrase = argument_secret(info, 2, "passphrase");
+    return promise<Unit>(info, [&](auto done) { plane_->reencrypt_volume(name, id, std::move(passphrase), done); });
   }
   Napi::Value clone_snapshot(const Napi::CallbackInfo& info) {
     const std::string volume = argument_string(info, 0, "volume");

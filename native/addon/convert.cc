@@ -109,6 +109,14 @@ Napi::Value flatten_to_js(Napi::Env env, const VolumeInfo& info) {
   return object;
 }
 
+Napi::Value reencryption_to_js(Napi::Env env, const VolumeInfo& info) {
+  if (!info.reencrypting) return env.Null();
+  Napi::Object object = Napi::Object::New(env);
+  object["progress"] = Napi::Number::New(env, info.reencryption_progress);
+  object["problem"] = Napi::String::New(env, info.reencryption_problem);
+  return object;
+}
+
 const char* scrub_state_name(store::ScrubStatus::State state) {
   switch (state) {
     case store::ScrubStatus::State::never:
@@ -300,6 +308,7 @@ Napi::Value to_js(Napi::Env env, const VolumeInfo& info) {
   object["clients"] = number(env, info.clients);
   object["failure"] = string_or_null(env, info.failure);
   object["flatten"] = flatten_to_js(env, info);
+  object["reencryption"] = reencryption_to_js(env, info);
   object["scrub"] = scrub_to_js(env, info.scrub);
   object["unlocked"] = Napi::Boolean::New(env, info.unlocked);
   object["recovered"] = Napi::Boolean::New(env, info.recovered);

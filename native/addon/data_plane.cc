@@ -144,6 +144,8 @@ void DataPlane::install(Volume& volume, store::OpenedReplica replica, const qos:
     volume.throttled = std::make_unique<qos::ThrottledVolume>(*volume.reactor, shares_, *volume.store, *volume.store);
     volume.throttled->throttle().set_limits(limits);
     volume.device = std::make_unique<CheckedDevice>(volume.throttled->device());
+    volume.header = std::make_unique<AsyncMutex>(volume.reactor->ready());
+    volume.keeper = std::make_unique<StoreSnapshots>(*volume.store);
     volume.store->resume_maintenance();
     control_([this, &volume, done] {
       volume.open = true;
@@ -190,6 +192,7 @@ void DataPlane::close_volume(const std::string& name, Done<Unit> done) {
   if (!found.ok()) return done(found.error());
   if (exported(name)) return done(in_use(name));
   found.value()->closing = std::move(done);
+  stop_key_change(*found.value());
   if (found.value()->operations == 0) shut_volume(*found.value());
 }
 
@@ -202,6 +205,7 @@ void DataPlane::shut_volume(Volume& volume) {
         if (result.ok() || anyway) return destroy_volume(volume, result);
         if (closing_) return shut_volume(volume);  // the process ends meanwhile
         const Done<Unit> done = std::exchange(volume.closing, nullptr);
+        go_on_with_key_change(volume);
         done(result);
       });
     });
@@ -211,6 +215,7 @@ void DataPlane::shut_volume(Volume& volume) {
 void DataPlane::destroy_volume(Volume& volume, const Result<Unit>& outcome) {
   volume.reactor->post([this, &volume, outcome] {
     volume.decrypted.reset();
+    volume.header.reset();
     volume.device.reset();
     volume.throttled.reset();
     volume.store.reset();
@@ -255,6 +260,11 @@ void DataPlane::gather_info(Volume& volume, Done<VolumeInfo> done) {
                                                         .flatten_progress = store.flatten_progress(),
                                                         .flatten_problem = store.flatten_problem(),
                                                         .scrub = store.scrub_status()});
+    if (volume.decrypted != nullptr) {
+      info->reencrypting = volume.decrypted->changer().running();
+      info->reencryption_progress = volume.decrypted->changer().progress();
+      info->reencryption_problem = volume.decrypted->changer().problem();
+    }
     for (store::LayerStatus& status : store.layers()) info->layers.push_back({.status = std::move(status)});
     sizes_.run([this, &volume, info, done] {
       for (LayerInfo& layer : info->layers) {
@@ -319,7 +329,7 @@ void DataPlane::clone_snapshot(const std::string& volume, store::CloneTarget tar
 void DataPlane::create_snapshot(const std::string& volume, const std::string& id, const std::string& snapshot,
                                 Done<Unit> done) {
   operate(
-      volume, [id, snapshot](store::LayeredStore& store) { return store.create_snapshot(id, snapshot); },
+      volume, [id, snapshot](store::LayeredStore& store) { return take_snapshot(store, id, snapshot); },
       std::move(done));
 }
 
@@ -335,9 +345,10 @@ void DataPlane::revert_snapshot(const std::string& name, const std::string& id, 
   Volume& volume = *found.value();
   volume.reverting = true;
   operate(
-      name, [id](store::LayeredStore& store) { return store.revert(id); },
+      name, [&volume, id](store::LayeredStore& store) { return revert(volume, store, id); },
       [&volume, done = std::move(done)](Result<Unit> result) {
         volume.reverting = false;
+        if (result.ok()) volume.unlocked = false;
         done(std::move(result));
       });
 }
@@ -449,6 +460,7 @@ void DataPlane::close_volumes(Done<Unit> done) {
   for (Volume* volume : all) {
     // One that somebody is closing already answers to both.
     const Done<Unit> before = volume->closing;
+    if (!before) stop_key_change(*volume);
     volume->closing = !before ? one_closed : [before, one_closed](Result<Unit> result) {
       before(result);
       one_closed(result);

@@ -54,6 +54,9 @@ struct VolumeInfo {
   std::string failure;
   bool recovered = false;
   bool unlocked = false;  // its plaintext can be exported
+  bool reencrypting = false;
+  double reencryption_progress = 0;
+  std::string reencryption_problem;  // why it waits
   bool flattening = false;
   double flatten_progress = 0;
   std::string flatten_problem;  // why it waits
@@ -109,6 +112,9 @@ class DataPlane {
                          Done<Unit> done);
   /// From then on its plaintext can be exported, until it is closed. Nothing to do for one that is unlocked.
   void unlock_volume(const std::string& name, SecureMemory passphrase, Done<Unit> done);
+  /// Encrypts an unlocked volume with a new volume key, in the background (`reencryption-finished`), with clients or
+  /// without; resolves when that has begun. Nothing to do when `id` is that of the last one.
+  void reencrypt_volume(const std::string& name, const std::string& id, SecureMemory passphrase, Done<Unit> done);
   void clone_snapshot(const std::string& volume, store::CloneTarget target, Done<Unit> done);
   void create_snapshot(const std::string& volume, const std::string& id, const std::string& snapshot, Done<Unit> done);
   void delete_snapshot(const std::string& volume, const std::string& id, Done<Unit> done);
@@ -136,6 +142,14 @@ class DataPlane {
   Result<Volume*> find(const std::string& name);
   Result<Unit> serve(Volume& volume, bool decrypted, nbd::ExportOptions& options);
   dmcrypt::CryptBuffers& crypt_buffers(Reactor& reactor);
+  Task<Result<bool>> unlock_plaintext(Volume& volume, dmcrypt::CryptBuffers& buffers,
+                                      std::shared_ptr<SecureMemory> passphrase);
+  static Task<Result<Unit>> take_snapshot(store::LayeredStore& store, std::string id, std::string name);
+  static Task<Result<Unit>> revert(Volume& volume, store::LayeredStore& store, std::string id);
+  void report_key_changed(const std::string& volume);
+  void go_on_with_key_change(Volume& volume);
+  void stop_key_change(Volume& volume);
+  static Error reencryption_running();
   void finish_unlock(Volume& volume, Result<bool> unlocked, const Done<Unit>& done);
   bool exported(const std::string& volume) const;
   void operate(const std::string& name, VolumeOperation operation, Done<Unit> done);

@@ -21,42 +21,6 @@ Task<Result<Unit>> format(BlockDevice& device, Reactor& reactor, BlockingThread&
   co_return Unit{};
 }
 
-/// What the store must be able to do for the header's layout.
-Result<Unit> check_layout(const dmcrypt::CryptLayout& layout, const Geometry& geometry) {
-  const bool detached = layout.data_offset == 0;  // the header of a device that lies elsewhere
-  if (detached || layout.data_offset % geometry.logical_block_size != 0 || layout.data_offset >= geometry.size)
-    return Error{"ENCRYPTION_UNSUPPORTED", "the data of this LUKS2 device begins where this volume cannot be read (" +
-                                               std::to_string(layout.data_offset) + " bytes behind its start)"};
-  return Unit{};
-}
-
-struct Unlocked {
-  std::shared_ptr<dmcrypt::Crypt> crypt;
-  bool mended = false;  // one of the header's two copies was damaged
-};
-
-Task<Result<Unlocked>> unlock(BlockDevice& device, Reactor& reactor, BlockingThread& keys,
-                              SharedPassphrase passphrase) {
-  Result<dmcrypt::HeaderFile> file = co_await dmcrypt::read_header_area(device);
-  if (!file.ok()) co_return file.error();
-  const auto open = [&] { return dmcrypt::luks_unlock(file.value(), passphrase->span()); };
-  Result<dmcrypt::LuksUnlocked> opened = co_await Offload(keys, reactor, open);
-  if (!opened.ok()) co_return opened.error();
-  const Result<Unit> fits = check_layout(opened.value().info.layout, device.geometry());
-  if (!fits.ok()) co_return fits.error();
-  const Result<bool> mended = co_await dmcrypt::write_header_area(device, file.value());
-  if (!mended.ok()) co_return mended.error();
-  const Result<dmcrypt::CipherPath> path = dmcrypt::tested_cipher_path();
-  if (!path.ok()) co_return path.error();
-  const auto key = opened.value().volume_key.span().first<dmcrypt::volume_key_size>();
-  Result<std::unique_ptr<dmcrypt::SectorCipher>> cipher = dmcrypt::SectorCipher::create(key, path.value());
-  if (!cipher.ok()) co_return cipher.error();
-  auto crypt = std::make_shared<dmcrypt::Crypt>();
-  crypt->layout = opened.value().info.layout;
-  crypt->cipher = std::move(cipher.value());
-  co_return Unlocked{std::move(crypt), mended.value()};
-}
-
 }  // namespace
 
 dmcrypt::CryptBuffers& DataPlane::crypt_buffers(Reactor& reactor) {
@@ -90,20 +54,31 @@ void DataPlane::unlock_volume(const std::string& name, SecureMemory passphrase, 
   dmcrypt::CryptBuffers& buffers = crypt_buffers(*volume.reactor);
   ++volume.operations;
   volume.reactor->post([this, &volume, &buffers, shared, done = std::move(done)] {
-    run_detached(unlock(*volume.store, *volume.reactor, keys_, shared),
-                 [this, &volume, &buffers, done](Result<Unlocked> unlocked) {
-                   // Two may unlock it at once; the exports of the first one use what it has made.
-                   if (unlocked.ok() && volume.decrypted == nullptr)
-                     volume.decrypted = std::make_unique<Decrypted>(*volume.reactor, buffers, unlocked.value().crypt,
-                                                                    *volume.store, volume.throttled->throttle());
-                   Result<bool> mended = unlocked.ok() ? Result<bool>(unlocked.value().mended) : unlocked.error();
-                   control_([this, &volume, mended, done] { finish_unlock(volume, mended, done); });
-                 });
+    run_detached(unlock_plaintext(volume, buffers, shared), [this, &volume, done](Result<bool> mended) {
+      control_([this, &volume, mended, done] { finish_unlock(volume, mended, done); });
+    });
   });
+}
+
+/// Whether the header had to be mended. Two may unlock a volume at once: the exports of the first one use what it has
+/// made.
+Task<Result<bool>> DataPlane::unlock_plaintext(Volume& volume, dmcrypt::CryptBuffers& buffers,
+                                               SharedPassphrase passphrase) {
+  const AsyncMutex::Guard guard = co_await volume.header->lock();
+  if (volume.decrypted != nullptr) co_return false;
+  const auto on_key_changed = [this, name = volume.name] { control_([this, name] { report_key_changed(name); }); };
+  store::LayeredStore& store = *volume.store;
+  Result<std::unique_ptr<dmcrypt::EncryptedVolume>> unlocked = co_await dmcrypt::EncryptedVolume::unlock(
+      {*volume.reactor, keys_, buffers, store, store, *volume.keeper, *volume.header}, passphrase, on_key_changed);
+  if (!unlocked.ok()) co_return unlocked.error();
+  const bool mended = unlocked.value()->mended();
+  volume.decrypted = std::make_unique<Decrypted>(std::move(unlocked.value()), volume.throttled->throttle());
+  co_return mended;
 }
 
 void DataPlane::finish_unlock(Volume& volume, Result<bool> mended, const Done<Unit>& done) {
   if (mended.ok()) volume.unlocked = true;
+  if (mended.ok()) go_on_with_key_change(volume);
   if (mended.ok() && mended.value())
     on_event_({"header-repaired", volume.name,
                "One copy of the LUKS2 header of volume " + volume.name +

@@ -5,26 +5,35 @@
 #include <string>
 
 #include "addon/data_plane.h"
-#include "dmcrypt/crypt_device.h"
+#include "dmcrypt/encrypted_volume.h"
 
 namespace cairn {
 
+/// The store's side of a change of the volume key.
+class StoreSnapshots final : public dmcrypt::SnapshotKeeper {
+ public:
+  explicit StoreSnapshots(store::LayeredStore& store) : store_(store) {}
+  Task<Result<Unit>> take(std::string name) override;
+  Task<Result<Unit>> remove(std::string name) override;
+
+ private:
+  store::LayeredStore& store_;
+};
+
 /// The plaintext of an encrypted volume: what its exports serve when it has been unlocked. Belongs to its reactor.
 struct Decrypted {
-  Decrypted(Reactor& reactor, dmcrypt::CryptBuffers& buffers, const std::shared_ptr<dmcrypt::Crypt>& crypt,
-            store::LayeredStore& store, qos::Throttle& throttle)
-      : crypt_device(reactor, buffers, crypt, store),
-        crypt_snapshots(reactor, buffers, crypt, store),
-        throttled(crypt_device, throttle),
-        snapshots(crypt_snapshots, throttle),
+  Decrypted(std::unique_ptr<dmcrypt::EncryptedVolume> unlocked, qos::Throttle& throttle)
+      : volume(std::move(unlocked)),
+        throttled(volume->device(), throttle),
+        snapshots(volume->snapshots(), throttle),
         checked(throttled) {}
 
   // Below the throttle: who waits for his limits holds no memory of the cipher's, and is counted whole.
-  dmcrypt::CryptDevice crypt_device;
-  dmcrypt::CryptSnapshots crypt_snapshots;
+  std::unique_ptr<dmcrypt::EncryptedVolume> volume;
   qos::ThrottledDevice throttled;
   qos::ThrottledSnapshots snapshots;
   CheckedDevice checked;
+  dmcrypt::KeyChanger& changer() { return volume->changer(); }
 };
 
 /// `store`, `throttled`, `device` and `decrypted` belong to the reactor's thread; the rest to the control thread.
@@ -35,7 +44,9 @@ struct DataPlane::Volume {
   std::unique_ptr<store::LayeredStore> store;
   std::unique_ptr<qos::ThrottledVolume> throttled;
   std::unique_ptr<CheckedDevice> device;
-  std::unique_ptr<Decrypted> decrypted;  // set once, when the volume is unlocked
+  std::unique_ptr<AsyncMutex> header;  // who works on the LUKS2 header
+  std::unique_ptr<StoreSnapshots> keeper;
+  std::unique_ptr<Decrypted> decrypted;  // set when the volume is unlocked, until it is closed or reverted
   bool unlocked = false;                 // that it is set
   bool open = false;
   size_t operations = 0;  // under way; the store outlives them

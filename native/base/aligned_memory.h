@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdlib>
 #include <span>
+#include <utility>
 
 #include "base/limits.h"
 
@@ -16,8 +17,9 @@ class AlignedMemory {
       : data_(static_cast<std::byte*>(std::aligned_alloc(store_block_size, size))),
         size_(data_ == nullptr ? 0 : size) {}
   ~AlignedMemory() { std::free(data_); }
-  AlignedMemory(const AlignedMemory&) = delete;
-  AlignedMemory& operator=(const AlignedMemory&) = delete;
+  AlignedMemory(AlignedMemory&& other) noexcept
+      : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+  AlignedMemory& operator=(AlignedMemory&&) = delete;
 
   bool valid() const { return data_ != nullptr; }
   std::span<std::byte> span() const { return {data_, size_}; }

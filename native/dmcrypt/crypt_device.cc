@@ -17,6 +17,17 @@ Task<Status> unsupported() { co_return Status::from_errno(EOPNOTSUPP); }
 
 }  // namespace
 
+Result<std::shared_ptr<Crypt>> make_crypt(const CryptLayout& layout, VolumeKey key) {
+  const Result<CipherPath> path = tested_cipher_path();
+  if (!path.ok()) return path.error();
+  Result<std::unique_ptr<SectorCipher>> cipher = SectorCipher::create(key, path.value());
+  if (!cipher.ok()) return cipher.error();
+  auto crypt = std::make_shared<Crypt>();
+  crypt->layout = layout;
+  crypt->cipher = std::move(cipher.value());
+  return crypt;
+}
+
 Geometry CryptDevice::geometry() const {
   const CryptLayout& layout = crypt_->layout;
   Geometry geometry = below_.geometry();
@@ -36,25 +47,46 @@ Sectors CryptDevice::sectors_at(uint64_t offset, size_t length) const {
   return {layout.sector_size, offset / unit + layout.iv_offset, layout.sector_size / unit, length / layout.sector_size};
 }
 
-Task<Status> CryptDevice::read(uint64_t offset, std::span<std::byte> into) {
-  const Status status = co_await below_.read(place(offset), into);
-  if (!status.ok()) co_return status;
+Task<> CryptDevice::decrypt(SectorCipher& cipher, uint64_t offset, std::span<std::byte> bytes) {
   for (;;) {
-    const std::span<std::byte> piece = into.first(std::min(into.size(), decrypted_at_once));
-    crypt_->cipher->decrypt(piece.data(), piece.data(), sectors_at(offset, piece.size()));
-    into = into.subspan(piece.size());
-    if (into.empty()) co_return status;
+    const std::span<std::byte> piece = bytes.first(std::min(bytes.size(), decrypted_at_once));
+    cipher.decrypt(piece.data(), piece.data(), sectors_at(offset, piece.size()));
+    bytes = bytes.subspan(piece.size());
+    if (bytes.empty()) co_return;
     offset += piece.size();
     co_await reactor_.sleep({});
   }
 }
 
+Task<Status> CryptDevice::read(uint64_t offset, std::span<std::byte> into) {
+  while (held_) co_await released_.wait();
+  if (given_up_) co_return Status::from_errno(EIO);
+  const InFlightScope under_way(in_flight_);
+  if (older_ != nullptr) co_return co_await read_either(offset, into);
+  const Status status = co_await below_.read(place(offset), into);
+  if (!status.ok()) co_return status;
+  SectorCipher& cipher = *crypt_->cipher;
+  if (into.size() <= decrypted_at_once)
+    cipher.decrypt(into.data(), into.data(), sectors_at(offset, into.size()));
+  else
+    co_await decrypt(cipher, offset, into);
+  co_return status;
+}
+
 Task<Status> CryptDevice::write(uint64_t offset, std::span<const std::byte> from, Durability durability) {
   while (!from.empty()) {
+    while (held_) co_await released_.wait();
+    if (given_up_) co_return Status::from_errno(EIO);
+    const InFlightScope under_way(in_flight_);
     const std::span<const std::byte> piece = from.first(std::min(from.size(), CryptBuffers::piece_max));
-    const IoBuffer buffer = co_await buffers_.acquire(piece.size());
-    crypt_->cipher->encrypt(piece.data(), buffer.data(), sectors_at(offset, piece.size()));
-    const Status status = co_await below_.write(place(offset), buffer.first(piece.size()), durability);
+    Status status;
+    if (older_ != nullptr) {
+      status = co_await write_changing(offset, piece, durability);
+    } else {
+      const IoBuffer buffer = co_await buffers_.acquire(piece.size());
+      crypt_->cipher->encrypt(piece.data(), buffer.data(), sectors_at(offset, piece.size()));
+      status = co_await below_.write(place(offset), buffer.first(piece.size()), durability);
+    }
     if (!status.ok()) co_return status;
     from = from.subspan(piece.size());
     offset += piece.size();
@@ -85,13 +117,6 @@ Task<Status> CryptDevice::block_status(uint64_t offset, uint64_t length, StatusQ
   const Status status = co_await below_.block_status(place(offset), length, query, extents_max, extents);
   for (size_t i = before; i < extents.size(); ++i) extents[i].zero = false;
   co_return status;
-}
-
-Task<Result<std::unique_ptr<BlockDevice>>> CryptSnapshots::open_snapshot(std::string name) {
-  Result<std::unique_ptr<BlockDevice>> below = co_await below_.open_snapshot(std::move(name));
-  if (!below.ok()) co_return below;
-  co_return std::unique_ptr<BlockDevice>(
-      std::make_unique<CryptDevice>(reactor_, buffers_, crypt_, std::move(below.value())));
 }
 
 }  // namespace cairn::dmcrypt

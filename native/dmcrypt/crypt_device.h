@@ -3,9 +3,10 @@
 
 #include <memory>
 
+#include "aio/range_lock.h"
 #include "aio/reactor.h"
+#include "aio/wait.h"
 #include "block/block_device.h"
-#include "block/snapshot_set.h"
 #include "dmcrypt/sector_cipher.h"
 
 namespace cairn::dmcrypt {
@@ -26,6 +27,16 @@ struct Crypt {
   std::unique_ptr<SectorCipher> cipher;
 };
 
+/// With the fastest cipher that computes what OpenSSL computes. The key may be wiped afterwards.
+Result<std::shared_ptr<Crypt>> make_crypt(const CryptLayout& layout, VolumeKey key);
+
+/// What a device was encrypted with until a snapshot: what has not been written since has this key.
+struct OlderKey {
+  std::shared_ptr<Crypt> crypt;
+  std::unique_ptr<BlockDevice> snapshot;  // of the device below
+  uint32_t reference = 0;                 // of the snapshot, for StatusQuery::since
+};
+
 /// Ciphertext on its way down, for all encrypted devices of a reactor. A pool of its own: a request holds its
 /// client's buffer while it waits for one, and so those who wait here never wait for each other.
 class CryptBuffers {
@@ -44,12 +55,16 @@ class CryptBuffers {
 ///
 /// What the device below has no data for is not zeros here but what zeros decrypt to, as with dm-crypt: an image of the
 /// device reads the same through either. So write_zeroes() writes ciphertext, and a trimmed range reads as anything.
+///
+/// While the key is being changed, two keys are in use, block by block of the store: what has not been written since a
+/// snapshot is in that snapshot, under the older key. Nothing written once becomes older again, so that it is enough
+/// to ask the device below before each read, and no crash can leave a block of which nobody knows the key.
 class CryptDevice final : public BlockDevice {
  public:
   CryptDevice(Reactor& reactor, CryptBuffers& buffers, std::shared_ptr<Crypt> crypt, BlockDevice& below)
-      : reactor_(reactor), buffers_(buffers), crypt_(std::move(crypt)), below_(below) {}
+      : CryptDevice(reactor, buffers, std::move(crypt), nullptr, &below) {}
   CryptDevice(Reactor& reactor, CryptBuffers& buffers, std::shared_ptr<Crypt> crypt, std::unique_ptr<BlockDevice> below)
-      : reactor_(reactor), buffers_(buffers), crypt_(std::move(crypt)), owned_(std::move(below)), below_(*owned_) {}
+      : CryptDevice(reactor, buffers, std::move(crypt), std::move(below), nullptr) {}
 
   Geometry geometry() const override;
   Task<Status> read(uint64_t offset, std::span<std::byte> into) override;
@@ -60,32 +75,61 @@ class CryptDevice final : public BlockDevice {
   Task<Status> block_status(uint64_t offset, uint64_t length, StatusQuery query, size_t extents_max,
                             std::vector<Extent>& extents) override;
 
+  /// Until release(), no read or write begins; when it is done, none is under way.
+  Task<> hold();
+  void release();
+  /// While it is held. `older`: what was in use before, or null when nothing has it any more.
+  void change_key(std::shared_ptr<Crypt> crypt, std::unique_ptr<OlderKey> older);
+  /// Nobody knows which key what is below has: every read and write fails with EIO from now on.
+  void give_up() { given_up_ = true; }
+  bool has_older_key() const { return older_ != nullptr; }
+  /// Encrypts the next piece at or behind `offset` that has the older key with the present one. Resolves with where
+  /// that ended: the device's size when there is no more. Buffered: a flush makes it durable.
+  Task<Result<uint64_t>> renew_next(uint64_t offset);
+  const std::shared_ptr<Crypt>& crypt() const { return crypt_; }
+
  private:
+  CryptDevice(Reactor& reactor, CryptBuffers& buffers, std::shared_ptr<Crypt> crypt, std::unique_ptr<BlockDevice> owned,
+              BlockDevice* below)
+      : reactor_(reactor),
+        buffers_(buffers),
+        crypt_(std::move(crypt)),
+        owned_(std::move(owned)),
+        below_(owned_ ? *owned_ : *below),
+        in_flight_(reactor.ready()),
+        released_(reactor.ready()),
+        lock_(reactor.ready()) {}
+
+  struct Range {
+    uint64_t offset;
+    uint64_t length;
+    uint64_t end() const { return offset + length; }
+  };
+
   Sectors sectors_at(uint64_t offset, size_t length) const;
   uint64_t place(uint64_t offset) const { return crypt_->layout.data_offset + offset; }
+  Task<> decrypt(SectorCipher& cipher, uint64_t offset, std::span<std::byte> bytes);
+  Task<Status> read_present(uint64_t offset, std::span<std::byte> into);
+  Task<Status> read_older(uint64_t offset, std::span<std::byte> into);
+  Task<Status> read_either(uint64_t offset, std::span<std::byte> into);
+  Task<Status> write_changing(uint64_t offset, std::span<const std::byte> piece, Durability durability);
+  Task<Result<bool>> is_older(uint64_t offset, uint64_t& length);
+  Task<Result<Range>> next_older(uint64_t offset);
+  Task<Status> renew(Range range, Durability durability);
+  Task<Status> renew_data(Range range, Durability durability);
+  RangeLock::Hold lock(Range range, RangeLock::Mode mode);
 
   Reactor& reactor_;
   CryptBuffers& buffers_;
   std::shared_ptr<Crypt> crypt_;
   std::unique_ptr<BlockDevice> owned_;
   BlockDevice& below_;
-};
-
-/// Snapshots of an encrypted device are encrypted alike.
-class CryptSnapshots final : public SnapshotSet {
- public:
-  CryptSnapshots(Reactor& reactor, CryptBuffers& buffers, std::shared_ptr<Crypt> crypt, SnapshotSet& below)
-      : reactor_(reactor), buffers_(buffers), crypt_(std::move(crypt)), below_(below) {}
-
-  std::vector<SnapshotName> snapshots() const override { return below_.snapshots(); }
-  std::vector<SnapshotName> ancestors(const std::string& of) const override { return below_.ancestors(of); }
-  Task<Result<std::unique_ptr<BlockDevice>>> open_snapshot(std::string name) override;
-
- private:
-  Reactor& reactor_;
-  CryptBuffers& buffers_;
-  std::shared_ptr<Crypt> crypt_;
-  SnapshotSet& below_;
+  std::unique_ptr<OlderKey> older_;
+  InFlight in_flight_;  // reads and pieces of writes
+  WaitQueue released_;
+  RangeLock lock_;  // of store blocks, while there is an older key
+  bool held_ = false;
+  bool given_up_ = false;
 };
 
 }  // namespace cairn::dmcrypt

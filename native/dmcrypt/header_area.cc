@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/aligned_memory.h"
+#include "dmcrypt/luks_metadata.h"
 
 namespace cairn::dmcrypt {
 namespace {
@@ -35,12 +36,18 @@ uint64_t header_size(std::span<const std::byte> beginning) {
   return credible ? size : 0;
 }
 
-/// Where the keyslots end, as the JSON area says; 0 when it does not say so credibly.
-uint64_t area_end(std::span<const std::byte> header) {
+/// What the JSON area behind the binary header says; null when it is none.
+nlohmann::json metadata_of(std::span<const std::byte> header) {
   const std::span<const std::byte> area = header.subspan(binary_header_size);
   const auto* text = reinterpret_cast<const char*>(area.data());
-  const nlohmann::json json = nlohmann::json::parse(text, text + ::strnlen(text, area.size()), nullptr, false);
-  if (!json.is_object()) return 0;
+  nlohmann::json json = nlohmann::json::parse(text, text + ::strnlen(text, area.size()), nullptr, false);
+  return json.is_object() ? json : nlohmann::json(nullptr);
+}
+
+/// Where the keyslots end, as the JSON area says; 0 when it does not say so credibly.
+uint64_t area_end(std::span<const std::byte> header) {
+  const nlohmann::json json = metadata_of(header);
+  if (json.is_null()) return 0;
   const auto config = json.find("config");
   if (config == json.end() || !config->is_object()) return 0;
   const auto keyslots = config->find("keyslots_size");
@@ -53,22 +60,33 @@ Error read_failed(Status status) {
   return {errno_code(status.error()), "the header of the encrypted volume cannot be read: " + status.message()};
 }
 
+Error no_memory() { return {"ENOMEM", "no memory for the header of an encrypted volume"}; }
+
+/// The primary header with its JSON area; of no length when there is none.
+Task<Result<AlignedMemory>> read_first_copy(BlockDevice& device) {
+  const uint64_t size = device.geometry().size;
+  if (size < binary_header_size) co_return AlignedMemory(0);
+  AlignedMemory first(binary_header_size);
+  if (!first.valid()) co_return no_memory();
+  Status status = co_await device.read(0, first.span());
+  if (!status.ok()) co_return read_failed(status);
+  const uint64_t length = header_size(first.span());
+  if (length == 0 || 2 * length > size) co_return AlignedMemory(0);
+  AlignedMemory whole(length);
+  if (!whole.valid()) co_return no_memory();
+  status = co_await device.read(0, whole.span());
+  if (!status.ok()) co_return read_failed(status);
+  co_return whole;
+}
+
 /// How much of the device to copy.
 Task<Result<uint64_t>> find_area_size(BlockDevice& device) {
   const uint64_t size = device.geometry().size;
   const uint64_t usual = std::min(size, data_offset_default);
-  if (size < binary_header_size) co_return usual;
-  const AlignedMemory first(binary_header_size);
-  if (!first.valid()) co_return Error{"ENOMEM", "no memory for the header of an encrypted volume"};
-  Status status = co_await device.read(0, first.span());
-  if (!status.ok()) co_return read_failed(status);
-  const uint64_t length = header_size(first.span());
-  if (length == 0 || 2 * length > size) co_return usual;
-  const AlignedMemory whole(length);
-  if (!whole.valid()) co_return Error{"ENOMEM", "no memory for the header of an encrypted volume"};
-  status = co_await device.read(0, whole.span());
-  if (!status.ok()) co_return read_failed(status);
-  co_return std::min({size, header_area_max, std::max(usual, area_end(whole.span()))});
+  const Result<AlignedMemory> header = co_await read_first_copy(device);
+  if (!header.ok()) co_return header.error();
+  if (header.value().span().empty()) co_return usual;
+  co_return std::min({size, header_area_max, std::max(usual, area_end(header.value().span()))});
 }
 
 bool all_zero(std::span<const std::byte> bytes) {
@@ -156,15 +174,22 @@ Task<Result<HeaderFile>> read_header_area(BlockDevice& device) {
   Result<HeaderFile> file = HeaderFile::create(device.geometry().size, size.value());
   if (!file.ok()) co_return file;
   const AlignedMemory memory(copied_at_once);
-  if (!memory.valid()) co_return Error{"ENOMEM", "no memory for the header of an encrypted volume"};
+  if (!memory.valid()) co_return no_memory();
   for (uint64_t at = 0; at < size.value(); at += copied_at_once) {
     const std::span<std::byte> piece = memory.span().first(std::min<uint64_t>(copied_at_once, size.value() - at));
     const Status status = co_await device.read(at, piece);
     if (!status.ok()) co_return read_failed(status);
-    if (!put_into(file.value(), at, piece))
-      co_return Error{"ENOMEM", "no memory for the header of an encrypted volume"};
+    if (!put_into(file.value(), at, piece)) co_return no_memory();
   }
   co_return file;
+}
+
+Task<Result<std::string>> read_key_id(BlockDevice& device) {
+  const Result<AlignedMemory> header = co_await read_first_copy(device);
+  if (!header.ok()) co_return header.error();
+  const std::string id = header.value().span().empty() ? std::string() : key_id_of(metadata_of(header.value().span()));
+  if (id.empty()) co_return Error{"HEADER_DAMAGED", "the LUKS2 header does not say which volume key there is"};
+  co_return id;
 }
 
 Task<Result<bool>> write_header_area(BlockDevice& device, const HeaderFile& file) {

@@ -2,6 +2,8 @@
 // has changed written back in an order that no crash harms.
 #pragma once
 
+#include <string>
+
 #include "aio/task.h"
 #include "block/block_device.h"
 #include "dmcrypt/luks.h"
@@ -14,5 +16,9 @@ Task<Result<HeaderFile>> read_header_area(BlockDevice& device);
 /// copies one after the other: after a crash one of them is whole, and what it names is there. `changed` tells whether
 /// there was a difference.
 Task<Result<bool>> write_header_area(BlockDevice& device, const HeaderFile& file);
+
+/// Which volume key the device has, as LuksInfo::key_id, from the first copy of its header. HEADER_DAMAGED when that
+/// does not say.
+Task<Result<std::string>> read_key_id(BlockDevice& device);
 
 }  // namespace cairn::dmcrypt

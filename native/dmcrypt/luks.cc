@@ -2,11 +2,14 @@
 
 #include <libcryptsetup.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <vector>
+
+#include "dmcrypt/luks_metadata.h"
 
 namespace cairn::dmcrypt {
 namespace {
@@ -78,12 +81,18 @@ Error unsupported(const std::string& what) {
   return {"ENCRYPTION_UNSUPPORTED", "this LUKS2 device " + what + ", which Cairn does not serve"};
 }
 
-/// The one segment that there is, but while cryptsetup re-encrypts.
-Result<nlohmann::json> crypt_segment(crypt_device* device) {
+/// Null when it cannot be read.
+nlohmann::json metadata_of(crypt_device* device) {
   const char* text = nullptr;
-  if (crypt_dump_json(device, &text, 0) < 0 || text == nullptr) return unsupported("has no readable metadata");
-  const nlohmann::json header = nlohmann::json::parse(text, nullptr, false);
-  if (header.is_discarded() || !header.contains("segments")) return unsupported("has no segments");
+  if (crypt_dump_json(device, &text, 0) < 0 || text == nullptr) return nullptr;
+  nlohmann::json metadata = nlohmann::json::parse(text, nullptr, false);
+  return metadata.is_object() ? metadata : nlohmann::json(nullptr);
+}
+
+/// The one segment that there is, but while cryptsetup re-encrypts.
+Result<nlohmann::json> crypt_segment(const nlohmann::json& header) {
+  if (header.is_null()) return unsupported("has no readable metadata");
+  if (!header.contains("segments")) return unsupported("has no segments");
   if (header.contains("config") && header["config"].contains("requirements"))
     return unsupported("needs what is being done to it elsewhere to be finished (its header lists requirements)");
   if (header["segments"].size() != 1) return unsupported("has several segments");
@@ -93,8 +102,8 @@ Result<nlohmann::json> crypt_segment(crypt_device* device) {
   return segment;
 }
 
-Result<CryptLayout> read_layout(crypt_device* device) {
-  Result<nlohmann::json> segment = crypt_segment(device);
+Result<CryptLayout> read_layout(crypt_device* device, const nlohmann::json& metadata) {
+  Result<nlohmann::json> segment = crypt_segment(metadata);
   if (!segment.ok()) return segment.error();
   const std::string cipher = segment.value().value("encryption", "");
   if (cipher != "aes-xts-plain64" || crypt_get_volume_key_size(device) != volume_key_size)
@@ -124,10 +133,42 @@ size_t count_key_slots(crypt_device* device) {
 }
 
 Result<LuksInfo> read_info(crypt_device* device) {
-  Result<CryptLayout> layout = read_layout(device);
+  const nlohmann::json metadata = metadata_of(device);
+  Result<CryptLayout> layout = read_layout(device, metadata);
   if (!layout.ok()) return layout.error();
   const char* uuid = crypt_get_uuid(device);
-  return LuksInfo{uuid == nullptr ? "" : uuid, layout.value(), count_key_slots(device)};
+  LuksInfo info{uuid == nullptr ? "" : uuid, layout.value(), count_key_slots(device), key_id_of(metadata), {}};
+  if (const std::optional<KeyChangeToken> token = key_change_of(metadata)) info.change = token->change;
+  return info;
+}
+
+/// Of the first of the slots that opens with the passphrase.
+Result<SecureMemory> open_key(const Device& device, const std::vector<int>& slots, Passphrase passphrase) {
+  Result<SecureMemory> key = SecureMemory::create(volume_key_size);
+  if (!key.ok()) return key;
+  int opened = -EPERM;
+  for (const int slot : slots) {
+    size_t size = volume_key_size;
+    auto* into = reinterpret_cast<char*>(key.value().span().data());
+    opened = crypt_volume_key_get(device.get(), slot, into, &size, chars(passphrase), passphrase.size());
+    if (opened >= 0) return key;
+  }
+  return device.failed("opening a key slot", opened);
+}
+
+/// While the volume key is being changed, slots of the older one must stay, and all must open with one passphrase.
+Result<Unit> check_no_change(crypt_device* device) {
+  const std::optional<KeyChangeToken> token = key_change_of(metadata_of(device));
+  if (!token || !token->change.running()) return Unit{};
+  return Error{"REENCRYPTION_RUNNING",
+               "the volume is being encrypted with a new volume key: its key slots can be "
+               "changed when that is done"};
+}
+
+Result<Unit> set_key_change(const Device& device, int token, const KeyChange& change) {
+  const int set = crypt_token_json_set(device.get(), token, key_change_json(change).c_str());
+  if (set < 0) return device.failed("noting the change of the volume key", set);
+  return Unit{};
 }
 
 }  // namespace
@@ -176,14 +217,15 @@ Result<LuksUnlocked> luks_unlock(const HeaderFile& file, Passphrase passphrase) 
   if (!device.ok()) return device.error();
   Result<LuksInfo> info = read_info(device.value()->get());
   if (!info.ok()) return info.error();
-  Result<SecureMemory> key = SecureMemory::create(volume_key_size);
+  Result<SecureMemory> key = open_key(*device.value(), {CRYPT_ANY_SLOT}, passphrase);
   if (!key.ok()) return key.error();
-  size_t size = volume_key_size;
-  const int slot =
-      crypt_volume_key_get(device.value()->get(), CRYPT_ANY_SLOT, reinterpret_cast<char*>(key.value().span().data()),
-                           &size, chars(passphrase), passphrase.size());
-  if (slot < 0) return device.value()->failed("opening a key slot", slot);
-  return LuksUnlocked{std::move(info.value()), std::move(key.value())};
+  LuksUnlocked unlocked{std::move(info.value()), std::move(key.value()), {}};
+  if (!unlocked.info.change || !unlocked.info.change->running()) return unlocked;
+  const std::vector<int> slots = slots_of_key(metadata_of(device.value()->get()), unlocked.info.change->older);
+  Result<SecureMemory> older = open_key(*device.value(), slots, passphrase);
+  if (!older.ok()) return older.error();
+  unlocked.older_key = std::move(older.value());
+  return unlocked;
 }
 
 Result<Unit> luks_add_key(const HeaderFile& file, Passphrase known, Passphrase added) {
@@ -191,6 +233,7 @@ Result<Unit> luks_add_key(const HeaderFile& file, Passphrase known, Passphrase a
   Result<std::unique_ptr<Device>> device = Device::load(file);
   if (!device.ok()) return device.error();
   crypt_device* context = device.value()->get();
+  if (const Result<Unit> may = check_no_change(context); !may.ok()) return may;
   crypt_set_pbkdf_type(context, &argon2id);
   const int slot =
       crypt_keyslot_add_by_passphrase(context, CRYPT_ANY_SLOT, chars(known), known.size(), chars(added), added.size());
@@ -203,6 +246,7 @@ Result<Unit> luks_remove_key(const HeaderFile& file, Passphrase removed) {
   Result<std::unique_ptr<Device>> device = Device::load(file);
   if (!device.ok()) return device.error();
   crypt_device* context = device.value()->get();
+  if (const Result<Unit> may = check_no_change(context); !may.ok()) return may;
   std::vector<int> opened;
   for (int slot = 0; slot < crypt_keyslot_max(CRYPT_LUKS2); ++slot)
     if (crypt_activate_by_passphrase(context, nullptr, slot, chars(removed), removed.size(), 0) == slot)
@@ -215,6 +259,56 @@ Result<Unit> luks_remove_key(const HeaderFile& file, Passphrase removed) {
     if (result < 0) return device.value()->failed("removing a key slot", result);
   }
   return Unit{};
+}
+
+Result<Unit> luks_begin_key_change(const HeaderFile& file, Passphrase passphrase, const std::string& id,
+                                   const std::string& snapshot) {
+  const std::lock_guard lock(library());
+  Result<std::unique_ptr<Device>> device = Device::load(file);
+  if (!device.ok()) return device.error();
+  crypt_device* context = device.value()->get();
+  if (const Result<Unit> may = check_no_change(context); !may.ok()) return may;
+  // Whoever knows no key of the volume changes nothing, and has to be able to read what is there.
+  const Result<SecureMemory> older = open_key(*device.value(), {CRYPT_ANY_SLOT}, passphrase);
+  if (!older.ok()) return older.error();
+  Result<SecureMemory> newer = SecureMemory::create(volume_key_size);
+  if (!newer.ok()) return newer.error();
+  const std::span<std::byte> key = newer.value().span();
+  if (::getrandom(key.data(), key.size(), 0) != static_cast<ssize_t>(key.size()))
+    return system_error("draw", "a volume key", errno);
+  const nlohmann::json before = metadata_of(context);
+  crypt_set_pbkdf_type(context, &argon2id);
+  const int slot = crypt_keyslot_add_by_key(context, CRYPT_ANY_SLOT, reinterpret_cast<const char*>(key.data()),
+                                            key.size(), chars(passphrase), passphrase.size(), CRYPT_VOLUME_KEY_SET);
+  if (slot < 0) return device.value()->failed("adding a key slot for the new volume key", slot);
+  const std::optional<KeyChangeToken> token = key_change_of(before);
+  return set_key_change(*device.value(), token ? token->number : CRYPT_ANY_TOKEN, {id, snapshot, key_id_of(before)});
+}
+
+Result<Unit> luks_end_key_change(const HeaderFile& file) {
+  const std::lock_guard lock(library());
+  Result<std::unique_ptr<Device>> device = Device::load(file);
+  if (!device.ok()) return device.error();
+  const std::optional<KeyChangeToken> token = key_change_of(metadata_of(device.value()->get()));
+  if (!token) return Error{"INVALID_ARGUMENT", "the volume key is not being changed"};
+  return set_key_change(*device.value(), token->number, {token->change.id, "", token->change.older});
+}
+
+Result<bool> luks_forget_older_key(const HeaderFile& file) {
+  const std::lock_guard lock(library());
+  Result<std::unique_ptr<Device>> device = Device::load(file);
+  if (!device.ok()) return device.error();
+  crypt_device* context = device.value()->get();
+  if (const Result<Unit> may = check_no_change(context); !may.ok()) return may.error();
+  const nlohmann::json metadata = metadata_of(context);
+  const std::optional<KeyChangeToken> token = key_change_of(metadata);
+  if (!token) return false;
+  const std::vector<int> slots = slots_of_key(metadata, token->change.older);
+  for (const int slot : slots) {
+    const int result = crypt_keyslot_destroy(context, slot);
+    if (result < 0) return device.value()->failed("removing a key slot", result);
+  }
+  return !slots.empty();
 }
 
 }  // namespace cairn::dmcrypt

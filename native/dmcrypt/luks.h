@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -43,17 +44,30 @@ struct LuksFormat {
   bool allow_discards = true;
 };
 
+/// A change of the volume key, as a token of the header keeps it.
+struct KeyChange {
+  std::string id;        // whoever asked for it
+  std::string snapshot;  // its name: what is as it was then has the older key. Empty: the change has ended
+  std::string older;     // the id of that key
+  bool running() const { return !snapshot.empty(); }
+};
+
 /// What a header says, but for the key.
 struct LuksInfo {
   std::string uuid;
   CryptLayout layout;
   size_t key_slots = 0;  // in use
+  std::string key_id;    // of the volume key: another one, another key
+  std::optional<KeyChange> change;
 };
 
 struct LuksUnlocked {
   LuksInfo info;
   SecureMemory volume_key;  // volume_key_size bytes
+  SecureMemory older_key;   // likewise, while a change is running
 };
+
+inline VolumeKey volume_key_of(const SecureMemory& memory) { return memory.span().first<volume_key_size>(); }
 
 // Errors: WRONG_KEY when no key slot opens with the passphrase; HEADER_DAMAGED when neither copy of the header is
 // whole, or there is none; ENCRYPTION_UNSUPPORTED for what other ciphers or an unfinished re-encryption of others need.
@@ -66,6 +80,14 @@ Result<LuksInfo> luks_info(const HeaderFile& file);
 Result<LuksUnlocked> luks_unlock(const HeaderFile& file, Passphrase passphrase);
 /// One more key slot, for whoever knows one already.
 Result<Unit> luks_add_key(const HeaderFile& file, Passphrase known, Passphrase added);
+/// A new random volume key, which the passphrase opens from then on, and no other. The slots of the older one stay, in
+/// places of their own, and belong to no segment. `snapshot`: where what it has encrypted is.
+Result<Unit> luks_begin_key_change(const HeaderFile& file, Passphrase passphrase, const std::string& id,
+                                   const std::string& snapshot);
+/// Nothing is encrypted with the older key any more. Needs no key.
+Result<Unit> luks_end_key_change(const HeaderFile& file);
+/// The slots of the older key of a change that has ended are destroyed. False: there were none.
+Result<bool> luks_forget_older_key(const HeaderFile& file);
 /// Every key slot that opens with it. INVALID_ARGUMENT when nothing else would open the device.
 Result<Unit> luks_remove_key(const HeaderFile& file, Passphrase removed);
 

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "aio/offload.h"
+#include "aio/range_lock.h"
 #include "aio/wait.h"
 #include "block/block_device.h"
 #include "block/snapshot_set.h"
@@ -25,7 +26,6 @@
 #include "store/dirty_sectors.h"
 #include "store/layer_scrubber.h"
 #include "store/map_space.h"
-#include "store/range_lock.h"
 #include "store/readers.h"
 #include "store/replica.h"
 #include "store/snapshot_device.h"

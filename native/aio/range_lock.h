@@ -2,7 +2,7 @@
 
 #include "aio/ready_queue.h"
 
-namespace cairn::store {
+namespace cairn {
 
 /// Keeps operations apart that must not meet on a block. Writes of whole blocks share (the order of two that overlap is
 /// nobody's promise); merging part of a block, trimming and moving blocks exclude. Uncontended, taking it is two
@@ -84,4 +84,4 @@ class RangeLock {
   IntrusiveList<Hold> waiting_;
 };
 
-}  // namespace cairn::store
+}  // namespace cairn

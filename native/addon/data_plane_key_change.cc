@@ -1,0 +1,85 @@
+// Changes of the volume key of encrypted volumes, and what they keep others from doing meanwhile.
+#include "addon/data_plane.h"
+#include "addon/data_plane_volume.h"
+#include "store/uuid.h"
+
+namespace cairn {
+
+Task<Result<Unit>> StoreSnapshots::take(std::string name) {
+  return store_.create_snapshot(store::format_uuid(store::random_uuid()), std::move(name));
+}
+
+Task<Result<Unit>> StoreSnapshots::remove(std::string name) {
+  for (const store::LayerStatus& layer : store_.layers())
+    if (layer.name == name && !layer.removed) co_return co_await store_.delete_snapshot(layer.id);
+  co_return Unit{};
+}
+
+void DataPlane::reencrypt_volume(const std::string& name, const std::string& id, SecureMemory passphrase,
+                                 Done<Unit> done) {
+  Result<Volume*> found = find(name);
+  if (!found.ok()) return done(found.error());
+  Volume& volume = *found.value();
+  if (!volume.unlocked)
+    return done(Error{"VOLUME_KEY_MISSING", "volume " + name + " is encrypted and has not been unlocked"});
+  auto shared = std::make_shared<SecureMemory>(std::move(passphrase));
+  operate(
+      name,
+      [&volume, id, shared](store::LayeredStore&) -> Task<Result<Unit>> {
+        return volume.decrypted->changer().begin(id, shared);
+      },
+      [this, &volume, done = std::move(done)](Result<Unit> begun) {
+        if (begun.ok()) go_on_with_key_change(volume);
+        done(std::move(begun));
+      });
+}
+
+/// The volume's store and its plaintext outlive what changes its key.
+void DataPlane::go_on_with_key_change(Volume& volume) {
+  if (volume.closing) return;  // it does when the volume is unlocked again
+  ++volume.operations;
+  volume.reactor->post([this, &volume] {
+    const auto ended = [this, &volume] { control_([this, &volume] { finish_operation(volume); }); };
+    if (volume.decrypted == nullptr) return ended();
+    volume.decrypted->changer().go_on();
+    run_detached(volume.decrypted->changer().wait_stopped(), ended);
+  });
+}
+
+/// It goes on when the volume is unlocked again.
+void DataPlane::stop_key_change(Volume& volume) {
+  volume.reactor->post([&volume] {
+    if (volume.decrypted != nullptr) volume.decrypted->changer().stop();
+  });
+}
+
+void DataPlane::report_key_changed(const std::string& volume) {
+  on_event_({"reencryption-finished", volume, "Volume " + volume + " is encrypted with its new volume key."});
+}
+
+Task<Result<Unit>> DataPlane::take_snapshot(store::LayeredStore& store, std::string id, std::string name) {
+  if (dmcrypt::changes_key(store)) co_return reencryption_running();
+  co_return co_await store.create_snapshot(std::move(id), std::move(name));
+}
+
+/// The content that comes back may have another volume key, or other key slots: it is unlocked anew.
+Task<Result<Unit>> DataPlane::revert(Volume& volume, store::LayeredStore& store, std::string id) {
+  if (dmcrypt::changes_key(store)) co_return reencryption_running();
+  if (volume.decrypted != nullptr) {
+    volume.decrypted->changer().stop();
+    co_await volume.decrypted->changer().wait_stopped();
+  }
+  const AsyncMutex::Guard guard = co_await volume.header->lock();
+  const Result<Unit> reverted = co_await store.revert(std::move(id));
+  if (reverted.ok()) volume.decrypted.reset();
+  co_return reverted;
+}
+
+/// A snapshot would have two volume keys, and a revert would take away what has the older one.
+Error DataPlane::reencryption_running() {
+  return {"REENCRYPTION_RUNNING",
+          "the volume is being encrypted with a new volume key, or was when it was closed: attach it, and wait until "
+          "that is done"};
+}
+
+}  // namespace cairn
