@@ -139,6 +139,18 @@ export const catalogue = {
     'UNAVAILABLE',
     'Make the key provider give it; the volume is attached as soon as it does.',
   ),
+  'reencryption-running': row(
+    'Volume is being re-encrypted',
+    409,
+    'ABORTED',
+    'Wait until it has its new volume key; show the volume for its progress.',
+  ),
+  'volume-not-encrypted': row(
+    'Volume is not encrypted',
+    409,
+    'FAILED_PRECONDITION',
+    'Create one with --encrypt, and copy the data there.',
+  ),
   'header-damaged': row(
     'LUKS2 header is damaged',
     500,
@@ -336,6 +348,7 @@ export const nativeErrorCodes: Readonly<Record<string, ErrorCode>> = {
   ENCRYPTION_UNSUPPORTED: 'encryption-unsupported',
   VOLUME_KEY_MISSING: 'key-unavailable',
   CIPHER_BROKEN: 'internal',
+  REENCRYPTION_RUNNING: 'reencryption-running',
   EXPORT_EXISTS: 'export-exists',
   EXPORT_MISSING: 'export-not-found',
   INVALID_ARGUMENT: 'invalid-request',

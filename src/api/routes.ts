@@ -21,6 +21,7 @@ export const routes = {
   resizeVolume: { method: 'POST', path: `${volume}/resize` },
   limitVolume: { method: 'PATCH', path: `${volume}/limits` },
   flattenVolume: { method: 'POST', path: `${volume}/flatten` },
+  reencryptVolume: { method: 'POST', path: `${volume}/reencrypt` },
   scrubVolume: { method: 'POST', path: `${volume}/scrub` },
   listSnapshots: { method: 'GET', path: `${volume}/snapshots` },
   createSnapshot: { method: 'POST', path: `${volume}/snapshots` },

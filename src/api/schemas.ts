@@ -183,6 +183,8 @@ export const Volume = closed(
     }),
     reason: nullable(Type.String({ description: 'Why the volume is faulted.' })),
     frontend: nullable(Type.Enum(['nbd', 'none'], { description: 'How it is attached; null when it is detached.' })),
+    raw: Type.Boolean({ description: 'Whether clients get the ciphertext of an encrypted volume.' }),
+    readOnly: Type.Boolean({ description: 'Whether clients cannot write.' }),
     uris: Type.Array(Type.String(), {
       description: 'Where clients reach it, the one to use first. Empty unless it is served.',
       examples: [['nbd://127.0.0.1:10809/db']],
@@ -195,6 +197,15 @@ export const Volume = closed(
           provider: Type.String({ description: 'Who has its passphrase.', examples: ['file'] }),
           key: Type.String({ description: 'Under which name.', examples: ['db'] }),
           allowDiscards: Type.Boolean({ description: 'Whether trims give space back.' }),
+          reencryption: nullable(
+            closed(
+              {
+                progress: progress('How much of it has its new volume key.'),
+                problem: nullable(Type.String({ description: 'Why it waits. Null while it does not.' })),
+              },
+              { description: 'While it is being encrypted with a new volume key.' },
+            ),
+          ),
         },
         { description: 'How it is encrypted. Null: it is not.' },
       ),
@@ -238,7 +249,19 @@ export type VolumeList = Static<typeof VolumeList>;
 export const ResizeRequest = closed({ size: size('More than it has.') }, { title: 'ResizeRequest' });
 export type ResizeRequest = Static<typeof ResizeRequest>;
 
-export const AttachRequest = closed({ frontend: Type.Optional(frontend) }, { title: 'AttachRequest' });
+export const AttachRequest = closed(
+  {
+    frontend: Type.Optional(frontend),
+    raw: Type.Optional(
+      Type.Boolean({
+        default: false,
+        description: 'Serve the ciphertext of an encrypted volume, its LUKS2 header first. No key is needed.',
+      }),
+    ),
+    readOnly: Type.Optional(Type.Boolean({ default: false, description: 'Clients cannot write.' })),
+  },
+  { title: 'AttachRequest' },
+);
 export type AttachRequest = Static<typeof AttachRequest>;
 
 export const DetachRequest = closed(

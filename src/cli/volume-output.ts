@@ -33,7 +33,7 @@ export function volumeDetails(volume: Volume): string {
     ['Block size', `${volume.blockSize} bytes`],
     ['Cache mode', volume.cacheMode],
     ['State', stateOf(volume)],
-    ['Frontend', volume.frontend ?? absent],
+    ['Frontend', frontendOf(volume)],
     ['Clients', String(volume.clients)],
     ['Snapshots', String(volume.snapshotCount)],
     ['Limits', limitsText(volume.limits) ?? absent],
@@ -67,16 +67,26 @@ function stateOf({ state, reason, deletion }: Volume): string {
   return deletion === null ? state : `${state}, ${percent(deletion.progress)}`;
 }
 
+function frontendOf({ frontend, raw, readOnly }: Volume): string {
+  if (frontend === null) return absent;
+  return [frontend, ...(raw ? ['raw'] : []), ...(readOnly ? ['read-only'] : [])].join(', ');
+}
+
 function encryptionOf({ encryption }: Volume): string {
   if (encryption === null) return absent;
-  const { provider, key, allowDiscards } = encryption;
-  return `LUKS2, key ${key} of ${provider}${allowDiscards ? '' : ', no discards'}`;
+  const { provider, key, allowDiscards, reencryption } = encryption;
+  const change = reencryption === null ? '' : `, new volume key ${workText(reencryption)}`;
+  return `LUKS2, key ${key} of ${provider}${allowDiscards ? '' : ', no discards'}${change}`;
+}
+
+/** `42 %`, and why it waits. */
+function workText({ progress, problem }: { progress: number; problem: string | null }): string {
+  return `${percent(progress)}${problem === null ? '' : `, which waits: ${problem}`}`;
 }
 
 function sourceOf({ source, flatten }: Volume): string {
   if (source === null) return absent;
   const name = `${source.volume}@${source.snapshot}`;
-  if (flatten !== null)
-    return `${name}, flattening ${percent(flatten.progress)}${flatten.problem === null ? '' : `, which waits: ${flatten.problem}`}`;
+  if (flatten !== null) return `${name}, flattening ${workText(flatten)}`;
   return source.linked ? `${name}, shares data with it` : `${name}, flattened`;
 }

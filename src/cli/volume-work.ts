@@ -1,4 +1,4 @@
-/** `cairn volume resize|flatten|scrub|delete`: what takes time, and can be waited for. */
+/** `cairn volume resize|flatten|reencrypt|scrub|delete`: what takes time, and can be waited for. */
 import type { Command } from 'commander';
 import { formatSize } from '../api/size.js';
 import { CairnError, hasCode } from '../errors.js';
@@ -51,6 +51,38 @@ async function flattened(name: string, look: () => Promise<Volume>): Promise<Vol
     'volume-faulted',
     `Volume ${name} is not flattened yet. ${waits ?? over.reason ?? 'It was taken back.'}`,
   );
+}
+
+export function addReencrypt(volume: Command): void {
+  const reencrypt = volume
+    .command('reencrypt <name>')
+    .description('Encrypt all data of a volume with a new volume key, while it is used')
+    .option('--wait', 'until it is done');
+  exampleOf(reencrypt, 'cairn volume reencrypt secrets --wait');
+  reencrypt.action(async (name: string, { wait = false }: { wait?: boolean }) => {
+    const client = clientOf(reencrypt);
+    const started = await client.reencryptVolume({ params: { name } });
+    const look = () => client.getVolume({ params: { name } });
+    print(reencrypt, wait ? await reencrypted(name, look) : started, ({ encryption }) =>
+      encryption?.reencryption
+        ? `Volume ${name} is being encrypted with a new volume key.`
+        : `Volume ${name} is encrypted with its new volume key.`,
+    );
+  });
+}
+
+async function reencrypted(name: string, look: () => Promise<Volume>): Promise<Volume> {
+  const workOf = ({ encryption }: Volume) => encryption?.reencryption ?? null;
+  const over = await follow({
+    look,
+    isOver: (now) => workOf(now) === null || workOf(now)?.problem !== null || now.state === 'faulted',
+    progressOf: (now) => workOf(now)?.progress ?? 0,
+    title: `Encrypting ${name}`,
+  });
+  const left = workOf(over);
+  if (left === null) return over;
+  const waits = left.problem === null ? (over.reason ?? '') : `It waits: ${left.problem}.`;
+  throw new CairnError('volume-faulted', `Volume ${name} is not all encrypted with its new volume key yet. ${waits}`);
 }
 
 export function addScrub(volume: Command): void {

@@ -9,7 +9,7 @@ import { addLimit, addLimitFlags, changeOf, type LimitFlags } from './volume-lim
 import { addEncryptionFlags, encryptionOf, type EncryptionFlags } from './volume-encryption.js';
 import { checkedSize } from './size-argument.js';
 import { volumeDetails, volumeTable, type Volume } from './volume-output.js';
-import { addDelete, addFlatten, addResize, addScrub } from './volume-work.js';
+import { addDelete, addFlatten, addReencrypt, addResize, addScrub } from './volume-work.js';
 
 type CacheMode = Volume['cacheMode'];
 type BlockSize = Volume['blockSize'];
@@ -26,6 +26,7 @@ export function configure(volume: Command): void {
   addResize(volume);
   addLimit(volume);
   addFlatten(volume);
+  addReencrypt(volume);
   addScrub(volume);
 }
 
@@ -108,10 +109,16 @@ function addAttach(volume: Command): void {
       new Option('--frontend <frontend>', 'what clients speak; none is maintenance: open, but served to nobody')
         .choices(['nbd', 'none'])
         .default('nbd'),
-    );
-  exampleOf(attach, 'qemu-img info $(cairn volume attach data)');
-  attach.action(async (name: string, { frontend }: { frontend: 'nbd' | 'none' }) => {
-    const attached = await clientOf(attach).attachVolume({ params: { name }, body: { frontend } });
+    )
+    .option('--raw', 'serve the ciphertext of an encrypted volume, its LUKS2 header first; needs no key')
+    .option('--read-only', 'let clients read only');
+  exampleOf(
+    attach,
+    'qemu-img info $(cairn volume attach data)',
+    'qemu-img convert -O raw $(cairn volume attach secrets --raw --read-only) secrets.luks',
+  );
+  attach.action(async (name: string, flags: { frontend: 'nbd' | 'none'; raw?: boolean; readOnly?: boolean }) => {
+    const attached = await clientOf(attach).attachVolume({ params: { name }, body: flags });
     print(attach, attached, ({ uris: [uri] }) => uri ?? `Volume ${name} is open for maintenance.`);
   });
 }

@@ -22,7 +22,8 @@ export type Action =
   | { kind: 'resize' }
   | { kind: 'limit' }
   | { kind: 'settle-snapshots' }
-  | { kind: 'flatten' };
+  | { kind: 'flatten' }
+  | { kind: 'reencrypt' };
 
 /** In the order in which to do it: serving clients comes before tidying up. */
 export function decide({ wanted, unsettledSnapshots, running, isKnown }: Situation): Action[] {
@@ -33,6 +34,7 @@ export function decide({ wanted, unsettledSnapshots, running, isKnown }: Situati
   const unfinished: Action[] = [
     ...only(unsettledSnapshots > 0, { kind: 'settle-snapshots' }),
     ...only(wanted.source?.state === 'flattening', { kind: 'flatten' }),
+    ...only((wanted.encryption?.reencryption ?? null) !== null, { kind: 'reencrypt' }),
   ];
   if (wanted.frontend === null) return [...stray, ...unfinished];
   const isServed = running?.frontend === wanted.frontend && isKnown;

@@ -41,6 +41,10 @@ const gaugeHelp: Readonly<Record<string, [help: string, value: (volume: Volume) 
     'How much of the flattening that runs is done, from 0 to 1.',
     ({ flatten }) => flatten?.progress ?? null,
   ],
+  reencryption_progress: [
+    'How much of the volume has its new volume key, from 0 to 1, while it gets one.',
+    ({ encryption }) => encryption?.reencryption?.progress ?? null,
+  ],
   attached: ['1 if it is attached and well.', ({ state }) => Number(state === 'attached')],
   faulted: ['1 if it is not as it should be.', ({ state }) => Number(state === 'faulted')],
 };

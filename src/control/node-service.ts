@@ -155,6 +155,6 @@ function hear(event: EngineEvent, { parts, changes, reconciler }: ControlPlane):
     events.add({ kind, volume, message });
     log(kind.endsWith('-finished') ? 'info' : 'error', message, { kind, volume });
     if (kind === 'scrub-finished') changes.scrubEnded(volume).catch((error: unknown) => leftUndone(volume, error));
-    if (kind === 'flatten-finished') reconciler.requestOne(volume);
+    if (kind === 'flatten-finished' || kind === 'reencryption-finished') reconciler.requestOne(volume);
   }
 }

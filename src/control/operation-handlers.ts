@@ -56,6 +56,10 @@ export function operationHandlers(
       await changes.flatten(name);
       return show(name);
     },
+    reencryptVolume: async ({ params: { name } }) => {
+      await changes.reencrypt(name);
+      return show(name);
+    },
     scrubVolume: async ({ params: { name } }) => {
       await changes.scrub(name);
       return show(name);

@@ -150,6 +150,7 @@ export class Reconciler {
     if (action.kind === 'resize') return this.parts.engine.resize(specOf(stored.record));
     if (action.kind === 'limit') return this.parts.engine.setLimits(specOf(stored.record));
     if (action.kind === 'flatten') return this.steps.continueFlatten(stored);
+    if (action.kind === 'reencrypt') return this.steps.continueReencrypt(stored);
     for (const snapshot of unsettled) await this.steps.settleSnapshot(stored.record, snapshot);
   }
 

@@ -37,6 +37,8 @@ const Encryption = Type.Object({
   /** Bytes in front of the ciphertext: the LUKS2 header. */
   headerBytes: Type.Integer({ minimum: 0 }),
   allowDiscards: Type.Boolean(),
+  /** It is to be encrypted with a new volume key, once for each id. Missing or null: that is done, or was never asked for. */
+  reencryption: Type.Optional(Type.Union([Type.Object({ id: Type.String() }), Type.Null()])),
 });
 export type Encryption = Static<typeof Encryption>;
 
@@ -65,6 +67,9 @@ export const VolumeRecord = Type.Object({
   state: Type.Enum(['creating', 'ready', 'deleting']),
   /** How it is to be attached; null: detached. */
   frontend: Type.Union([Type.Enum(['nbd', 'none']), Type.Null()]),
+  /** What its clients get while it is attached: ciphertext, and no writing. Missing: plaintext, with writing. */
+  raw: Type.Optional(Type.Boolean()),
+  readOnly: Type.Optional(Type.Boolean()),
   /** Missing: it is no clone. */
   source: Type.Optional(CloneSource),
   /** Missing or null: it was never scrubbed, or is being scrubbed now. */

@@ -1,6 +1,7 @@
 /** Creating, deleting, attaching and detaching volumes: one at a time for each volume, intent in the record first. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { frontendDefault, type AttachRequest, type DetachRequest, type NewVolume } from '../api/schemas.js';
+import type { Frontend } from '../engine/node-engine.js';
 import { CairnError, hasCode } from '../errors.js';
 import { causesOf } from './log.js';
 import { clonedVolumeRecord, newVolumeRecord } from './new-volume.js';
@@ -55,16 +56,13 @@ export class VolumeOperations {
     return record;
   }
 
-  attach(name: string, { frontend = frontendDefault }: AttachRequest): Promise<void> {
+  attach(name: string, request: AttachRequest): Promise<void> {
     return this.parts.mutex.run(name, async () => {
       const stored = await this.settled(name);
+      const attachment = attachmentOf(stored.record, request);
+      const { frontend } = attachment;
       const before = stored.record.frontend;
-      if (before !== null && before !== frontend)
-        throw new CairnError(
-          'volume-attached',
-          `Volume ${name} is attached with frontend ${before}. Detach it first to attach it with ${frontend}.`,
-        );
-      const wanted = before === null ? await this.parts.records.volumes.change(stored, { frontend }) : stored;
+      const wanted = before === null ? await this.parts.records.volumes.change(stored, attachment) : stored;
       try {
         await this.steps.attach(wanted.record, frontend);
       } catch (error) {
@@ -76,7 +74,7 @@ export class VolumeOperations {
         this.parts.events.add({
           kind: 'volume-attached',
           volume: name,
-          message: `Volume ${name} is attached (${frontend}).`,
+          message: `Volume ${name} is attached (${textOf(attachment)}).`,
         });
     });
   }
@@ -163,4 +161,40 @@ export class VolumeOperations {
       if (!hasCode(error, 'store-closed')) this.parts.leftUndone(volume, error);
     }
   }
+}
+
+interface Attachment {
+  frontend: Frontend;
+  raw: boolean;
+  readOnly: boolean;
+}
+
+/** Throws unless the volume, as it is, can be attached so. */
+function attachmentOf(volume: VolumeRecord, request: AttachRequest): Attachment {
+  const { name, encryption } = volume;
+  const { frontend = frontendDefault, raw = false, readOnly = false } = request;
+  const wanted = { frontend, raw, readOnly };
+  const present = { frontend: volume.frontend, raw: volume.raw ?? false, readOnly: volume.readOnly ?? false };
+  if (frontend === 'none' && (raw || readOnly))
+    throw new CairnError('invalid-request', 'Nobody is served in maintenance: leave raw and readOnly out.', {
+      field: raw ? 'raw' : 'readOnly',
+    });
+  if (raw && !encryption)
+    throw new CairnError('volume-not-encrypted', `Volume ${name} is not encrypted: attach it without raw.`);
+  if (raw && encryption?.reencryption)
+    throw new CairnError(
+      'reencryption-running',
+      `Volume ${name} is being encrypted with a new volume key, and its ciphertext has two. Wait until that is done.`,
+    );
+  const isOther = present.frontend !== frontend || present.raw !== raw || present.readOnly !== readOnly;
+  if (volume.frontend !== null && isOther)
+    throw new CairnError(
+      'volume-attached',
+      `Volume ${name} is attached (${textOf({ ...present, frontend: volume.frontend })}). Detach it first to attach it otherwise (${textOf(wanted)}).`,
+    );
+  return wanted;
+}
+
+function textOf({ frontend, raw, readOnly }: Attachment): string {
+  return [frontend, ...(raw ? ['raw'] : []), ...(readOnly ? ['read-only'] : [])].join(', ');
 }

@@ -61,6 +61,14 @@ export class VolumeSteps {
       await records.volumes.change(stored, { source: { ...source, state: 'flattened' } });
   }
 
+  /** Lets the data plane go on with a new volume key, and ends it in the record when there is nothing left to do. */
+  async continueReencrypt(stored: Stored<VolumeRecord>): Promise<void> {
+    const { engine, records } = this.parts;
+    const { encryption } = stored.record;
+    if (encryption?.reencryption && !(await engine.reencrypt(specOf(stored.record), encryption.reencryption.id)))
+      await records.volumes.change(stored, { encryption: { ...encryption, reencryption: null } });
+  }
+
   private async makeReplica(record: VolumeRecord): Promise<void> {
     const { engine } = this.parts;
     const { id: volumeId, replicaId, source } = record;
@@ -137,6 +145,8 @@ export function specOf(record: VolumeRecord): VolumeSpec {
     limits,
     description: `Cairn volume ${name}`,
     encryption,
+    raw: record.raw ?? false,
+    readOnly: record.readOnly ?? false,
   };
 }
 

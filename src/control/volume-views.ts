@@ -85,10 +85,12 @@ export class VolumeViews {
       state: reason === null ? stateOf(record) : 'faulted',
       reason,
       frontend,
+      raw: frontend !== null && (record.raw ?? false),
+      readOnly: frontend !== null && (record.readOnly ?? false),
       uris: attached ? this.urisOf(record) : [],
       clients: attached?.clients ?? 0,
       limits,
-      encryption: encryptionOf(record),
+      encryption: encryptionOf(record, seen),
       allocatedBytes: seen ? allocatedBytes(seen) : await this.allocatedWhenClosed(record),
       ...workOn(record, seen),
       deletion: deletionOf(record, this.deletions.progressOf(name)),
@@ -160,10 +162,12 @@ function liveScrub(seen: SeenVolume | undefined): Volume['scrub'] {
   return { ...seen.scrub, state: seen.scrub.state, ended: null };
 }
 
-function encryptionOf({ encryption }: VolumeRecord): Volume['encryption'] {
+function encryptionOf({ encryption }: VolumeRecord, seen: SeenVolume | undefined): Volume['encryption'] {
   if (!encryption) return null;
   const { provider, key, allowDiscards } = encryption;
-  return { provider, key, allowDiscards };
+  const { progress = 0, problem = '' } = seen?.reencryption ?? {};
+  const reencryption = encryption.reencryption ? { progress, problem: problem || null } : null;
+  return { provider, key, allowDiscards, reencryption };
 }
 
 function deletionOf({ state }: VolumeRecord, progress: number | null): Volume['deletion'] {
@@ -191,6 +195,9 @@ function snapshotView(
   };
 }
 
+/** Names of snapshots that the data plane takes for itself begin so. */
+const internalPrefix = '.';
+
 /** Deleted snapshots that still take space, as records. */
 function mergedAway(
   volume: VolumeRecord,
@@ -200,7 +207,9 @@ function mergedAway(
   const known = new Set(records.map(({ id }) => id));
   // A clone's layers from before it was made were never snapshots of its own.
   const sinceMs = volume.source ? Date.parse(volume.created) : 0;
-  const removed = layers.filter((layer) => layer.removed && layer.createdMs >= sinceMs && !known.has(layer.id));
+  const removed = layers
+    .filter((layer) => layer.removed && layer.createdMs >= sinceMs && !known.has(layer.id))
+    .filter(({ name }) => !name?.startsWith(internalPrefix));
   return removed.map(({ id, name, createdMs }) => {
     const created = new Date(createdMs).toISOString();
     return { id, name: name ?? id, volumeId: volume.id, state: 'deleting', created };

@@ -67,6 +67,7 @@ export function toWireVolume(info: VolumeInfo): MessageInitShape<typeof VolumeSc
     clients: info.clients,
     failure: info.failure ?? '',
     ...(info.flatten && { flatten: info.flatten }),
+    ...(info.reencryption && { reencryption: info.reencryption }),
     scrub: toWireScrub(info.scrub),
     unlocked: info.unlocked,
   };
@@ -86,10 +87,15 @@ export function fromWireVolume(volume: Volume): Omit<VolumeInfo, 'recovered'> {
     limits: fromWireLimits(volume.limits),
     clients: volume.clients,
     failure: orNull(volume.failure),
-    flatten: volume.flatten ? { progress: volume.flatten.progress, problem: volume.flatten.problem } : null,
+    flatten: fromWireWork(volume.flatten),
+    reencryption: fromWireWork(volume.reencryption),
     scrub: fromWireScrub(volume.scrub),
     unlocked: volume.unlocked,
   };
+}
+
+function fromWireWork(work: { progress: number; problem: string } | undefined) {
+  return work ? { progress: work.progress, problem: work.problem } : null;
 }
 
 export function toWireExport(exported: NewExport): MessageInitShape<typeof ExportSchema> {

@@ -94,6 +94,10 @@ export class DataPlaneService {
       this.withSecret(passphrase, () =>
         this.change('volume unlocked', { volume }, () => this.native.unlockVolume(volume, passphrase)),
       ),
+    reencryptVolume: ({ volume, id, passphrase }) =>
+      this.withSecret(passphrase, () =>
+        this.change('volume key changed', { volume, id }, () => this.native.reencryptVolume(volume, id, passphrase)),
+      ),
 
     createSnapshot: ({ volume, snapshotId, name }) =>
       this.change('snapshot created', { volume, snapshotId, name }, () =>

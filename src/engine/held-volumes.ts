@@ -56,7 +56,7 @@ export class HeldVolumes {
   adopt(process: string, { volumes, exports }: GetStateResponse): void {
     for (const volume of volumes) {
       const exported = exports.find((each) => each.volume === volume.name);
-      const spec = specOf(volume, exported?.description ?? '');
+      const spec = { ...specOf(volume, exported?.description ?? ''), readOnly: exported?.readOnly ?? false };
       const held = this.remember(spec, process, 'attached');
       Object.assign(held, { frontend: exported ? 'nbd' : 'none', decrypted: exported?.decrypted ?? false });
     }
@@ -164,7 +164,7 @@ export class HeldVolumes {
   }
 
   private remember(spec: VolumeSpec, process: string, purpose: Purpose): HeldVolume {
-    const held: HeldVolume = { spec, process, purpose, frontend: 'none', decrypted: spec.encryption !== null };
+    const held: HeldVolume = { spec, process, purpose, frontend: 'none', decrypted: isDecrypted(spec) };
     this.records.set(spec.name, held);
     return held;
   }
@@ -179,9 +179,13 @@ async function openIn(calls: DataPlaneCalls, { name, directory, cacheMode, limit
 
 /** Throws `key-unavailable` when it is encrypted and not unlocked yet. */
 async function exportIn(calls: DataPlaneCalls, { spec, decrypted }: HeldVolume): Promise<void> {
-  const { name, description } = spec;
-  const exported = { name, description, readOnly: false, decrypted, volume: name, handover: null };
+  const { name, description, readOnly } = spec;
+  const exported = { name, description, readOnly, decrypted, volume: name, handover: null };
   await calls.addExport({ export: toWireExport(exported) });
+}
+
+function isDecrypted({ encryption, raw }: VolumeSpec): boolean {
+  return encryption !== null && !raw;
 }
 
 function handedOver({ spec, process }: HeldVolume): HandedOverExport {
@@ -197,6 +201,9 @@ function specOf({ name, volumeId, directory, cacheMode, sizeBytes, limits }: Vol
     sizeBytes: Number(sizeBytes),
     limits: fromWireLimits(limits),
     description,
-    encryption: null, // as the record says, when the volume is looked at
+    // As the record says, when the volume is looked at.
+    encryption: null,
+    raw: false,
+    readOnly: false,
   };
 }

@@ -132,8 +132,9 @@ export class LocalNodeEngine implements NodeEngine {
   attach(spec: VolumeSpec, frontend: Frontend): Promise<Attachment> {
     return this.queue.run(spec.name, async () => {
       const before = this.held.get(spec.name);
-      const cacheModeChanges = before?.purpose === 'operation' && before.spec.cacheMode !== spec.cacheMode;
-      if (cacheModeChanges) await this.close(before);
+      // Whoever writes to the ciphertext may change the key: what is unlocked is locked again.
+      const mustReopen = before?.spec.cacheMode !== spec.cacheMode || spec.raw;
+      if (before?.purpose === 'operation' && mustReopen) await this.close(before);
       const held = await this.open(spec, 'attached');
       if (frontend === 'none') await this.held.withdraw(held, false);
       else await this.held.serve(held);
@@ -253,6 +254,21 @@ export class LocalNodeEngine implements NodeEngine {
         await calls.formatEncryption({ volume: name, ...format, passphrase }, { timeoutMs: keyTimeoutMs });
       }),
     );
+  }
+
+  reencrypt(spec: VolumeSpec, id: string): Promise<boolean> {
+    const { name, encryption } = spec;
+    if (!encryption) return Promise.resolve(false);
+    return this.withOpen(spec, async (calls) => {
+      const before = await calls.getVolume({ volume: name });
+      if (before.volume?.reencryption) return true;
+      await this.options.keys.use(encryption.key, async (passphrase) => {
+        await calls.unlockVolume({ volume: name, passphrase }, { timeoutMs: keyTimeoutMs });
+        await calls.reencryptVolume({ volume: name, id, passphrase }, { timeoutMs: keyTimeoutMs });
+      });
+      const { volume } = await calls.getVolume({ volume: name });
+      return volume?.reencryption !== undefined;
+    });
   }
 
   startScrub(spec: VolumeSpec): Promise<void> {

@@ -179,6 +179,8 @@ export interface VolumeInfo {
   failure: string | null;
   /** While it is being detached from what it was cloned from; progress from 0 to 1. `problem`: why it waits, or empty. */
   flatten: { progress: number; problem: string } | null;
+  /** While it is being encrypted with a new volume key; progress from 0 to 1. `problem`: why it waits, or empty. */
+  reencryption: { progress: number; problem: string } | null;
   scrub: ScrubInfo;
   /** Its plaintext can be exported. */
   unlocked: boolean;
@@ -207,7 +209,8 @@ export interface NativeEvent {
     | 'damaged'
     | 'volume-failed'
     | 'no-space'
-    | 'header-repaired';
+    | 'header-repaired'
+    | 'reencryption-finished';
   volume: string;
   message: string;
 }
@@ -247,6 +250,12 @@ export interface NativeDataPlane {
   formatEncryption(volume: string, format: LuksFormat, passphrase: Uint8Array): Promise<void>;
   /** Until it is closed. Rejects with `WRONG_KEY`, or `HEADER_DAMAGED` when neither copy of the header is whole. */
   unlockVolume(volume: string, passphrase: Uint8Array): Promise<void>;
+  /**
+   * With a new volume key; resolves when that has begun, the rest goes on in the background (`reencryption-finished`), over openings
+   * too. The same `id` again does nothing. Rejects with `VOLUME_KEY_MISSING` unless it is unlocked, with `WRONG_KEY`, and with
+   * `REENCRYPTION_RUNNING` while another one runs; snapshots, reverts and changes of key slots do that too meanwhile.
+   */
+  reencryptVolume(volume: string, id: string, passphrase: Uint8Array): Promise<void>;
   /** The name is unique among the volume's snapshots: clients find it as VOLUME@NAME. */
   createSnapshot(volume: string, snapshotId: string, name: string): Promise<void>;
   /** Rejects with `CLONE_OTHER_FILE_SYSTEM` when the target is in another one, `REPLICA_EXISTS` when it is taken. */

@@ -21,6 +21,10 @@ export interface VolumeSpec {
   description: string;
   /** `null`: it is not encrypted. */
   encryption: { key: KeyRef } | null;
+  /** Clients get the ciphertext of an encrypted volume, its header before it. */
+  raw: boolean;
+  /** Clients cannot write. */
+  readOnly: boolean;
 }
 
 export interface NewReplicaSpec {
@@ -44,6 +48,8 @@ export interface RunningVolume {
   failure: string | null;
   /** While it is being detached from what it was cloned from; progress from 0 to 1. */
   flatten: { progress: number; problem: string } | null;
+  /** While it is being encrypted with a new volume key; progress from 0 to 1. */
+  reencryption: { progress: number; problem: string } | null;
   scrub: ScrubInfo;
 }
 
@@ -75,6 +81,7 @@ export const volumeEventKinds = [
   'no-space',
   'unclean-recovery',
   'header-repaired',
+  'reencryption-finished',
 ] as const;
 export type VolumeEventKind = (typeof volumeEventKinds)[number];
 
@@ -142,6 +149,11 @@ export interface NodeEngine {
   flatten(volume: VolumeSpec): Promise<boolean>;
   /** Makes a new volume an encrypted one, with a key that its passphrase opens. */
   formatEncryption(volume: VolumeSpec, format: LuksFormat): Promise<void>;
+  /**
+   * Begins to encrypt the volume with a new volume key or goes on with it; false when that has been done, as it is done once for each
+   * `id`. A detached volume stays open until then (event `reencryption-finished`).
+   */
+  reencrypt(volume: VolumeSpec, id: string): Promise<boolean>;
   /** A detached volume stays open until the scrub is over (event `scrub-finished`). */
   startScrub(volume: VolumeSpec): Promise<void>;
 

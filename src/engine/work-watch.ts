@@ -1,5 +1,5 @@
 /**
- * Detached volumes that stay open while something is done with them in the background: snapshots merged, a clone flattened, a scrub. Work
+ * Detached volumes that stay open while something is done with them in the background: snapshots merged, a clone flattened, a volume encrypted anew, a scrub. Work
  * that makes no headway is given up: the volume is closed, and what is durable of the work goes on when it is opened next.
  */
 import { toCairnError } from '../errors.js';
@@ -57,11 +57,13 @@ export class WorkWatch {
 export function isWorkedOn(volume: Volume | undefined): boolean {
   if (!volume) return false;
   const isMerging = volume.layers.some(({ removed, shared }) => removed && !shared); // shared ones wait for the clone
-  return isMerging || volume.flatten !== undefined || volume.scrub?.state === 'running';
+  const isBeingCopied = volume.flatten !== undefined || volume.reencryption !== undefined;
+  return isMerging || isBeingCopied || volume.scrub?.state === 'running';
 }
 
 function progressOf(volume: Volume | undefined): string {
   const removed = volume?.layers.filter((layer) => layer.removed) ?? [];
   const merges = removed.map(({ id, mergeProgress, allocatedBytes }) => `${id} ${mergeProgress} ${allocatedBytes}`);
-  return [...merges, volume?.flatten?.progress, volume?.scrub?.progress, volume?.scrub?.blocksChecked].join();
+  const { flatten, reencryption, scrub } = volume ?? {};
+  return [...merges, flatten?.progress, reencryption?.progress, scrub?.progress, scrub?.blocksChecked].join();
 }

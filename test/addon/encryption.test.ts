@@ -143,3 +143,99 @@ describe('snapshots of an encrypted volume', () => {
     expect((await contentOf(plane, 'volume@before')).equals(first)).toBe(true);
   });
 });
+
+describe('reencryptVolume', () => {
+  const id = '0d1f5a3e-2f52-4a8e-9c8e-0b8f3f0d6a02';
+
+  it('gives a volume that is used another key, which stock cryptsetup finds', async (context) => {
+    needsTools(context, 'cryptsetup', 'nbdcopy');
+    const plane = startPlane();
+    const { native } = plane;
+    await encrypted(plane, 'volume', 8 * mebibyte);
+    await native.addExport(exportOf('volume', { decrypted: true }));
+    await native.addExport(exportOf('volume', { name: 'raw', readOnly: true }));
+    const written = randomBytes(8 * mebibyte);
+    await run('nbdcopy', ['--flush', fileOf(plane, 'plain', written), await uriOf(plane, 'volume')]);
+    await native.createSnapshot('volume', '6d1f5a3e-2f52-4a8e-9c8e-0b8f3f0d6a01', 'before');
+    const before = await contentOf(plane, 'raw');
+
+    await native.reencryptVolume('volume', id, passphrase);
+    expect((await contentOf(plane, 'volume')).equals(written)).toBe(true);
+    await plane.event('reencryption-finished', 'volume');
+    expect((await contentOf(plane, 'volume')).equals(written)).toBe(true);
+    expect((await contentOf(plane, 'volume@before')).equals(written)).toBe(true);
+    expect(await native.volumeInfo('volume')).toMatchObject({ reencryption: null });
+    await native.reencryptVolume('volume', id, passphrase);
+    expect(await native.volumeInfo('volume')).toMatchObject({ reencryption: null });
+
+    const after = await contentOf(plane, 'raw');
+    for (let at = headerBytes; at < after.length; at += 4096)
+      expect(after.subarray(at, at + 4096).equals(before.subarray(at, at + 4096))).toBe(false);
+    const image = fileOf(plane, 'image', after);
+    const key = fileOf(plane, 'key', passphrase);
+    expect((await run('cryptsetup', ['luksDump', image])).match(/^ +\d+: luks2/gm)).toHaveLength(1);
+    // cryptsetup 2.6 decrypts in place only a device whose digest has the number 0, which its own re-encryption gives it again.
+    await run('cryptsetup', [
+      'reencrypt',
+      '--batch-mode',
+      '--force-offline-reencrypt',
+      ...fast,
+      '--key-file',
+      key,
+      image,
+    ]);
+    const header = join(plane.directory, 'header');
+    const decrypt = ['reencrypt', '--batch-mode', '--decrypt', '--force-offline-reencrypt', '--header', header];
+    await run('cryptsetup', [...decrypt, '--key-file', key, image]);
+    expect(readFileSync(image).subarray(0, written.length).equals(written)).toBe(true);
+  });
+
+  it('refuses a wrong passphrase, and a volume that is locked', async () => {
+    const plane = startPlane();
+    const { native } = plane;
+    await openNew(plane, 'volume', { sizeBytes: headerBytes + mebibyte });
+    await native.formatEncryption('volume', { sectorSize: 4096, allowDiscards: true }, passphrase);
+    await expect(native.reencryptVolume('volume', id, passphrase)).rejects.toMatchObject({
+      code: 'VOLUME_KEY_MISSING',
+    });
+    await native.unlockVolume('volume', passphrase);
+    await expect(native.reencryptVolume('volume', id, Buffer.from('wrong'))).rejects.toMatchObject({
+      code: 'WRONG_KEY',
+    });
+    expect((await native.volumeInfo('volume')).layers).toHaveLength(1);
+  });
+
+  it('keeps off snapshots and reverts until it is done, and goes on when the volume is open again', async (context) => {
+    needsTools(context, 'nbdcopy');
+    const plane = startPlane();
+    const { native } = plane;
+    await encrypted(plane, 'volume', 128 * mebibyte);
+    await native.addExport(exportOf('volume', { decrypted: true }));
+    const written = randomBytes(128 * mebibyte);
+    await run('nbdcopy', ['--flush', fileOf(plane, 'plain', written), await uriOf(plane, 'volume')]);
+    const snapshot = '6d1f5a3e-2f52-4a8e-9c8e-0b8f3f0d6a01';
+    await native.createSnapshot('volume', snapshot, 'before');
+    await native.removeExport('volume', false);
+    await native.reencryptVolume('volume', id, passphrase);
+    const running = { code: 'REENCRYPTION_RUNNING' };
+    const other = '1d1f5a3e-2f52-4a8e-9c8e-0b8f3f0d6a03';
+    await expect(native.createSnapshot('volume', other, 'no')).rejects.toMatchObject(running);
+    await expect(native.revertSnapshot('volume', snapshot)).rejects.toMatchObject(running);
+    await expect(native.reencryptVolume('volume', other, passphrase)).rejects.toMatchObject(running);
+    const { directory } = await native.volumeInfo('volume');
+    await native.closeVolume('volume');
+    const limits = { iops: null, iopsBurst: null, bandwidth: null, bandwidthBurst: null, burstSeconds: null };
+    await native.openVolume({ name: 'volume', directory, cacheMode: 'none', limits });
+    await expect(native.createSnapshot('volume', other, 'no')).rejects.toMatchObject(running);
+    await native.unlockVolume('volume', passphrase);
+    await plane.event('reencryption-finished', 'volume');
+    await native.addExport(exportOf('volume', { decrypted: true }));
+    expect((await contentOf(plane, 'volume')).equals(written)).toBe(true);
+    await native.removeExport('volume', false);
+    await native.revertSnapshot('volume', snapshot);
+    expect(await native.volumeInfo('volume')).toMatchObject({ unlocked: false });
+    await native.unlockVolume('volume', passphrase);
+    await native.addExport(exportOf('volume', { decrypted: true }));
+    expect((await contentOf(plane, 'volume')).equals(written)).toBe(true);
+  });
+});

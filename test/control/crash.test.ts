@@ -292,6 +292,19 @@ describe('a service that dies at any step of', { timeout: 60_000 }, () => {
     );
   });
 
+  it('encrypting a volume anew leaves one that has its new key, is getting it, or was never asked', async () => {
+    await atEveryStep(
+      (control) => control.volumes.create({ name: 'safe', size: 4096, encryption: {} }),
+      (control) => control.changes.reencrypt('safe'),
+      async (control, hasAnswered) => {
+        const { encryption, id } = (await control.volumes.existing('safe')).record;
+        const replica = [...dataPlane.replicas.values()].find(({ volumeId }) => volumeId === id);
+        expect((encryption?.reencryption ?? null) !== null).toBe(replica?.reencryption !== null);
+        if (hasAnswered) expect(replica?.volumeKey).not.toBe('first');
+      },
+    );
+  });
+
   it('reverting to a snapshot leaves the volume usable', async () => {
     await atEveryStep(
       withSnapshot,

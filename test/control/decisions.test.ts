@@ -5,6 +5,7 @@ import { decide, type Action, type Situation } from '../../src/control/decisions
 
 const frontend = fc.constantFrom('nbd' as const, 'none' as const);
 const source = { volume: 'parent', volumeId: 'v', snapshot: 's', snapshotId: 'i', state: 'flattening' as const };
+const encryption = { provider: 'file', key: 'db', headerBytes: 0, allowDiscards: true };
 const limited = { ...noLimits, iops: 100 };
 const limits = fc.constantFrom(noLimits, limited);
 const situations: fc.Arbitrary<Situation> = fc.record({
@@ -18,6 +19,7 @@ const situations: fc.Arbitrary<Situation> = fc.record({
         undefined,
       ),
       limits: fc.constantFrom(noLimits, limited, undefined),
+      encryption: fc.constantFrom({ ...encryption, reencryption: { id: 'k' } }, encryption, undefined),
     }),
   ),
   unsettledSnapshots: fc.nat({ max: 3 }),
@@ -57,6 +59,8 @@ function after(situation: Situation, action: Action): Situation {
       };
     case 'flatten':
       return { ...situation, wanted: wanted && { ...wanted, source: { ...source, state: 'flattened' } } };
+    case 'reencrypt':
+      return { ...situation, wanted: wanted && { ...wanted, encryption } };
     default:
       return { ...situation, unsettledSnapshots: 0 };
   }
@@ -132,8 +136,8 @@ describe('one volume', () => {
   });
 
   it('has its header besides what clients see when it is encrypted', () => {
-    const encryption = { provider: 'file', key: 'db', headerBytes: 4096, allowDiscards: true };
-    const situation = { ...ready, wanted: { ...wanted, encryption } };
+    const withHeader = { ...encryption, headerBytes: 4096 };
+    const situation = { ...ready, wanted: { ...wanted, encryption: withHeader } };
     const running = { frontend: 'nbd' as const, sizeBytes: 8192, limits: noLimits };
     expect(decide({ ...situation, running })).toEqual([{ kind: 'resize' }]);
     expect(decide({ ...situation, running: { ...running, sizeBytes: 12_288 } })).toEqual([]);
@@ -151,6 +155,12 @@ describe('one volume', () => {
     const running = attached && { frontend: attached, sizeBytes: 8192, limits: noLimits };
     const clone = { ...wanted, frontend: attached, source };
     expect(decide({ ...ready, wanted: clone, running })).toEqual([{ kind: 'flatten' }]);
+  });
+
+  it.each(['nbd', null] as const)('is encrypted anew to the end, whether it is attached (%s)', (attached) => {
+    const running = attached && { frontend: attached, sizeBytes: 8192, limits: noLimits };
+    const changed = { ...wanted, frontend: attached, encryption: { ...encryption, reencryption: { id: 'k' } } };
+    expect(decide({ ...ready, wanted: changed, running })).toEqual([{ kind: 'reencrypt' }]);
   });
 
   it('is detached when nobody knows of it', () => {

@@ -389,3 +389,97 @@ describe('reading certificates anew', () => {
     await refused.end();
   });
 });
+
+describe('encrypting anew', () => {
+  const safe = { params: { name: 'safe' } };
+  const keyOf = (volume: Volume) => replicaOf(volume)?.volumeKey;
+  beforeEach(() => service.client.createVolume({ body: { name: 'safe', size: '1GiB', encryption: {} } }));
+
+  it('shows its progress until it is done', async () => {
+    const { status, body } = await service.ask('POST', '/v1/volumes/safe/reencrypt');
+    expect([status, body]).toMatchObject([200, { encryption: { reencryption: { progress: 0.25, problem: null } } }]);
+    expect(new Validator(Volume).errorsIn(body, 'body')).toEqual([]);
+    service.engine.finishReencryption('safe');
+    await eventually(() => service.client.getVolume(safe)).toMatchObject({ encryption: { reencryption: null } });
+    expect(await kinds('safe')).toEqual(['volume-created', 'reencryption-started', 'reencryption-finished']);
+  });
+
+  it('is gone on with by the next service, and done once, whoever asks again meanwhile', async () => {
+    const volume = await service.client.reencryptVolume(safe);
+    const key = keyOf(volume);
+    await service.client.reencryptVolume(safe);
+    await service.restart();
+    expect(service.engine.calls).toContain('reencrypt safe');
+    expect(keyOf(volume)).toBe(key);
+    service.engine.finishReencryption('nobody hears of it');
+    await service.restart();
+    expect(await service.client.getVolume(safe)).toMatchObject({ encryption: { reencryption: null } });
+    expect(keyOf(volume)).toBe(key);
+    await service.client.reencryptVolume(safe);
+    expect(keyOf(volume)).not.toBe(key);
+  });
+
+  it('that cannot begin is not begun later', async () => {
+    service.engine.failNext('reencrypt safe', new CairnError('key-unavailable', 'The provider sleeps.'));
+    const { status, body } = await service.ask('POST', '/v1/volumes/safe/reencrypt');
+    expect([status, body.code]).toEqual([503, 'key-unavailable']);
+    await service.restart();
+    expect(service.engine.calls).not.toContain('reencrypt safe');
+  });
+
+  it('is refused for a volume that is not encrypted, and while clients have the ciphertext', async () => {
+    const plain = await service.ask('POST', '/v1/volumes/db/reencrypt');
+    expect([plain.status, plain.body.code]).toEqual([409, 'volume-not-encrypted']);
+    await service.client.attachVolume({ ...safe, body: { raw: true } });
+    const raw = await service.ask('POST', '/v1/volumes/safe/reencrypt');
+    expect([raw.status, raw.body.code]).toEqual([409, 'volume-attached']);
+  });
+
+  it('does not go on in a clone that is made meanwhile', async () => {
+    await service.client.createSnapshot({ ...safe, body: { name: 'one' } });
+    await service.client.reencryptVolume(safe);
+    const made = await service.client.createVolume({
+      body: { name: 'copy', source: { volume: 'safe', snapshot: 'one' } },
+    });
+    expect(made).toMatchObject({ encryption: { key: 'safe', reencryption: null } });
+  });
+});
+
+describe('attaching raw or read-only', () => {
+  const safe = { params: { name: 'safe' } };
+  beforeEach(() => service.client.createVolume({ body: { name: 'safe', size: '1GiB', encryption: {} } }));
+  const specOf = (name: string) => service.dataPlane.open.get(name)?.spec;
+
+  it('serves so, and after a restart too', async () => {
+    expect(await service.client.attachVolume({ ...safe, body: { raw: true, readOnly: true } })).toMatchObject({
+      raw: true,
+      readOnly: true,
+    });
+    await service.restart();
+    expect(specOf('safe')).toMatchObject({ raw: true, readOnly: true });
+    await service.client.detachVolume({ ...safe, body: {} });
+    expect(await service.client.attachVolume({ ...safe, body: {} })).toMatchObject({ raw: false, readOnly: false });
+    expect(specOf('safe')).toMatchObject({ raw: false, readOnly: false });
+  });
+
+  it.each([
+    ['db', { raw: true }, 409, 'volume-not-encrypted'],
+    ['db', { frontend: 'none', readOnly: true }, 400, 'invalid-request'],
+    ['safe', { frontend: 'none', raw: true }, 400, 'invalid-request'],
+  ])('refuses %s with %j', async (name, body, status, code) => {
+    const answer = await service.ask('POST', `/v1/volumes/${name}/attach`, body);
+    expect([answer.status, answer.body.code]).toEqual([status, code]);
+    expect((await service.client.getVolume({ params: { name } })).frontend).toBeNull();
+  });
+
+  it('is not changed while it is attached, nor while the volume key changes', async () => {
+    await service.client.attachVolume({ ...safe, body: { readOnly: true } });
+    const other = await service.ask('POST', '/v1/volumes/safe/attach', {});
+    expect([other.status, other.body.code]).toEqual([409, 'volume-attached']);
+    expect(other.body.detail).toContain('nbd, read-only');
+    await service.client.detachVolume({ ...safe, body: {} });
+    await service.client.reencryptVolume(safe);
+    const raw = await service.ask('POST', '/v1/volumes/safe/attach', { raw: true });
+    expect([raw.status, raw.body.code]).toEqual([409, 'reencryption-running']);
+  });
+});

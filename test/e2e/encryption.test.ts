@@ -1,6 +1,6 @@
 /** Encrypted volumes, from the command line to what the disk holds. */
 import { randomBytes } from 'node:crypto';
-import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { NbdConnection } from '../support/nbd-connection.js';
@@ -156,6 +156,53 @@ describe('an encrypted volume', () => {
     await cairn.attach('db');
   });
 
+  it('is served as it is on the disk, without its key, and takes an image that cryptsetup has made', async (context) => {
+    needsTools(context, 'cryptsetup', 'nbdcopy');
+    const keys = new Keys();
+    const cairn = await keys.cairn();
+    const plain = randomBytes(48 * mebibyte);
+    const image = join(scratchDirectory(), 'image');
+    const secret = join(scratchDirectory(), 'secret');
+    writeFileSync(secret, canary);
+    writeFileSync(image, plain);
+    truncateSync(image, plain.length + 32 * mebibyte);
+    const shape = ['--reduce-device-size', '32M', '--pbkdf', 'pbkdf2', '--pbkdf-force-iterations', '1000'];
+    const encrypt = ['reencrypt', '--batch-mode', '--encrypt', '--type', 'luks2', '--force-offline-reencrypt'];
+    await run('cryptsetup', [...encrypt, ...shape, '--key-file', secret, image]);
+
+    keys.give('imported', 'of the empty volume');
+    await cairn.createVolume('imported', { size: 64 * mebibyte, encryption: {} });
+    rmSync(join(keys.directory, 'imported'));
+    const raw = await cli(cairn, 'volume', 'attach', 'imported', '--raw');
+    await run('nbdcopy', ['--flush', image, raw.stdout.trim()]);
+    await cairn.detach('imported');
+    const copy = join(scratchDirectory(), 'copy');
+    const again = await cli(cairn, 'volume', 'attach', 'imported', '--raw', '--read-only');
+    await run('nbdcopy', [again.stdout.trim(), copy]);
+    await expect(run('nbdcopy', [image, again.stdout.trim()])).rejects.toThrow();
+    expect(readFileSync(copy).equals(readFileSync(image))).toBe(true);
+    expect((await cli(cairn, 'volume', 'show', 'imported')).stdout).toMatch(/Frontend: +nbd, raw, read-only/);
+    await cairn.detach('imported');
+
+    keys.give('imported');
+    await cairn.attach('imported');
+    const client = await NbdConnection.open(cairn.address(), 'imported');
+    expect((await client.read(0, 1024 * 1024)).equals(plain.subarray(0, mebibyte))).toBe(true);
+    await client.disconnect();
+  });
+
+  it('is open for maintenance without its key', async () => {
+    const keys = new Keys();
+    const cairn = await keys.cairn();
+    keys.give('db');
+    await cairn.createVolume('db', { size: 64 * mebibyte, encryption: {} });
+    rmSync(join(keys.directory, 'db'));
+    await cairn.attach('db', 'none');
+    await cairn.createSnapshot('db', 'one');
+    await cairn.rest.call('POST', '/v1/volumes/db/snapshots/one/revert');
+    expect(await cairn.volume('db')).toMatchObject({ state: 'attached', frontend: 'none', snapshotCount: 1 });
+  });
+
   it('shows its passphrase nowhere', async () => {
     const keys = new Keys();
     const cairn = await keys.cairn();
@@ -173,5 +220,52 @@ describe('an encrypted volume', () => {
       for (const file of ['cmdline', 'environ']) told.push(readFileSync(`/proc/${pid}/${file}`, 'latin1'));
     for (const file of filesBeneath(cairn.pool)) told.push(readFileSync(file, 'latin1'));
     expect(told.filter((text) => text.includes(canary))).toEqual([]);
+  });
+});
+
+describe('a new volume key', () => {
+  it('comes to a volume in use, whatever dies meanwhile, and older snapshots stay readable', async () => {
+    const keys = new Keys();
+    const cairn = await keys.cairn('volume');
+    keys.give('db');
+    await cairn.serveVolume('db', { size: 64 * mebibyte, encryption: {} });
+    const data = randomBytes(30 * mebibyte);
+    await written(cairn, 'db', data);
+    await cairn.createSnapshot('db', 'old');
+    const isWhole = async (name: string) => (await readBack(cairn, name, data.length)).equals(data);
+    await cairn.rest.call('POST', '/v1/volumes/db/reencrypt');
+    process.kill(await cairn.holderOf('db'), 'SIGKILL');
+    await eventually('it is served again', () => isWhole('db').catch(() => false));
+    await cairn.stopServe();
+    await cairn.startServe();
+    const done = await cli(cairn, 'volume', 'reencrypt', 'db', '--wait');
+    expect(done.stdout).toContain('Volume db is encrypted with its new volume key.');
+    expect(await isWhole('db')).toBe(true);
+    expect(await isWhole('db@old')).toBe(true);
+    await cairn.createSnapshot('db', 'new');
+    await cairn.detach('db');
+    await cairn.attach('db');
+    for (const name of ['db', 'db@old', 'db@new']) expect(await isWhole(name)).toBe(true);
+    await cairn.revert('db', 'old');
+    expect(await isWhole('db')).toBe(true);
+  });
+
+  it('comes to a detached volume too', async () => {
+    const keys = new Keys();
+    const cairn = await keys.cairn();
+    keys.give('db');
+    await cairn.serveVolume('db', { size: 64 * mebibyte, encryption: {} });
+    const data = randomBytes(8 * mebibyte);
+    await written(cairn, 'db', data);
+    await cairn.detach('db');
+    const header = readFileSync(imageOf(cairn)).subarray(0, 16_384);
+    expect((await cli(cairn, 'volume', 'reencrypt', 'db', '--wait')).exitCode).toBe(0);
+    await eventually('its older key is gone', async () => {
+      const images = filesBeneath(cairn.pool).filter((file) => file.endsWith('.data'));
+      return images.length === 1 && (await cairn.volume('db')).state === 'detached';
+    });
+    expect(readFileSync(imageOf(cairn)).subarray(0, 16_384).equals(header)).toBe(false);
+    await cairn.attach('db');
+    expect((await readBack(cairn, 'db', data.length)).equals(data)).toBe(true);
   });
 });

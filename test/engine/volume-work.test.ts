@@ -37,6 +37,8 @@ function specOfClone(): VolumeSpec {
     limits: noLimits,
     description: '',
     encryption: null,
+    raw: false,
+    readOnly: false,
   };
 }
 

@@ -74,6 +74,8 @@ export class EngineFixture {
       limits: noLimits,
       description: '',
       encryption: null,
+      raw: false,
+      readOnly: false,
     };
   }
 

@@ -37,6 +37,8 @@ interface StoredReplica extends NewReplica {
   heads: number;
   flattening: boolean;
   clean: boolean;
+  /** The id of the last change of its volume key, and whether that goes on. */
+  keyChange?: { id: string; running: boolean };
   /** What its passphrase is, in hexadecimal; undefined: it is not encrypted. */
   passphrase?: string;
 }
@@ -152,6 +154,18 @@ export class DataPlane implements NativeDataPlane {
     if (volume.replica.passphrase === undefined) fail('HEADER_DAMAGED', `${name} is not encrypted`);
     if (volume.replica.passphrase !== Buffer.from(passphrase).toString('hex')) fail('WRONG_KEY', 'no key slot opens');
     volume.unlocked = true;
+    if (volume.replica.keyChange?.running) this.goOnReencrypting(volume);
+  }
+
+  async reencryptVolume(name: string, id: string, passphrase: Uint8Array): Promise<void> {
+    const volume = this.volume(name);
+    const { replica } = volume;
+    if (!volume.unlocked) fail('VOLUME_KEY_MISSING', `${name} is locked`);
+    if (replica.passphrase !== Buffer.from(passphrase).toString('hex')) fail('WRONG_KEY', 'no key slot opens');
+    if (replica.keyChange?.id === id) return;
+    replica.keyChange = { id, running: true };
+    store({ ...replica, clean: false });
+    this.goOnReencrypting(volume);
   }
 
   async startScrub(name: string): Promise<void> {
@@ -274,6 +288,16 @@ export class DataPlane implements NativeDataPlane {
     });
   }
 
+  private goOnReencrypting(volume: OpenVolume): void {
+    this.later(volume, () => {
+      const { replica } = volume;
+      if (!replica.keyChange?.running) return;
+      replica.keyChange.running = false;
+      store({ ...replica, clean: false });
+      this.onEvent({ kind: 'reencryption-finished', volume: volume.name, message: '' });
+    });
+  }
+
   private later(volume: OpenVolume, work: () => void): void {
     const timer = setTimeout(
       () => {
@@ -348,6 +372,7 @@ function infoOf({ name, cacheMode, limits, replica, clients, recovered, scrub, u
     clients: clients.size,
     failure: null,
     flatten: replica.flattening ? { progress: 0.5, problem: '' } : null,
+    reencryption: unlocked && replica.keyChange?.running ? { progress: 0.5, problem: '' } : null,
     scrub: structuredClone(scrub),
     unlocked,
   };

@@ -20,6 +20,10 @@ import { CairnError } from '../../src/errors.js';
 interface FakeReplica extends NewReplicaSpec {
   layers: LayerInfo[];
   flatten: { progress: number; problem: string } | null;
+  /** `null`: none runs. */
+  reencryption: { progress: number; problem: string } | null;
+  /** The id of the last one. */
+  volumeKey: string;
   scrub: ScrubInfo;
 }
 
@@ -32,6 +36,8 @@ export const noScrub: ScrubInfo = {
   repaired: 0,
   findings: [],
 };
+
+const idle = { flatten: null, reencryption: null, volumeKey: 'first', scrub: noScrub };
 
 interface OpenVolume {
   spec: VolumeSpec;
@@ -128,7 +134,7 @@ export class FakeNodeEngine implements NodeEngine {
       throw new CairnError('replica-exists', `${replica.directory} holds a replica.`);
     this.dataPlane.replicas.set(
       replica.directory,
-      existing ?? { ...replica, layers: [this.dataPlane.layer('head-0', null)], flatten: null, scrub: noScrub },
+      existing ?? { ...replica, layers: [this.dataPlane.layer('head-0', null)], ...idle },
     );
   }
 
@@ -236,7 +242,7 @@ export class FakeNodeEngine implements NodeEngine {
     const shared = layers.slice(0, cloned + 1).map((layer) => ({ ...layer, shared: true }));
     const head = this.dataPlane.layer('head-1', snapshotId);
     const replica = { directory, volumeId, replicaId, sizeBytes, blockSize, layers: [...shared, head] };
-    this.dataPlane.replicas.set(directory, { ...replica, flatten: null, scrub: noScrub });
+    this.dataPlane.replicas.set(directory, { ...replica, ...idle });
   }
 
   async setLimits(spec: VolumeSpec): Promise<void> {
@@ -266,6 +272,20 @@ export class FakeNodeEngine implements NodeEngine {
   async formatEncryption(spec: VolumeSpec): Promise<void> {
     await this.asked('formatEncryption', spec.name);
     this.replicaOf(spec);
+  }
+
+  /** Goes on until {@link finishReencryption}. */
+  async reencrypt(spec: VolumeSpec, id: string): Promise<boolean> {
+    await this.asked('reencrypt', spec.name);
+    const replica = this.replicaOf(spec);
+    if (replica.volumeKey !== id)
+      Object.assign(replica, { volumeKey: id, reencryption: { progress: 0.25, problem: '' } });
+    return replica.reencryption !== null;
+  }
+
+  finishReencryption(volume: string): void {
+    for (const replica of this.dataPlane.replicas.values()) replica.reencryption = null;
+    this.onEvent({ kind: 'reencryption-finished', volume, message: `Volume ${volume} has its new volume key.` });
   }
 
   async startScrub(spec: VolumeSpec): Promise<void> {
@@ -325,7 +345,7 @@ function inUse(volume: string): CairnError {
 }
 
 function reportOf({ spec, replica, frontend, clients, failure }: OpenVolume): RunningVolume {
-  const { sizeBytes, blockSize, layers, flatten, scrub } = replica;
+  const { sizeBytes, blockSize, layers, flatten, reencryption, scrub } = replica;
   return {
     name: spec.name,
     sizeBytes,
@@ -337,6 +357,7 @@ function reportOf({ spec, replica, frontend, clients, failure }: OpenVolume): Ru
     frontend,
     failure,
     flatten,
+    reencryption,
     scrub,
   };
 }

@@ -15,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file cairn/dataplane/v1/data_plane.proto.
  */
 export const file_cairn_dataplane_v1_data_plane: GenFile = /*@__PURE__*/
-  fileDesc("CiNjYWlybi9kYXRhcGxhbmUvdjEvZGF0YV9wbGFuZS5wcm90bxISY2Fpcm4uZGF0YXBsYW5lLnYxIhEKD0dldFN0YXRlUmVxdWVzdCLeAQoQR2V0U3RhdGVSZXNwb25zZRIKCgJpZBgBIAEoCRILCgNwaWQYAiABKAUSDwoHdmVyc2lvbhgDIAEoCRIVCg1zdGFydF90aW1lX21zGAQgASgEEisKB3ZvbHVtZXMYBSADKAsyGi5jYWlybi5kYXRhcGxhbmUudjEuVm9sdW1lEisKB2V4cG9ydHMYBiADKAsyGi5jYWlybi5kYXRhcGxhbmUudjEuRXhwb3J0Ei8KCWxpc3RlbmVycxgHIAMoCzIcLmNhaXJuLmRhdGFwbGFuZS52MS5MaXN0ZW5lciIUChJXYXRjaEV2ZW50c1JlcXVlc3QiRwoFRXZlbnQSDwoHdGltZV9tcxgBIAEoBBIMCgRraW5kGAIgASgJEg4KBnZvbHVtZRgDIAEoCRIPCgdtZXNzYWdlGAQgASgJIngKFENyZWF0ZVJlcGxpY2FSZXF1ZXN0EhEKCWRpcmVjdG9yeRgBIAEoCRIRCgl2b2x1bWVfaWQYAiABKAkSEgoKcmVwbGljYV9pZBgDIAEoCRISCgpzaXplX2J5dGVzGAQgASgEEhIKCmJsb2NrX3NpemUYBSABKA0iFwoVQ3JlYXRlUmVwbGljYVJlc3BvbnNlIikKFERlbGV0ZVJlcGxpY2FSZXF1ZXN0EhEKCWRpcmVjdG9yeRgBIAEoCSI7ChVEZWxldGVSZXBsaWNhUmVzcG9uc2USEAoIZmluaXNoZWQYASABKAgSEAoIcHJvZ3Jlc3MYAiABKAEilQEKEU9wZW5Wb2x1bWVSZXF1ZXN0Eg4KBnZvbHVtZRgBIAEoCRIRCglkaXJlY3RvcnkYAiABKAkSMQoKY2FjaGVfbW9kZRgDIAEoDjIdLmNhaXJuLmRhdGFwbGFuZS52MS5DYWNoZU1vZGUSKgoGbGltaXRzGAQgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLkxpbWl0cyJtCgZMaW1pdHMSDAoEaW9wcxgBIAEoBBISCgppb3BzX2J1cnN0GAIgASgEEhEKCWJhbmR3aWR0aBgDIAEoBBIXCg9iYW5kd2lkdGhfYnVyc3QYBCABKAQSFQoNYnVyc3Rfc2Vjb25kcxgFIAEoBCJAChJPcGVuVm9sdW1lUmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZSIkChJDbG9zZVZvbHVtZVJlcXVlc3QSDgoGdm9sdW1lGAEgASgJIhUKE0Nsb3NlVm9sdW1lUmVzcG9uc2UiIgoQR2V0Vm9sdW1lUmVxdWVzdBIOCgZ2b2x1bWUYASABKAkiPwoRR2V0Vm9sdW1lUmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZSKwAwoGVm9sdW1lEgwKBG5hbWUYASABKAkSEQoJZGlyZWN0b3J5GAIgASgJEhEKCXZvbHVtZV9pZBgDIAEoCRISCgpzaXplX2J5dGVzGAQgASgEEhIKCmJsb2NrX3NpemUYBSABKA0SMQoKY2FjaGVfbW9kZRgGIAEoDjIdLmNhaXJuLmRhdGFwbGFuZS52MS5DYWNoZU1vZGUSKQoGbGF5ZXJzGAcgAygLMhkuY2Fpcm4uZGF0YXBsYW5lLnYxLkxheWVyEjQKCGNvdW50ZXJzGAggASgLMiIuY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZUNvdW50ZXJzEg8KB2NsaWVudHMYCSABKA0SDwoHZmFpbHVyZRgKIAEoCRIsCgdmbGF0dGVuGAsgASgLMhsuY2Fpcm4uZGF0YXBsYW5lLnYxLkZsYXR0ZW4SKAoFc2NydWIYDCABKAsyGS5jYWlybi5kYXRhcGxhbmUudjEuU2NydWISKgoGbGltaXRzGA0gASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLkxpbWl0cxIQCgh1bmxvY2tlZBgOIAEoCCIsCgdGbGF0dGVuEhAKCHByb2dyZXNzGAEgASgBEg8KB3Byb2JsZW0YAiABKAkilwEKBVNjcnViEg0KBXN0YXRlGAEgASgJEhAKCHByb2dyZXNzGAIgASgBEhYKDmJsb2Nrc19jaGVja2VkGAMgASgEEhYKDmJsb2Nrc19kYW1hZ2VkGAQgASgEEhkKEWJsb2Nrc191bnZlcmlmaWVkGAUgASgEEhAKCHJlcGFpcmVkGAYgASgEEhAKCGZpbmRpbmdzGAcgAygJIr4BCgVMYXllchIKCgJpZBgBIAEoCRIOCgZwYXJlbnQYAiABKAkSDwoHcmVtb3ZlZBgDIAEoCBIQCghpbl9jaGFpbhgEIAEoCBIXCg9hbGxvY2F0ZWRfYnl0ZXMYBSABKAQSEgoKY3JlYXRlZF9tcxgGIAEoBBIWCg5tZXJnZV9wcm9ncmVzcxgHIAEoARIMCgRuYW1lGAggASgJEg4KBnNoYXJlZBgJIAEoCBITCgtjaGVja3N1bW1lZBgKIAEoCCLgAQoOVm9sdW1lQ291bnRlcnMSDQoFcmVhZHMYASABKAQSEgoKcmVhZF9ieXRlcxgCIAEoBBIOCgZ3cml0ZXMYAyABKAQSFQoNd3JpdHRlbl9ieXRlcxgEIAEoBBIPCgdmbHVzaGVzGAUgASgEEg0KBXRyaW1zGAYgASgEEhUKDXRyaW1tZWRfYnl0ZXMYByABKAQSFAoMd3JpdGVfemVyb2VzGAggASgEEg4KBmVycm9ycxgJIAEoBBIRCgl0aHJvdHRsZWQYCiABKAQSFAoMdGhyb3R0bGVkX21zGAsgASgEIk4KEFNldExpbWl0c1JlcXVlc3QSDgoGdm9sdW1lGAEgASgJEioKBmxpbWl0cxgCIAEoCzIaLmNhaXJuLmRhdGFwbGFuZS52MS5MaW1pdHMiPwoRU2V0TGltaXRzUmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZSI5ChNSZXNpemVWb2x1bWVSZXF1ZXN0Eg4KBnZvbHVtZRgBIAEoCRISCgpzaXplX2J5dGVzGAIgASgEIkIKFFJlc2l6ZVZvbHVtZVJlc3BvbnNlEioKBnZvbHVtZRgBIAEoCzIaLmNhaXJuLmRhdGFwbGFuZS52MS5Wb2x1bWUiJgoURmxhdHRlblZvbHVtZVJlcXVlc3QSDgoGdm9sdW1lGAEgASgJIkMKFUZsYXR0ZW5Wb2x1bWVSZXNwb25zZRIqCgZ2b2x1bWUYASABKAsyGi5jYWlybi5kYXRhcGxhbmUudjEuVm9sdW1lIiMKEVN0YXJ0U2NydWJSZXF1ZXN0Eg4KBnZvbHVtZRgBIAEoCSJAChJTdGFydFNjcnViUmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZSJqChdGb3JtYXRFbmNyeXB0aW9uUmVxdWVzdBIOCgZ2b2x1bWUYASABKAkSEwoLc2VjdG9yX3NpemUYAiABKA0SFgoOYWxsb3dfZGlzY2FyZHMYAyABKAgSEgoKcGFzc3BocmFzZRgEIAEoDCJGChhGb3JtYXRFbmNyeXB0aW9uUmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZSI5ChNVbmxvY2tWb2x1bWVSZXF1ZXN0Eg4KBnZvbHVtZRgBIAEoCRISCgpwYXNzcGhyYXNlGAIgASgMIkIKFFVubG9ja1ZvbHVtZVJlc3BvbnNlEioKBnZvbHVtZRgBIAEoCzIaLmNhaXJuLmRhdGFwbGFuZS52MS5Wb2x1bWUiSgoVQ3JlYXRlU25hcHNob3RSZXF1ZXN0Eg4KBnZvbHVtZRgBIAEoCRITCgtzbmFwc2hvdF9pZBgCIAEoCRIMCgRuYW1lGAMgASgJIkQKFkNyZWF0ZVNuYXBzaG90UmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZSI8ChVEZWxldGVTbmFwc2hvdFJlcXVlc3QSDgoGdm9sdW1lGAEgASgJEhMKC3NuYXBzaG90X2lkGAIgASgJIkQKFkRlbGV0ZVNuYXBzaG90UmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZSI8ChVSZXZlcnRTbmFwc2hvdFJlcXVlc3QSDgoGdm9sdW1lGAEgASgJEhMKC3NuYXBzaG90X2lkGAIgASgJIkQKFlJldmVydFNuYXBzaG90UmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZSJ1ChRDbG9uZVNuYXBzaG90UmVxdWVzdBIOCgZ2b2x1bWUYASABKAkSEwoLc25hcHNob3RfaWQYAiABKAkSEQoJZGlyZWN0b3J5GAMgASgJEhEKCXZvbHVtZV9pZBgEIAEoCRISCgpyZXBsaWNhX2lkGAUgASgJIhcKFUNsb25lU25hcHNob3RSZXNwb25zZSKEAQoGRXhwb3J0EgwKBG5hbWUYASABKAkSEwoLZGVzY3JpcHRpb24YAiABKAkSEQoJcmVhZF9vbmx5GAMgASgIEg4KBnZvbHVtZRgEIAEoCRIVCg1oYW5kb3Zlcl9wYXRoGAUgASgJEhEKCWRlY3J5cHRlZBgIIAEoCEoECAYQB0oECAcQCCI+ChBBZGRFeHBvcnRSZXF1ZXN0EioKBmV4cG9ydBgBIAEoCzIaLmNhaXJuLmRhdGFwbGFuZS52MS5FeHBvcnQiEwoRQWRkRXhwb3J0UmVzcG9uc2UiMgoTUmVtb3ZlRXhwb3J0UmVxdWVzdBIMCgRuYW1lGAEgASgJEg0KBWZvcmNlGAIgASgIIhYKFFJlbW92ZUV4cG9ydFJlc3BvbnNlIsIBCgNUbHMSKgoEbW9kZRgBIAEoDjIcLmNhaXJuLmRhdGFwbGFuZS52MS5UbHMuTW9kZRIdChVjZXJ0aWZpY2F0ZV9kaXJlY3RvcnkYAiABKAkSEwoLdmVyaWZ5X3BlZXIYAyABKAgSEAoIcHNrX2ZpbGUYBCABKAkiSQoETW9kZRIUChBNT0RFX1VOU1BFQ0lGSUVEEAASDAoITU9ERV9PRkYQARILCgdNT0RFX09OEAISEAoMTU9ERV9SRVFVSVJFEAMiNQoNU2V0VGxzUmVxdWVzdBIkCgN0bHMYASABKAsyFy5jYWlybi5kYXRhcGxhbmUudjEuVGxzIhAKDlNldFRsc1Jlc3BvbnNlInAKCExpc3RlbmVyEjEKB25iZF90Y3AYASABKAsyHi5jYWlybi5kYXRhcGxhbmUudjEuVGNwQWRkcmVzc0gAEhIKCG5iZF91bml4GAIgASgJSAASEgoIaGFuZG92ZXIYAyABKAlIAEIJCgdhZGRyZXNzIigKClRjcEFkZHJlc3MSDAoEaG9zdBgBIAEoCRIMCgRwb3J0GAIgASgNIj8KDUxpc3RlblJlcXVlc3QSLgoIbGlzdGVuZXIYASABKAsyHC5jYWlybi5kYXRhcGxhbmUudjEuTGlzdGVuZXIiQAoOTGlzdGVuUmVzcG9uc2USLgoIbGlzdGVuZXIYASABKAsyHC5jYWlybi5kYXRhcGxhbmUudjEuTGlzdGVuZXIiQQoPVW5saXN0ZW5SZXF1ZXN0Ei4KCGxpc3RlbmVyGAEgASgLMhwuY2Fpcm4uZGF0YXBsYW5lLnYxLkxpc3RlbmVyIhIKEFVubGlzdGVuUmVzcG9uc2UiEQoPU2h1dGRvd25SZXF1ZXN0IhIKEFNodXRkb3duUmVzcG9uc2UqcwoJQ2FjaGVNb2RlEhoKFkNBQ0hFX01PREVfVU5TUEVDSUZJRUQQABITCg9DQUNIRV9NT0RFX05PTkUQARIYChRDQUNIRV9NT0RFX1dSSVRFQkFDSxACEhsKF0NBQ0hFX01PREVfV1JJVEVUSFJPVUdIEAMymREKCURhdGFQbGFuZRJVCghHZXRTdGF0ZRIjLmNhaXJuLmRhdGFwbGFuZS52MS5HZXRTdGF0ZVJlcXVlc3QaJC5jYWlybi5kYXRhcGxhbmUudjEuR2V0U3RhdGVSZXNwb25zZRJSCgtXYXRjaEV2ZW50cxImLmNhaXJuLmRhdGFwbGFuZS52MS5XYXRjaEV2ZW50c1JlcXVlc3QaGS5jYWlybi5kYXRhcGxhbmUudjEuRXZlbnQwARJkCg1DcmVhdGVSZXBsaWNhEiguY2Fpcm4uZGF0YXBsYW5lLnYxLkNyZWF0ZVJlcGxpY2FSZXF1ZXN0GikuY2Fpcm4uZGF0YXBsYW5lLnYxLkNyZWF0ZVJlcGxpY2FSZXNwb25zZRJkCg1EZWxldGVSZXBsaWNhEiguY2Fpcm4uZGF0YXBsYW5lLnYxLkRlbGV0ZVJlcGxpY2FSZXF1ZXN0GikuY2Fpcm4uZGF0YXBsYW5lLnYxLkRlbGV0ZVJlcGxpY2FSZXNwb25zZRJbCgpPcGVuVm9sdW1lEiUuY2Fpcm4uZGF0YXBsYW5lLnYxLk9wZW5Wb2x1bWVSZXF1ZXN0GiYuY2Fpcm4uZGF0YXBsYW5lLnYxLk9wZW5Wb2x1bWVSZXNwb25zZRJeCgtDbG9zZVZvbHVtZRImLmNhaXJuLmRhdGFwbGFuZS52MS5DbG9zZVZvbHVtZVJlcXVlc3QaJy5jYWlybi5kYXRhcGxhbmUudjEuQ2xvc2VWb2x1bWVSZXNwb25zZRJYCglHZXRWb2x1bWUSJC5jYWlybi5kYXRhcGxhbmUudjEuR2V0Vm9sdW1lUmVxdWVzdBolLmNhaXJuLmRhdGFwbGFuZS52MS5HZXRWb2x1bWVSZXNwb25zZRJhCgxSZXNpemVWb2x1bWUSJy5jYWlybi5kYXRhcGxhbmUudjEuUmVzaXplVm9sdW1lUmVxdWVzdBooLmNhaXJuLmRhdGFwbGFuZS52MS5SZXNpemVWb2x1bWVSZXNwb25zZRJYCglTZXRMaW1pdHMSJC5jYWlybi5kYXRhcGxhbmUudjEuU2V0TGltaXRzUmVxdWVzdBolLmNhaXJuLmRhdGFwbGFuZS52MS5TZXRMaW1pdHNSZXNwb25zZRJkCg1GbGF0dGVuVm9sdW1lEiguY2Fpcm4uZGF0YXBsYW5lLnYxLkZsYXR0ZW5Wb2x1bWVSZXF1ZXN0GikuY2Fpcm4uZGF0YXBsYW5lLnYxLkZsYXR0ZW5Wb2x1bWVSZXNwb25zZRJbCgpTdGFydFNjcnViEiUuY2Fpcm4uZGF0YXBsYW5lLnYxLlN0YXJ0U2NydWJSZXF1ZXN0GiYuY2Fpcm4uZGF0YXBsYW5lLnYxLlN0YXJ0U2NydWJSZXNwb25zZRJtChBGb3JtYXRFbmNyeXB0aW9uEisuY2Fpcm4uZGF0YXBsYW5lLnYxLkZvcm1hdEVuY3J5cHRpb25SZXF1ZXN0GiwuY2Fpcm4uZGF0YXBsYW5lLnYxLkZvcm1hdEVuY3J5cHRpb25SZXNwb25zZRJhCgxVbmxvY2tWb2x1bWUSJy5jYWlybi5kYXRhcGxhbmUudjEuVW5sb2NrVm9sdW1lUmVxdWVzdBooLmNhaXJuLmRhdGFwbGFuZS52MS5VbmxvY2tWb2x1bWVSZXNwb25zZRJnCg5DcmVhdGVTbmFwc2hvdBIpLmNhaXJuLmRhdGFwbGFuZS52MS5DcmVhdGVTbmFwc2hvdFJlcXVlc3QaKi5jYWlybi5kYXRhcGxhbmUudjEuQ3JlYXRlU25hcHNob3RSZXNwb25zZRJnCg5EZWxldGVTbmFwc2hvdBIpLmNhaXJuLmRhdGFwbGFuZS52MS5EZWxldGVTbmFwc2hvdFJlcXVlc3QaKi5jYWlybi5kYXRhcGxhbmUudjEuRGVsZXRlU25hcHNob3RSZXNwb25zZRJnCg5SZXZlcnRTbmFwc2hvdBIpLmNhaXJuLmRhdGFwbGFuZS52MS5SZXZlcnRTbmFwc2hvdFJlcXVlc3QaKi5jYWlybi5kYXRhcGxhbmUudjEuUmV2ZXJ0U25hcHNob3RSZXNwb25zZRJkCg1DbG9uZVNuYXBzaG90EiguY2Fpcm4uZGF0YXBsYW5lLnYxLkNsb25lU25hcHNob3RSZXF1ZXN0GikuY2Fpcm4uZGF0YXBsYW5lLnYxLkNsb25lU25hcHNob3RSZXNwb25zZRJYCglBZGRFeHBvcnQSJC5jYWlybi5kYXRhcGxhbmUudjEuQWRkRXhwb3J0UmVxdWVzdBolLmNhaXJuLmRhdGFwbGFuZS52MS5BZGRFeHBvcnRSZXNwb25zZRJhCgxSZW1vdmVFeHBvcnQSJy5jYWlybi5kYXRhcGxhbmUudjEuUmVtb3ZlRXhwb3J0UmVxdWVzdBooLmNhaXJuLmRhdGFwbGFuZS52MS5SZW1vdmVFeHBvcnRSZXNwb25zZRJPCgZTZXRUbHMSIS5jYWlybi5kYXRhcGxhbmUudjEuU2V0VGxzUmVxdWVzdBoiLmNhaXJuLmRhdGFwbGFuZS52MS5TZXRUbHNSZXNwb25zZRJPCgZMaXN0ZW4SIS5jYWlybi5kYXRhcGxhbmUudjEuTGlzdGVuUmVxdWVzdBoiLmNhaXJuLmRhdGFwbGFuZS52MS5MaXN0ZW5SZXNwb25zZRJVCghVbmxpc3RlbhIjLmNhaXJuLmRhdGFwbGFuZS52MS5Vbmxpc3RlblJlcXVlc3QaJC5jYWlybi5kYXRhcGxhbmUudjEuVW5saXN0ZW5SZXNwb25zZRJVCghTaHV0ZG93bhIjLmNhaXJuLmRhdGFwbGFuZS52MS5TaHV0ZG93blJlcXVlc3QaJC5jYWlybi5kYXRhcGxhbmUudjEuU2h1dGRvd25SZXNwb25zZWIGcHJvdG8z");
+  fileDesc("CiNjYWlybi9kYXRhcGxhbmUvdjEvZGF0YV9wbGFuZS5wcm90bxISY2Fpcm4uZGF0YXBsYW5lLnYxIhEKD0dldFN0YXRlUmVxdWVzdCLeAQoQR2V0U3RhdGVSZXNwb25zZRIKCgJpZBgBIAEoCRILCgNwaWQYAiABKAUSDwoHdmVyc2lvbhgDIAEoCRIVCg1zdGFydF90aW1lX21zGAQgASgEEisKB3ZvbHVtZXMYBSADKAsyGi5jYWlybi5kYXRhcGxhbmUudjEuVm9sdW1lEisKB2V4cG9ydHMYBiADKAsyGi5jYWlybi5kYXRhcGxhbmUudjEuRXhwb3J0Ei8KCWxpc3RlbmVycxgHIAMoCzIcLmNhaXJuLmRhdGFwbGFuZS52MS5MaXN0ZW5lciIUChJXYXRjaEV2ZW50c1JlcXVlc3QiRwoFRXZlbnQSDwoHdGltZV9tcxgBIAEoBBIMCgRraW5kGAIgASgJEg4KBnZvbHVtZRgDIAEoCRIPCgdtZXNzYWdlGAQgASgJIngKFENyZWF0ZVJlcGxpY2FSZXF1ZXN0EhEKCWRpcmVjdG9yeRgBIAEoCRIRCgl2b2x1bWVfaWQYAiABKAkSEgoKcmVwbGljYV9pZBgDIAEoCRISCgpzaXplX2J5dGVzGAQgASgEEhIKCmJsb2NrX3NpemUYBSABKA0iFwoVQ3JlYXRlUmVwbGljYVJlc3BvbnNlIikKFERlbGV0ZVJlcGxpY2FSZXF1ZXN0EhEKCWRpcmVjdG9yeRgBIAEoCSI7ChVEZWxldGVSZXBsaWNhUmVzcG9uc2USEAoIZmluaXNoZWQYASABKAgSEAoIcHJvZ3Jlc3MYAiABKAEilQEKEU9wZW5Wb2x1bWVSZXF1ZXN0Eg4KBnZvbHVtZRgBIAEoCRIRCglkaXJlY3RvcnkYAiABKAkSMQoKY2FjaGVfbW9kZRgDIAEoDjIdLmNhaXJuLmRhdGFwbGFuZS52MS5DYWNoZU1vZGUSKgoGbGltaXRzGAQgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLkxpbWl0cyJtCgZMaW1pdHMSDAoEaW9wcxgBIAEoBBISCgppb3BzX2J1cnN0GAIgASgEEhEKCWJhbmR3aWR0aBgDIAEoBBIXCg9iYW5kd2lkdGhfYnVyc3QYBCABKAQSFQoNYnVyc3Rfc2Vjb25kcxgFIAEoBCJAChJPcGVuVm9sdW1lUmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZSIkChJDbG9zZVZvbHVtZVJlcXVlc3QSDgoGdm9sdW1lGAEgASgJIhUKE0Nsb3NlVm9sdW1lUmVzcG9uc2UiIgoQR2V0Vm9sdW1lUmVxdWVzdBIOCgZ2b2x1bWUYASABKAkiPwoRR2V0Vm9sdW1lUmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZSLoAwoGVm9sdW1lEgwKBG5hbWUYASABKAkSEQoJZGlyZWN0b3J5GAIgASgJEhEKCXZvbHVtZV9pZBgDIAEoCRISCgpzaXplX2J5dGVzGAQgASgEEhIKCmJsb2NrX3NpemUYBSABKA0SMQoKY2FjaGVfbW9kZRgGIAEoDjIdLmNhaXJuLmRhdGFwbGFuZS52MS5DYWNoZU1vZGUSKQoGbGF5ZXJzGAcgAygLMhkuY2Fpcm4uZGF0YXBsYW5lLnYxLkxheWVyEjQKCGNvdW50ZXJzGAggASgLMiIuY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZUNvdW50ZXJzEg8KB2NsaWVudHMYCSABKA0SDwoHZmFpbHVyZRgKIAEoCRIsCgdmbGF0dGVuGAsgASgLMhsuY2Fpcm4uZGF0YXBsYW5lLnYxLkZsYXR0ZW4SKAoFc2NydWIYDCABKAsyGS5jYWlybi5kYXRhcGxhbmUudjEuU2NydWISKgoGbGltaXRzGA0gASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLkxpbWl0cxIQCgh1bmxvY2tlZBgOIAEoCBI2CgxyZWVuY3J5cHRpb24YDyABKAsyIC5jYWlybi5kYXRhcGxhbmUudjEuUmVlbmNyeXB0aW9uIjEKDFJlZW5jcnlwdGlvbhIQCghwcm9ncmVzcxgBIAEoARIPCgdwcm9ibGVtGAIgASgJIiwKB0ZsYXR0ZW4SEAoIcHJvZ3Jlc3MYASABKAESDwoHcHJvYmxlbRgCIAEoCSKXAQoFU2NydWISDQoFc3RhdGUYASABKAkSEAoIcHJvZ3Jlc3MYAiABKAESFgoOYmxvY2tzX2NoZWNrZWQYAyABKAQSFgoOYmxvY2tzX2RhbWFnZWQYBCABKAQSGQoRYmxvY2tzX3VudmVyaWZpZWQYBSABKAQSEAoIcmVwYWlyZWQYBiABKAQSEAoIZmluZGluZ3MYByADKAkivgEKBUxheWVyEgoKAmlkGAEgASgJEg4KBnBhcmVudBgCIAEoCRIPCgdyZW1vdmVkGAMgASgIEhAKCGluX2NoYWluGAQgASgIEhcKD2FsbG9jYXRlZF9ieXRlcxgFIAEoBBISCgpjcmVhdGVkX21zGAYgASgEEhYKDm1lcmdlX3Byb2dyZXNzGAcgASgBEgwKBG5hbWUYCCABKAkSDgoGc2hhcmVkGAkgASgIEhMKC2NoZWNrc3VtbWVkGAogASgIIuABCg5Wb2x1bWVDb3VudGVycxINCgVyZWFkcxgBIAEoBBISCgpyZWFkX2J5dGVzGAIgASgEEg4KBndyaXRlcxgDIAEoBBIVCg13cml0dGVuX2J5dGVzGAQgASgEEg8KB2ZsdXNoZXMYBSABKAQSDQoFdHJpbXMYBiABKAQSFQoNdHJpbW1lZF9ieXRlcxgHIAEoBBIUCgx3cml0ZV96ZXJvZXMYCCABKAQSDgoGZXJyb3JzGAkgASgEEhEKCXRocm90dGxlZBgKIAEoBBIUCgx0aHJvdHRsZWRfbXMYCyABKAQiTgoQU2V0TGltaXRzUmVxdWVzdBIOCgZ2b2x1bWUYASABKAkSKgoGbGltaXRzGAIgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLkxpbWl0cyI/ChFTZXRMaW1pdHNSZXNwb25zZRIqCgZ2b2x1bWUYASABKAsyGi5jYWlybi5kYXRhcGxhbmUudjEuVm9sdW1lIjkKE1Jlc2l6ZVZvbHVtZVJlcXVlc3QSDgoGdm9sdW1lGAEgASgJEhIKCnNpemVfYnl0ZXMYAiABKAQiQgoUUmVzaXplVm9sdW1lUmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZSImChRGbGF0dGVuVm9sdW1lUmVxdWVzdBIOCgZ2b2x1bWUYASABKAkiQwoVRmxhdHRlblZvbHVtZVJlc3BvbnNlEioKBnZvbHVtZRgBIAEoCzIaLmNhaXJuLmRhdGFwbGFuZS52MS5Wb2x1bWUiIwoRU3RhcnRTY3J1YlJlcXVlc3QSDgoGdm9sdW1lGAEgASgJIkAKElN0YXJ0U2NydWJSZXNwb25zZRIqCgZ2b2x1bWUYASABKAsyGi5jYWlybi5kYXRhcGxhbmUudjEuVm9sdW1lImoKF0Zvcm1hdEVuY3J5cHRpb25SZXF1ZXN0Eg4KBnZvbHVtZRgBIAEoCRITCgtzZWN0b3Jfc2l6ZRgCIAEoDRIWCg5hbGxvd19kaXNjYXJkcxgDIAEoCBISCgpwYXNzcGhyYXNlGAQgASgMIkYKGEZvcm1hdEVuY3J5cHRpb25SZXNwb25zZRIqCgZ2b2x1bWUYASABKAsyGi5jYWlybi5kYXRhcGxhbmUudjEuVm9sdW1lIjkKE1VubG9ja1ZvbHVtZVJlcXVlc3QSDgoGdm9sdW1lGAEgASgJEhIKCnBhc3NwaHJhc2UYAiABKAwiQgoUVW5sb2NrVm9sdW1lUmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZSJIChZSZWVuY3J5cHRWb2x1bWVSZXF1ZXN0Eg4KBnZvbHVtZRgBIAEoCRIKCgJpZBgCIAEoCRISCgpwYXNzcGhyYXNlGAMgASgMIkUKF1JlZW5jcnlwdFZvbHVtZVJlc3BvbnNlEioKBnZvbHVtZRgBIAEoCzIaLmNhaXJuLmRhdGFwbGFuZS52MS5Wb2x1bWUiSgoVQ3JlYXRlU25hcHNob3RSZXF1ZXN0Eg4KBnZvbHVtZRgBIAEoCRITCgtzbmFwc2hvdF9pZBgCIAEoCRIMCgRuYW1lGAMgASgJIkQKFkNyZWF0ZVNuYXBzaG90UmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZSI8ChVEZWxldGVTbmFwc2hvdFJlcXVlc3QSDgoGdm9sdW1lGAEgASgJEhMKC3NuYXBzaG90X2lkGAIgASgJIkQKFkRlbGV0ZVNuYXBzaG90UmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZSI8ChVSZXZlcnRTbmFwc2hvdFJlcXVlc3QSDgoGdm9sdW1lGAEgASgJEhMKC3NuYXBzaG90X2lkGAIgASgJIkQKFlJldmVydFNuYXBzaG90UmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZSJ1ChRDbG9uZVNuYXBzaG90UmVxdWVzdBIOCgZ2b2x1bWUYASABKAkSEwoLc25hcHNob3RfaWQYAiABKAkSEQoJZGlyZWN0b3J5GAMgASgJEhEKCXZvbHVtZV9pZBgEIAEoCRISCgpyZXBsaWNhX2lkGAUgASgJIhcKFUNsb25lU25hcHNob3RSZXNwb25zZSKEAQoGRXhwb3J0EgwKBG5hbWUYASABKAkSEwoLZGVzY3JpcHRpb24YAiABKAkSEQoJcmVhZF9vbmx5GAMgASgIEg4KBnZvbHVtZRgEIAEoCRIVCg1oYW5kb3Zlcl9wYXRoGAUgASgJEhEKCWRlY3J5cHRlZBgIIAEoCEoECAYQB0oECAcQCCI+ChBBZGRFeHBvcnRSZXF1ZXN0EioKBmV4cG9ydBgBIAEoCzIaLmNhaXJuLmRhdGFwbGFuZS52MS5FeHBvcnQiEwoRQWRkRXhwb3J0UmVzcG9uc2UiMgoTUmVtb3ZlRXhwb3J0UmVxdWVzdBIMCgRuYW1lGAEgASgJEg0KBWZvcmNlGAIgASgIIhYKFFJlbW92ZUV4cG9ydFJlc3BvbnNlIsIBCgNUbHMSKgoEbW9kZRgBIAEoDjIcLmNhaXJuLmRhdGFwbGFuZS52MS5UbHMuTW9kZRIdChVjZXJ0aWZpY2F0ZV9kaXJlY3RvcnkYAiABKAkSEwoLdmVyaWZ5X3BlZXIYAyABKAgSEAoIcHNrX2ZpbGUYBCABKAkiSQoETW9kZRIUChBNT0RFX1VOU1BFQ0lGSUVEEAASDAoITU9ERV9PRkYQARILCgdNT0RFX09OEAISEAoMTU9ERV9SRVFVSVJFEAMiNQoNU2V0VGxzUmVxdWVzdBIkCgN0bHMYASABKAsyFy5jYWlybi5kYXRhcGxhbmUudjEuVGxzIhAKDlNldFRsc1Jlc3BvbnNlInAKCExpc3RlbmVyEjEKB25iZF90Y3AYASABKAsyHi5jYWlybi5kYXRhcGxhbmUudjEuVGNwQWRkcmVzc0gAEhIKCG5iZF91bml4GAIgASgJSAASEgoIaGFuZG92ZXIYAyABKAlIAEIJCgdhZGRyZXNzIigKClRjcEFkZHJlc3MSDAoEaG9zdBgBIAEoCRIMCgRwb3J0GAIgASgNIj8KDUxpc3RlblJlcXVlc3QSLgoIbGlzdGVuZXIYASABKAsyHC5jYWlybi5kYXRhcGxhbmUudjEuTGlzdGVuZXIiQAoOTGlzdGVuUmVzcG9uc2USLgoIbGlzdGVuZXIYASABKAsyHC5jYWlybi5kYXRhcGxhbmUudjEuTGlzdGVuZXIiQQoPVW5saXN0ZW5SZXF1ZXN0Ei4KCGxpc3RlbmVyGAEgASgLMhwuY2Fpcm4uZGF0YXBsYW5lLnYxLkxpc3RlbmVyIhIKEFVubGlzdGVuUmVzcG9uc2UiEQoPU2h1dGRvd25SZXF1ZXN0IhIKEFNodXRkb3duUmVzcG9uc2UqcwoJQ2FjaGVNb2RlEhoKFkNBQ0hFX01PREVfVU5TUEVDSUZJRUQQABITCg9DQUNIRV9NT0RFX05PTkUQARIYChRDQUNIRV9NT0RFX1dSSVRFQkFDSxACEhsKF0NBQ0hFX01PREVfV1JJVEVUSFJPVUdIEAMyhRIKCURhdGFQbGFuZRJVCghHZXRTdGF0ZRIjLmNhaXJuLmRhdGFwbGFuZS52MS5HZXRTdGF0ZVJlcXVlc3QaJC5jYWlybi5kYXRhcGxhbmUudjEuR2V0U3RhdGVSZXNwb25zZRJSCgtXYXRjaEV2ZW50cxImLmNhaXJuLmRhdGFwbGFuZS52MS5XYXRjaEV2ZW50c1JlcXVlc3QaGS5jYWlybi5kYXRhcGxhbmUudjEuRXZlbnQwARJkCg1DcmVhdGVSZXBsaWNhEiguY2Fpcm4uZGF0YXBsYW5lLnYxLkNyZWF0ZVJlcGxpY2FSZXF1ZXN0GikuY2Fpcm4uZGF0YXBsYW5lLnYxLkNyZWF0ZVJlcGxpY2FSZXNwb25zZRJkCg1EZWxldGVSZXBsaWNhEiguY2Fpcm4uZGF0YXBsYW5lLnYxLkRlbGV0ZVJlcGxpY2FSZXF1ZXN0GikuY2Fpcm4uZGF0YXBsYW5lLnYxLkRlbGV0ZVJlcGxpY2FSZXNwb25zZRJbCgpPcGVuVm9sdW1lEiUuY2Fpcm4uZGF0YXBsYW5lLnYxLk9wZW5Wb2x1bWVSZXF1ZXN0GiYuY2Fpcm4uZGF0YXBsYW5lLnYxLk9wZW5Wb2x1bWVSZXNwb25zZRJeCgtDbG9zZVZvbHVtZRImLmNhaXJuLmRhdGFwbGFuZS52MS5DbG9zZVZvbHVtZVJlcXVlc3QaJy5jYWlybi5kYXRhcGxhbmUudjEuQ2xvc2VWb2x1bWVSZXNwb25zZRJYCglHZXRWb2x1bWUSJC5jYWlybi5kYXRhcGxhbmUudjEuR2V0Vm9sdW1lUmVxdWVzdBolLmNhaXJuLmRhdGFwbGFuZS52MS5HZXRWb2x1bWVSZXNwb25zZRJhCgxSZXNpemVWb2x1bWUSJy5jYWlybi5kYXRhcGxhbmUudjEuUmVzaXplVm9sdW1lUmVxdWVzdBooLmNhaXJuLmRhdGFwbGFuZS52MS5SZXNpemVWb2x1bWVSZXNwb25zZRJYCglTZXRMaW1pdHMSJC5jYWlybi5kYXRhcGxhbmUudjEuU2V0TGltaXRzUmVxdWVzdBolLmNhaXJuLmRhdGFwbGFuZS52MS5TZXRMaW1pdHNSZXNwb25zZRJkCg1GbGF0dGVuVm9sdW1lEiguY2Fpcm4uZGF0YXBsYW5lLnYxLkZsYXR0ZW5Wb2x1bWVSZXF1ZXN0GikuY2Fpcm4uZGF0YXBsYW5lLnYxLkZsYXR0ZW5Wb2x1bWVSZXNwb25zZRJbCgpTdGFydFNjcnViEiUuY2Fpcm4uZGF0YXBsYW5lLnYxLlN0YXJ0U2NydWJSZXF1ZXN0GiYuY2Fpcm4uZGF0YXBsYW5lLnYxLlN0YXJ0U2NydWJSZXNwb25zZRJtChBGb3JtYXRFbmNyeXB0aW9uEisuY2Fpcm4uZGF0YXBsYW5lLnYxLkZvcm1hdEVuY3J5cHRpb25SZXF1ZXN0GiwuY2Fpcm4uZGF0YXBsYW5lLnYxLkZvcm1hdEVuY3J5cHRpb25SZXNwb25zZRJhCgxVbmxvY2tWb2x1bWUSJy5jYWlybi5kYXRhcGxhbmUudjEuVW5sb2NrVm9sdW1lUmVxdWVzdBooLmNhaXJuLmRhdGFwbGFuZS52MS5VbmxvY2tWb2x1bWVSZXNwb25zZRJqCg9SZWVuY3J5cHRWb2x1bWUSKi5jYWlybi5kYXRhcGxhbmUudjEuUmVlbmNyeXB0Vm9sdW1lUmVxdWVzdBorLmNhaXJuLmRhdGFwbGFuZS52MS5SZWVuY3J5cHRWb2x1bWVSZXNwb25zZRJnCg5DcmVhdGVTbmFwc2hvdBIpLmNhaXJuLmRhdGFwbGFuZS52MS5DcmVhdGVTbmFwc2hvdFJlcXVlc3QaKi5jYWlybi5kYXRhcGxhbmUudjEuQ3JlYXRlU25hcHNob3RSZXNwb25zZRJnCg5EZWxldGVTbmFwc2hvdBIpLmNhaXJuLmRhdGFwbGFuZS52MS5EZWxldGVTbmFwc2hvdFJlcXVlc3QaKi5jYWlybi5kYXRhcGxhbmUudjEuRGVsZXRlU25hcHNob3RSZXNwb25zZRJnCg5SZXZlcnRTbmFwc2hvdBIpLmNhaXJuLmRhdGFwbGFuZS52MS5SZXZlcnRTbmFwc2hvdFJlcXVlc3QaKi5jYWlybi5kYXRhcGxhbmUudjEuUmV2ZXJ0U25hcHNob3RSZXNwb25zZRJkCg1DbG9uZVNuYXBzaG90EiguY2Fpcm4uZGF0YXBsYW5lLnYxLkNsb25lU25hcHNob3RSZXF1ZXN0GikuY2Fpcm4uZGF0YXBsYW5lLnYxLkNsb25lU25hcHNob3RSZXNwb25zZRJYCglBZGRFeHBvcnQSJC5jYWlybi5kYXRhcGxhbmUudjEuQWRkRXhwb3J0UmVxdWVzdBolLmNhaXJuLmRhdGFwbGFuZS52MS5BZGRFeHBvcnRSZXNwb25zZRJhCgxSZW1vdmVFeHBvcnQSJy5jYWlybi5kYXRhcGxhbmUudjEuUmVtb3ZlRXhwb3J0UmVxdWVzdBooLmNhaXJuLmRhdGFwbGFuZS52MS5SZW1vdmVFeHBvcnRSZXNwb25zZRJPCgZTZXRUbHMSIS5jYWlybi5kYXRhcGxhbmUudjEuU2V0VGxzUmVxdWVzdBoiLmNhaXJuLmRhdGFwbGFuZS52MS5TZXRUbHNSZXNwb25zZRJPCgZMaXN0ZW4SIS5jYWlybi5kYXRhcGxhbmUudjEuTGlzdGVuUmVxdWVzdBoiLmNhaXJuLmRhdGFwbGFuZS52MS5MaXN0ZW5SZXNwb25zZRJVCghVbmxpc3RlbhIjLmNhaXJuLmRhdGFwbGFuZS52MS5Vbmxpc3RlblJlcXVlc3QaJC5jYWlybi5kYXRhcGxhbmUudjEuVW5saXN0ZW5SZXNwb25zZRJVCghTaHV0ZG93bhIjLmNhaXJuLmRhdGFwbGFuZS52MS5TaHV0ZG93blJlcXVlc3QaJC5jYWlybi5kYXRhcGxhbmUudjEuU2h1dGRvd25SZXNwb25zZWIGcHJvdG8z");
 
 /**
  * @generated from message cairn.dataplane.v1.GetStateRequest
@@ -105,7 +105,7 @@ export type Event = Message<"cairn.dataplane.v1.Event"> & {
 
   /**
    * "hello" (always the first), "merge-finished", "flatten-finished", "scrub-finished", "repaired", "damaged",
-   * "volume-failed", "no-space", "unclean-recovery", "header-repaired"
+   * "volume-failed", "no-space", "unclean-recovery", "header-repaired", "reencryption-finished"
    *
    * @generated from field: string kind = 2;
    */
@@ -478,6 +478,13 @@ export type Volume = Message<"cairn.dataplane.v1.Volume"> & {
    * @generated from field: bool unlocked = 14;
    */
   unlocked: boolean;
+
+  /**
+   * while it is being encrypted with a new volume key
+   *
+   * @generated from field: cairn.dataplane.v1.Reencryption reencryption = 15;
+   */
+  reencryption?: Reencryption | undefined;
 };
 
 /**
@@ -486,6 +493,32 @@ export type Volume = Message<"cairn.dataplane.v1.Volume"> & {
  */
 export const VolumeSchema: GenMessage<Volume> = /*@__PURE__*/
   messageDesc(file_cairn_dataplane_v1_data_plane, 15);
+
+/**
+ * @generated from message cairn.dataplane.v1.Reencryption
+ */
+export type Reencryption = Message<"cairn.dataplane.v1.Reencryption"> & {
+  /**
+   * 0..1
+   *
+   * @generated from field: double progress = 1;
+   */
+  progress: number;
+
+  /**
+   * why it waits; empty while it does not
+   *
+   * @generated from field: string problem = 2;
+   */
+  problem: string;
+};
+
+/**
+ * Describes the message cairn.dataplane.v1.Reencryption.
+ * Use `create(ReencryptionSchema)` to create a new message.
+ */
+export const ReencryptionSchema: GenMessage<Reencryption> = /*@__PURE__*/
+  messageDesc(file_cairn_dataplane_v1_data_plane, 16);
 
 /**
  * @generated from message cairn.dataplane.v1.Flatten
@@ -509,7 +542,7 @@ export type Flatten = Message<"cairn.dataplane.v1.Flatten"> & {
  * Use `create(FlattenSchema)` to create a new message.
  */
 export const FlattenSchema: GenMessage<Flatten> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 16);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 17);
 
 /**
  * The scrub that runs, or the last one since the volume was opened.
@@ -566,7 +599,7 @@ export type Scrub = Message<"cairn.dataplane.v1.Scrub"> & {
  * Use `create(ScrubSchema)` to create a new message.
  */
 export const ScrubSchema: GenMessage<Scrub> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 17);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 18);
 
 /**
  * @generated from message cairn.dataplane.v1.Layer
@@ -648,7 +681,7 @@ export type Layer = Message<"cairn.dataplane.v1.Layer"> & {
  * Use `create(LayerSchema)` to create a new message.
  */
 export const LayerSchema: GenMessage<Layer> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 18);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 19);
 
 /**
  * @generated from message cairn.dataplane.v1.VolumeCounters
@@ -719,7 +752,7 @@ export type VolumeCounters = Message<"cairn.dataplane.v1.VolumeCounters"> & {
  * Use `create(VolumeCountersSchema)` to create a new message.
  */
 export const VolumeCountersSchema: GenMessage<VolumeCounters> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 19);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 20);
 
 /**
  * @generated from message cairn.dataplane.v1.SetLimitsRequest
@@ -743,7 +776,7 @@ export type SetLimitsRequest = Message<"cairn.dataplane.v1.SetLimitsRequest"> & 
  * Use `create(SetLimitsRequestSchema)` to create a new message.
  */
 export const SetLimitsRequestSchema: GenMessage<SetLimitsRequest> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 20);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 21);
 
 /**
  * @generated from message cairn.dataplane.v1.SetLimitsResponse
@@ -760,7 +793,7 @@ export type SetLimitsResponse = Message<"cairn.dataplane.v1.SetLimitsResponse"> 
  * Use `create(SetLimitsResponseSchema)` to create a new message.
  */
 export const SetLimitsResponseSchema: GenMessage<SetLimitsResponse> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 21);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 22);
 
 /**
  * @generated from message cairn.dataplane.v1.ResizeVolumeRequest
@@ -782,7 +815,7 @@ export type ResizeVolumeRequest = Message<"cairn.dataplane.v1.ResizeVolumeReques
  * Use `create(ResizeVolumeRequestSchema)` to create a new message.
  */
 export const ResizeVolumeRequestSchema: GenMessage<ResizeVolumeRequest> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 22);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 23);
 
 /**
  * @generated from message cairn.dataplane.v1.ResizeVolumeResponse
@@ -799,7 +832,7 @@ export type ResizeVolumeResponse = Message<"cairn.dataplane.v1.ResizeVolumeRespo
  * Use `create(ResizeVolumeResponseSchema)` to create a new message.
  */
 export const ResizeVolumeResponseSchema: GenMessage<ResizeVolumeResponse> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 23);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 24);
 
 /**
  * @generated from message cairn.dataplane.v1.FlattenVolumeRequest
@@ -816,7 +849,7 @@ export type FlattenVolumeRequest = Message<"cairn.dataplane.v1.FlattenVolumeRequ
  * Use `create(FlattenVolumeRequestSchema)` to create a new message.
  */
 export const FlattenVolumeRequestSchema: GenMessage<FlattenVolumeRequest> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 24);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 25);
 
 /**
  * @generated from message cairn.dataplane.v1.FlattenVolumeResponse
@@ -833,7 +866,7 @@ export type FlattenVolumeResponse = Message<"cairn.dataplane.v1.FlattenVolumeRes
  * Use `create(FlattenVolumeResponseSchema)` to create a new message.
  */
 export const FlattenVolumeResponseSchema: GenMessage<FlattenVolumeResponse> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 25);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 26);
 
 /**
  * @generated from message cairn.dataplane.v1.StartScrubRequest
@@ -850,7 +883,7 @@ export type StartScrubRequest = Message<"cairn.dataplane.v1.StartScrubRequest"> 
  * Use `create(StartScrubRequestSchema)` to create a new message.
  */
 export const StartScrubRequestSchema: GenMessage<StartScrubRequest> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 26);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 27);
 
 /**
  * @generated from message cairn.dataplane.v1.StartScrubResponse
@@ -867,7 +900,7 @@ export type StartScrubResponse = Message<"cairn.dataplane.v1.StartScrubResponse"
  * Use `create(StartScrubResponseSchema)` to create a new message.
  */
 export const StartScrubResponseSchema: GenMessage<StartScrubResponse> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 27);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 28);
 
 /**
  * @generated from message cairn.dataplane.v1.FormatEncryptionRequest
@@ -901,7 +934,7 @@ export type FormatEncryptionRequest = Message<"cairn.dataplane.v1.FormatEncrypti
  * Use `create(FormatEncryptionRequestSchema)` to create a new message.
  */
 export const FormatEncryptionRequestSchema: GenMessage<FormatEncryptionRequest> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 28);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 29);
 
 /**
  * @generated from message cairn.dataplane.v1.FormatEncryptionResponse
@@ -918,7 +951,7 @@ export type FormatEncryptionResponse = Message<"cairn.dataplane.v1.FormatEncrypt
  * Use `create(FormatEncryptionResponseSchema)` to create a new message.
  */
 export const FormatEncryptionResponseSchema: GenMessage<FormatEncryptionResponse> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 29);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 30);
 
 /**
  * @generated from message cairn.dataplane.v1.UnlockVolumeRequest
@@ -940,7 +973,7 @@ export type UnlockVolumeRequest = Message<"cairn.dataplane.v1.UnlockVolumeReques
  * Use `create(UnlockVolumeRequestSchema)` to create a new message.
  */
 export const UnlockVolumeRequestSchema: GenMessage<UnlockVolumeRequest> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 30);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 31);
 
 /**
  * @generated from message cairn.dataplane.v1.UnlockVolumeResponse
@@ -957,7 +990,53 @@ export type UnlockVolumeResponse = Message<"cairn.dataplane.v1.UnlockVolumeRespo
  * Use `create(UnlockVolumeResponseSchema)` to create a new message.
  */
 export const UnlockVolumeResponseSchema: GenMessage<UnlockVolumeResponse> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 31);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 32);
+
+/**
+ * @generated from message cairn.dataplane.v1.ReencryptVolumeRequest
+ */
+export type ReencryptVolumeRequest = Message<"cairn.dataplane.v1.ReencryptVolumeRequest"> & {
+  /**
+   * @generated from field: string volume = 1;
+   */
+  volume: string;
+
+  /**
+   * of this change of the key
+   *
+   * @generated from field: string id = 2;
+   */
+  id: string;
+
+  /**
+   * @generated from field: bytes passphrase = 3;
+   */
+  passphrase: Uint8Array;
+};
+
+/**
+ * Describes the message cairn.dataplane.v1.ReencryptVolumeRequest.
+ * Use `create(ReencryptVolumeRequestSchema)` to create a new message.
+ */
+export const ReencryptVolumeRequestSchema: GenMessage<ReencryptVolumeRequest> = /*@__PURE__*/
+  messageDesc(file_cairn_dataplane_v1_data_plane, 33);
+
+/**
+ * @generated from message cairn.dataplane.v1.ReencryptVolumeResponse
+ */
+export type ReencryptVolumeResponse = Message<"cairn.dataplane.v1.ReencryptVolumeResponse"> & {
+  /**
+   * @generated from field: cairn.dataplane.v1.Volume volume = 1;
+   */
+  volume?: Volume | undefined;
+};
+
+/**
+ * Describes the message cairn.dataplane.v1.ReencryptVolumeResponse.
+ * Use `create(ReencryptVolumeResponseSchema)` to create a new message.
+ */
+export const ReencryptVolumeResponseSchema: GenMessage<ReencryptVolumeResponse> = /*@__PURE__*/
+  messageDesc(file_cairn_dataplane_v1_data_plane, 34);
 
 /**
  * @generated from message cairn.dataplane.v1.CreateSnapshotRequest
@@ -988,7 +1067,7 @@ export type CreateSnapshotRequest = Message<"cairn.dataplane.v1.CreateSnapshotRe
  * Use `create(CreateSnapshotRequestSchema)` to create a new message.
  */
 export const CreateSnapshotRequestSchema: GenMessage<CreateSnapshotRequest> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 32);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 35);
 
 /**
  * @generated from message cairn.dataplane.v1.CreateSnapshotResponse
@@ -1005,7 +1084,7 @@ export type CreateSnapshotResponse = Message<"cairn.dataplane.v1.CreateSnapshotR
  * Use `create(CreateSnapshotResponseSchema)` to create a new message.
  */
 export const CreateSnapshotResponseSchema: GenMessage<CreateSnapshotResponse> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 33);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 36);
 
 /**
  * @generated from message cairn.dataplane.v1.DeleteSnapshotRequest
@@ -1027,7 +1106,7 @@ export type DeleteSnapshotRequest = Message<"cairn.dataplane.v1.DeleteSnapshotRe
  * Use `create(DeleteSnapshotRequestSchema)` to create a new message.
  */
 export const DeleteSnapshotRequestSchema: GenMessage<DeleteSnapshotRequest> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 34);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 37);
 
 /**
  * @generated from message cairn.dataplane.v1.DeleteSnapshotResponse
@@ -1044,7 +1123,7 @@ export type DeleteSnapshotResponse = Message<"cairn.dataplane.v1.DeleteSnapshotR
  * Use `create(DeleteSnapshotResponseSchema)` to create a new message.
  */
 export const DeleteSnapshotResponseSchema: GenMessage<DeleteSnapshotResponse> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 35);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 38);
 
 /**
  * @generated from message cairn.dataplane.v1.RevertSnapshotRequest
@@ -1066,7 +1145,7 @@ export type RevertSnapshotRequest = Message<"cairn.dataplane.v1.RevertSnapshotRe
  * Use `create(RevertSnapshotRequestSchema)` to create a new message.
  */
 export const RevertSnapshotRequestSchema: GenMessage<RevertSnapshotRequest> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 36);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 39);
 
 /**
  * @generated from message cairn.dataplane.v1.RevertSnapshotResponse
@@ -1083,7 +1162,7 @@ export type RevertSnapshotResponse = Message<"cairn.dataplane.v1.RevertSnapshotR
  * Use `create(RevertSnapshotResponseSchema)` to create a new message.
  */
 export const RevertSnapshotResponseSchema: GenMessage<RevertSnapshotResponse> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 37);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 40);
 
 /**
  * @generated from message cairn.dataplane.v1.CloneSnapshotRequest
@@ -1128,7 +1207,7 @@ export type CloneSnapshotRequest = Message<"cairn.dataplane.v1.CloneSnapshotRequ
  * Use `create(CloneSnapshotRequestSchema)` to create a new message.
  */
 export const CloneSnapshotRequestSchema: GenMessage<CloneSnapshotRequest> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 38);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 41);
 
 /**
  * @generated from message cairn.dataplane.v1.CloneSnapshotResponse
@@ -1141,7 +1220,7 @@ export type CloneSnapshotResponse = Message<"cairn.dataplane.v1.CloneSnapshotRes
  * Use `create(CloneSnapshotResponseSchema)` to create a new message.
  */
 export const CloneSnapshotResponseSchema: GenMessage<CloneSnapshotResponse> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 39);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 42);
 
 /**
  * @generated from message cairn.dataplane.v1.Export
@@ -1189,7 +1268,7 @@ export type Export = Message<"cairn.dataplane.v1.Export"> & {
  * Use `create(ExportSchema)` to create a new message.
  */
 export const ExportSchema: GenMessage<Export> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 40);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 43);
 
 /**
  * @generated from message cairn.dataplane.v1.AddExportRequest
@@ -1206,7 +1285,7 @@ export type AddExportRequest = Message<"cairn.dataplane.v1.AddExportRequest"> & 
  * Use `create(AddExportRequestSchema)` to create a new message.
  */
 export const AddExportRequestSchema: GenMessage<AddExportRequest> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 41);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 44);
 
 /**
  * @generated from message cairn.dataplane.v1.AddExportResponse
@@ -1219,7 +1298,7 @@ export type AddExportResponse = Message<"cairn.dataplane.v1.AddExportResponse"> 
  * Use `create(AddExportResponseSchema)` to create a new message.
  */
 export const AddExportResponseSchema: GenMessage<AddExportResponse> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 42);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 45);
 
 /**
  * @generated from message cairn.dataplane.v1.RemoveExportRequest
@@ -1241,7 +1320,7 @@ export type RemoveExportRequest = Message<"cairn.dataplane.v1.RemoveExportReques
  * Use `create(RemoveExportRequestSchema)` to create a new message.
  */
 export const RemoveExportRequestSchema: GenMessage<RemoveExportRequest> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 43);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 46);
 
 /**
  * @generated from message cairn.dataplane.v1.RemoveExportResponse
@@ -1254,7 +1333,7 @@ export type RemoveExportResponse = Message<"cairn.dataplane.v1.RemoveExportRespo
  * Use `create(RemoveExportResponseSchema)` to create a new message.
  */
 export const RemoveExportResponseSchema: GenMessage<RemoveExportResponse> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 44);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 47);
 
 /**
  * @generated from message cairn.dataplane.v1.Tls
@@ -1292,7 +1371,7 @@ export type Tls = Message<"cairn.dataplane.v1.Tls"> & {
  * Use `create(TlsSchema)` to create a new message.
  */
 export const TlsSchema: GenMessage<Tls> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 45);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 48);
 
 /**
  * @generated from enum cairn.dataplane.v1.Tls.Mode
@@ -1329,7 +1408,7 @@ export enum Tls_Mode {
  * Describes the enum cairn.dataplane.v1.Tls.Mode.
  */
 export const Tls_ModeSchema: GenEnum<Tls_Mode> = /*@__PURE__*/
-  enumDesc(file_cairn_dataplane_v1_data_plane, 45, 0);
+  enumDesc(file_cairn_dataplane_v1_data_plane, 48, 0);
 
 /**
  * @generated from message cairn.dataplane.v1.SetTlsRequest
@@ -1346,7 +1425,7 @@ export type SetTlsRequest = Message<"cairn.dataplane.v1.SetTlsRequest"> & {
  * Use `create(SetTlsRequestSchema)` to create a new message.
  */
 export const SetTlsRequestSchema: GenMessage<SetTlsRequest> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 46);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 49);
 
 /**
  * @generated from message cairn.dataplane.v1.SetTlsResponse
@@ -1359,7 +1438,7 @@ export type SetTlsResponse = Message<"cairn.dataplane.v1.SetTlsResponse"> & {
  * Use `create(SetTlsResponseSchema)` to create a new message.
  */
 export const SetTlsResponseSchema: GenMessage<SetTlsResponse> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 47);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 50);
 
 /**
  * @generated from message cairn.dataplane.v1.Listener
@@ -1398,7 +1477,7 @@ export type Listener = Message<"cairn.dataplane.v1.Listener"> & {
  * Use `create(ListenerSchema)` to create a new message.
  */
 export const ListenerSchema: GenMessage<Listener> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 48);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 51);
 
 /**
  * @generated from message cairn.dataplane.v1.TcpAddress
@@ -1422,7 +1501,7 @@ export type TcpAddress = Message<"cairn.dataplane.v1.TcpAddress"> & {
  * Use `create(TcpAddressSchema)` to create a new message.
  */
 export const TcpAddressSchema: GenMessage<TcpAddress> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 49);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 52);
 
 /**
  * @generated from message cairn.dataplane.v1.ListenRequest
@@ -1439,7 +1518,7 @@ export type ListenRequest = Message<"cairn.dataplane.v1.ListenRequest"> & {
  * Use `create(ListenRequestSchema)` to create a new message.
  */
 export const ListenRequestSchema: GenMessage<ListenRequest> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 50);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 53);
 
 /**
  * @generated from message cairn.dataplane.v1.ListenResponse
@@ -1456,7 +1535,7 @@ export type ListenResponse = Message<"cairn.dataplane.v1.ListenResponse"> & {
  * Use `create(ListenResponseSchema)` to create a new message.
  */
 export const ListenResponseSchema: GenMessage<ListenResponse> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 51);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 54);
 
 /**
  * @generated from message cairn.dataplane.v1.UnlistenRequest
@@ -1473,7 +1552,7 @@ export type UnlistenRequest = Message<"cairn.dataplane.v1.UnlistenRequest"> & {
  * Use `create(UnlistenRequestSchema)` to create a new message.
  */
 export const UnlistenRequestSchema: GenMessage<UnlistenRequest> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 52);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 55);
 
 /**
  * @generated from message cairn.dataplane.v1.UnlistenResponse
@@ -1486,7 +1565,7 @@ export type UnlistenResponse = Message<"cairn.dataplane.v1.UnlistenResponse"> & 
  * Use `create(UnlistenResponseSchema)` to create a new message.
  */
 export const UnlistenResponseSchema: GenMessage<UnlistenResponse> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 53);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 56);
 
 /**
  * @generated from message cairn.dataplane.v1.ShutdownRequest
@@ -1499,7 +1578,7 @@ export type ShutdownRequest = Message<"cairn.dataplane.v1.ShutdownRequest"> & {
  * Use `create(ShutdownRequestSchema)` to create a new message.
  */
 export const ShutdownRequestSchema: GenMessage<ShutdownRequest> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 54);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 57);
 
 /**
  * @generated from message cairn.dataplane.v1.ShutdownResponse
@@ -1512,7 +1591,7 @@ export type ShutdownResponse = Message<"cairn.dataplane.v1.ShutdownResponse"> & 
  * Use `create(ShutdownResponseSchema)` to create a new message.
  */
 export const ShutdownResponseSchema: GenMessage<ShutdownResponse> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 55);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 58);
 
 /**
  * @generated from enum cairn.dataplane.v1.CacheMode
@@ -1685,6 +1764,17 @@ export const DataPlane: GenService<{
     methodKind: "unary";
     input: typeof UnlockVolumeRequestSchema;
     output: typeof UnlockVolumeResponseSchema;
+  },
+  /**
+   * Gives an unlocked volume a new volume key and encrypts everything anew in the background; connected clients go on. The same
+   * `id` again does nothing. Fails with PERMISSION_DENIED if no key slot opens with the passphrase.
+   *
+   * @generated from rpc cairn.dataplane.v1.DataPlane.ReencryptVolume
+   */
+  reencryptVolume: {
+    methodKind: "unary";
+    input: typeof ReencryptVolumeRequestSchema;
+    output: typeof ReencryptVolumeResponseSchema;
   },
   /**
    * @generated from rpc cairn.dataplane.v1.DataPlane.CreateSnapshot
