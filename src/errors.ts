@@ -133,6 +133,12 @@ export const catalogue = {
     'PERMISSION_DENIED',
     'Let the key provider give the passphrase that one of its key slots was made with.',
   ),
+  'too-many-attempts': row(
+    'Too many wrong passphrases',
+    429,
+    'RESOURCE_EXHAUSTED',
+    'Let the key provider give the right passphrase, and try again later.',
+  ),
   'key-unavailable': row(
     'Key is not available',
     503,
@@ -151,11 +157,12 @@ export const catalogue = {
     'FAILED_PRECONDITION',
     'Create one with --encrypt, and copy the data there.',
   ),
+  'file-exists': row('File exists', 409, 'ALREADY_EXISTS', 'Choose another file: none is written over.'),
   'header-damaged': row(
     'LUKS2 header is damaged',
     500,
     'DATA_LOSS',
-    'Restore a snapshot in which it is whole, or a backup of it: cryptsetup luksHeaderRestore on an image of the volume.',
+    'Restore a backup of it (cairn header restore VOLUME FILE), or a snapshot in which it is whole.',
   ),
   'encryption-unsupported': row(
     'Encryption is not supported',
@@ -281,6 +288,8 @@ export interface FieldError {
 export interface CairnErrorOptions {
   /** The field of the request that is to blame, if one is. */
   field?: string;
+  /** How long to wait before trying again. */
+  retryAfterSeconds?: number;
   /** All wrong fields, when a whole request was validated. */
   errors?: readonly FieldError[];
   cause?: unknown;
@@ -293,12 +302,14 @@ export class CairnError extends Error {
   readonly detail: string;
   readonly field: string | undefined;
   readonly errors: readonly FieldError[] | undefined;
+  readonly retryAfterSeconds: number | undefined;
 
   constructor(code: ErrorCode, detail: string, options: CairnErrorOptions = {}) {
     super(detail, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.detail = detail;
     this.field = options.field;
+    this.retryAfterSeconds = options.retryAfterSeconds;
     this.errors = options.errors ?? (options.field === undefined ? undefined : [{ field: options.field, detail }]);
   }
 
@@ -358,6 +369,7 @@ export const nativeErrorCodes: Readonly<Record<string, ErrorCode>> = {
   EDQUOT: 'no-space',
   EIO: 'io-error',
   EROFS: 'io-error',
+  EEXIST: 'file-exists',
   EADDRINUSE: 'address-in-use',
   EADDRNOTAVAIL: 'address-unavailable',
   EACCES: 'permission-denied',

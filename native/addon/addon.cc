@@ -78,6 +78,11 @@ class DataPlaneObject : public Napi::ObjectWrap<DataPlaneObject> {
                         InstanceMethod<&DataPlaneObject::start_scrub>("startScrub"),
                         InstanceMethod<&DataPlaneObject::format_encryption>("formatEncryption"),
                         InstanceMethod<&DataPlaneObject::unlock_volume>("unlockVolume"),
+                        InstanceMethod<&DataPlaneObject::header_info>("headerInfo"),
+                        InstanceMethod<&DataPlaneObject::add_key>("addKey"),
+                        InstanceMethod<&DataPlaneObject::remove_key>("removeKey"),
+                        InstanceMethod<&DataPlaneObject::backup_header>("backupHeader"),
+                        InstanceMethod<&DataPlaneObject::restore_header>("restoreHeader"),
                         InstanceMethod<&DataPlaneObject::reencrypt_volume>("reencryptVolume"),
                         InstanceMethod<&DataPlaneObject::clone_snapshot>("cloneSnapshot"),
                         InstanceMethod<&DataPlaneObject::create_snapshot>("createSnapshot"),
@@ -197,6 +202,33 @@ class DataPlaneObject : public Napi::ObjectWrap<DataPlaneObject> {
     const std::string name = argument_string(info, 0, "volume");
     SecureMemory passphrase = argument_secret(info, 1, "passphrase");
     return promise<Unit>(info, [&](auto done) { plane_->unlock_volume(name, std::move(passphrase), done); });
+  }
+  Napi::Value header_info(const Napi::CallbackInfo& info) {
+    const std::string name = argument_string(info, 0, "volume");
+    return promise<dmcrypt::LuksInfo>(info, [&](auto done) { plane_->header_info(name, done); });
+  }
+  Napi::Value add_key(const Napi::CallbackInfo& info) {
+    const std::string name = argument_string(info, 0, "volume");
+    SecureMemory known = argument_secret(info, 1, "known");
+    SecureMemory added = argument_secret(info, 2, "added");
+    return promise<Unit>(info, [&](auto done) { plane_->add_key(name, std::move(known), std::move(added), done); });
+  }
+  Napi::Value remove_key(const Napi::CallbackInfo& info) {
+    const std::string name = argument_string(info, 0, "volume");
+    SecureMemory removed = argument_secret(info, 1, "removed");
+    SecureMemory kept = argument_secret(info, 2, "kept");
+    return promise<Unit>(info, [&](auto done) { plane_->remove_key(name, std::move(removed), std::move(kept), done); });
+  }
+  Napi::Value backup_header(const Napi::CallbackInfo& info) {
+    const std::string name = argument_string(info, 0, "volume");
+    const std::string path = argument_string(info, 1, "path");
+    return promise<Unit>(info, [&](auto done) { plane_->backup_header(name, path, done); });
+  }
+  Napi::Value restore_header(const Napi::CallbackInfo& info) {
+    const std::string name = argument_string(info, 0, "volume");
+    const std::string path = argument_string(info, 1, "path");
+    const bool force = argument_boolean(info, 2, "force");
+    return promise<Unit>(info, [&](auto done) { plane_->restore_header(name, path, force, done); });
   }
   Napi::Value reencrypt_volume(const Napi::CallbackInfo& info) {
     const std::string name = argument_string(info, 0, "volume");

@@ -315,6 +315,24 @@ Napi::Value to_js(Napi::Env env, const VolumeInfo& info) {
   return object;
 }
 
+Napi::Value to_js(Napi::Env env, const dmcrypt::LuksInfo& info) {
+  Napi::Object object = Napi::Object::New(env);
+  object["uuid"] = info.uuid;
+  object["sectorSize"] = number(env, info.layout.sector_size);
+  Napi::Array slots = Napi::Array::New(env, info.key_slots.size());
+  for (uint32_t i = 0; i < info.key_slots.size(); ++i) {
+    const dmcrypt::LuksKeySlot& from = info.key_slots[i];
+    Napi::Object slot = Napi::Object::New(env);
+    slot["number"] = Napi::Number::New(env, from.number);
+    slot["derivation"] = from.derivation;
+    slot["memoryKib"] = number(env, from.memory_kib);
+    slot["iterations"] = number(env, from.iterations);
+    slots[i] = slot;
+  }
+  object["keySlots"] = slots;
+  return object;
+}
+
 Napi::Value to_js(Napi::Env env, const nbd::TcpAddress& address) {
   Napi::Object object = Napi::Object::New(env);
   object["host"] = address.host;

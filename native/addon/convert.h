@@ -53,6 +53,7 @@ dmcrypt::LuksFormat read_luks_format(const Fields& format);
 
 Napi::Value to_js(Napi::Env env, const Unit& unit);
 Napi::Value to_js(Napi::Env env, const VolumeInfo& info);
+Napi::Value to_js(Napi::Env env, const dmcrypt::LuksInfo& info);
 Napi::Value to_js(Napi::Env env, const nbd::TcpAddress& address);
 Napi::Value to_js(Napi::Env env, const DataPlaneEvent& event);
 /// An Error with `code`.

@@ -345,7 +345,7 @@ void DataPlane::revert_snapshot(const std::string& name, const std::string& id, 
   Volume& volume = *found.value();
   volume.reverting = true;
   operate(
-      name, [&volume, id](store::LayeredStore& store) { return revert(volume, store, id); },
+      name, [this, &volume, id](store::LayeredStore& store) { return revert(volume, store, id); },
       [&volume, done = std::move(done)](Result<Unit> result) {
         volume.reverting = false;
         if (result.ok()) volume.unlocked = false;

@@ -13,6 +13,7 @@
 #include "aio/offload.h"
 #include "base/secure_memory.h"
 #include "block/checked_device.h"
+#include "dmcrypt/encrypted_volume.h"
 #include "dmcrypt/luks.h"
 #include "nbd/server.h"
 #include "qos/throttled_volume.h"
@@ -112,6 +113,16 @@ class DataPlane {
                          Done<Unit> done);
   /// From then on its plaintext can be exported, until it is closed. Nothing to do for one that is unlocked.
   void unlock_volume(const std::string& name, SecureMemory passphrase, Done<Unit> done);
+  /// What the header of an encrypted volume says without a key.
+  void header_info(const std::string& name, Done<dmcrypt::LuksInfo> done);
+  /// Clients that are connected go on. As dmcrypt::luks_add_key and luks_remove_key.
+  void add_key(const std::string& name, SecureMemory known, SecureMemory added, Done<Unit> done);
+  void remove_key(const std::string& name, SecureMemory removed, SecureMemory kept, Done<Unit> done);
+  /// Into a new file, as cryptsetup luksHeaderBackup writes it.
+  void backup_header(const std::string& name, const std::string& path, Done<Unit> done);
+  /// Of a volume that is neither exported nor unlocked. Refused with INVALID_ARGUMENT unless forced, when the present
+  /// header is readable and of another volume or volume key.
+  void restore_header(const std::string& name, const std::string& path, bool force, Done<Unit> done);
   /// Encrypts an unlocked volume with a new volume key, in the background (`reencryption-finished`), with clients or
   /// without; resolves when that has begun. Nothing to do when `id` is that of the last one.
   void reencrypt_volume(const std::string& name, const std::string& id, SecureMemory passphrase, Done<Unit> done);
@@ -142,15 +153,20 @@ class DataPlane {
   Result<Volume*> find(const std::string& name);
   Result<Unit> serve(Volume& volume, bool decrypted, nbd::ExportOptions& options);
   dmcrypt::CryptBuffers& crypt_buffers(Reactor& reactor);
-  Task<Result<bool>> unlock_plaintext(Volume& volume, dmcrypt::CryptBuffers& buffers,
-                                      std::shared_ptr<SecureMemory> passphrase);
+  Task<Result<dmcrypt::Mending>> unlock_plaintext(Volume& volume, dmcrypt::CryptBuffers& buffers,
+                                                  std::shared_ptr<SecureMemory> passphrase);
+  void report_mending(const std::string& volume, const dmcrypt::Mending& mending);
   static Task<Result<Unit>> take_snapshot(store::LayeredStore& store, std::string id, std::string name);
-  static Task<Result<Unit>> revert(Volume& volume, store::LayeredStore& store, std::string id);
+  Task<Result<Unit>> revert(Volume& volume, store::LayeredStore& store, std::string id);
+  Task<Result<Unit>> settle_header_of(Volume& volume);
+  Task<Result<Unit>> keep_header_of(Volume& volume);
   void report_key_changed(const std::string& volume);
+  void work_on_header(const std::string& name, std::function<Result<Unit>(const dmcrypt::HeaderFile&)> work,
+                      Done<Unit> done);
   void go_on_with_key_change(Volume& volume);
   void stop_key_change(Volume& volume);
   static Error reencryption_running();
-  void finish_unlock(Volume& volume, Result<bool> unlocked, const Done<Unit>& done);
+  void finish_unlock(Volume& volume, const Result<dmcrypt::Mending>& unlocked, const Done<Unit>& done);
   bool exported(const std::string& volume) const;
   void operate(const std::string& name, VolumeOperation operation, Done<Unit> done);
   void install(Volume& volume, store::OpenedReplica replica, const qos::Limits& limits, Done<VolumeInfo> done);

@@ -54,37 +54,47 @@ void DataPlane::unlock_volume(const std::string& name, SecureMemory passphrase, 
   dmcrypt::CryptBuffers& buffers = crypt_buffers(*volume.reactor);
   ++volume.operations;
   volume.reactor->post([this, &volume, &buffers, shared, done = std::move(done)] {
-    run_detached(unlock_plaintext(volume, buffers, shared), [this, &volume, done](Result<bool> mended) {
-      control_([this, &volume, mended, done] { finish_unlock(volume, mended, done); });
+    run_detached(unlock_plaintext(volume, buffers, shared), [this, &volume, done](Result<dmcrypt::Mending> unlocked) {
+      control_([this, &volume, unlocked, done] { finish_unlock(volume, unlocked, done); });
     });
   });
 }
 
-/// Whether the header had to be mended. Two may unlock a volume at once: the exports of the first one use what it has
-/// made.
-Task<Result<bool>> DataPlane::unlock_plaintext(Volume& volume, dmcrypt::CryptBuffers& buffers,
-                                               SharedPassphrase passphrase) {
+/// Two may unlock a volume at once: the exports of the first one use what it has made.
+Task<Result<dmcrypt::Mending>> DataPlane::unlock_plaintext(Volume& volume, dmcrypt::CryptBuffers& buffers,
+                                                           SharedPassphrase passphrase) {
   const AsyncMutex::Guard guard = co_await volume.header->lock();
-  if (volume.decrypted != nullptr) co_return false;
+  if (volume.decrypted != nullptr) co_return dmcrypt::Mending{};
+  const Result<Unit> settled = co_await settle_header_of(volume);
+  if (!settled.ok()) co_return settled.error();
   const auto on_key_changed = [this, name = volume.name] { control_([this, name] { report_key_changed(name); }); };
   store::LayeredStore& store = *volume.store;
   Result<std::unique_ptr<dmcrypt::EncryptedVolume>> unlocked = co_await dmcrypt::EncryptedVolume::unlock(
       {*volume.reactor, keys_, buffers, store, store, *volume.keeper, *volume.header}, passphrase, on_key_changed);
   if (!unlocked.ok()) co_return unlocked.error();
-  const bool mended = unlocked.value()->mended();
+  dmcrypt::Mending mending = unlocked.value()->mending();
   volume.decrypted = std::make_unique<Decrypted>(std::move(unlocked.value()), volume.throttled->throttle());
-  co_return mended;
+  co_return mending;
 }
 
-void DataPlane::finish_unlock(Volume& volume, Result<bool> mended, const Done<Unit>& done) {
-  if (mended.ok()) volume.unlocked = true;
-  if (mended.ok()) go_on_with_key_change(volume);
-  if (mended.ok() && mended.value())
-    on_event_({"header-repaired", volume.name,
-               "One copy of the LUKS2 header of volume " + volume.name +
-                   " was damaged; it has been restored from the other one."});
-  done(mended.ok() ? Result<Unit>(Unit{}) : mended.error());
+void DataPlane::finish_unlock(Volume& volume, const Result<dmcrypt::Mending>& unlocked, const Done<Unit>& done) {
+  if (unlocked.ok()) {
+    volume.unlocked = true;
+    go_on_with_key_change(volume);
+    report_mending(volume.name, unlocked.value());
+  }
+  done(unlocked.ok() ? Result<Unit>(Unit{}) : unlocked.error());
   finish_operation(volume);
+}
+
+void DataPlane::report_mending(const std::string& volume, const dmcrypt::Mending& mending) {
+  const std::string damaged = "One copy of the LUKS2 header of volume " + volume;
+  if (!mending.problem.empty())
+    on_event_({"header-damaged", volume,
+               damaged + " is damaged and could not be restored from the other one (" + mending.problem +
+                   "). Look at its disk, and back the header up: cairn header backup " + volume + " FILE"});
+  if (mending.done)
+    on_event_({"header-repaired", volume, damaged + " was damaged; it has been restored from the other one."});
 }
 
 }  // namespace cairn

@@ -22,6 +22,7 @@ void DataPlane::reencrypt_volume(const std::string& name, const std::string& id,
   Volume& volume = *found.value();
   if (!volume.unlocked)
     return done(Error{"VOLUME_KEY_MISSING", "volume " + name + " is encrypted and has not been unlocked"});
+  if (volume.reverting) return done(Error{"VOLUME_IN_USE", "volume " + name + " is being reverted"});
   auto shared = std::make_shared<SecureMemory>(std::move(passphrase));
   operate(
       name,
@@ -29,7 +30,7 @@ void DataPlane::reencrypt_volume(const std::string& name, const std::string& id,
         return volume.decrypted->changer().begin(id, shared);
       },
       [this, &volume, done = std::move(done)](Result<Unit> begun) {
-        if (begun.ok()) go_on_with_key_change(volume);
+        go_on_with_key_change(volume);  // also to remove what one that has failed has left
         done(std::move(begun));
       });
 }
@@ -62,7 +63,8 @@ Task<Result<Unit>> DataPlane::take_snapshot(store::LayeredStore& store, std::str
   co_return co_await store.create_snapshot(std::move(id), std::move(name));
 }
 
-/// The content that comes back may have another volume key, or other key slots: it is unlocked anew.
+/// The content that comes back may have another volume key: it is unlocked anew. Where it has the same, the key slots
+/// stay as they are.
 Task<Result<Unit>> DataPlane::revert(Volume& volume, store::LayeredStore& store, std::string id) {
   if (dmcrypt::changes_key(store)) co_return reencryption_running();
   if (volume.decrypted != nullptr) {
@@ -70,9 +72,14 @@ Task<Result<Unit>> DataPlane::revert(Volume& volume, store::LayeredStore& store,
     co_await volume.decrypted->changer().wait_stopped();
   }
   const AsyncMutex::Guard guard = co_await volume.header->lock();
+  const Result<Unit> settled = co_await settle_header_of(volume);
+  if (!settled.ok()) co_return settled;
+  const Result<Unit> kept = co_await keep_header_of(volume);
+  if (!kept.ok()) co_return kept;
   const Result<Unit> reverted = co_await store.revert(std::move(id));
   if (reverted.ok()) volume.decrypted.reset();
-  co_return reverted;
+  const Result<Unit> restored = co_await settle_header_of(volume);
+  co_return reverted.ok() ? restored : reverted;
 }
 
 /// A snapshot would have two volume keys, and a revert would take away what has the older one.

@@ -82,6 +82,7 @@ class CryptDevice final : public BlockDevice {
   void change_key(std::shared_ptr<Crypt> crypt, std::unique_ptr<OlderKey> older);
   /// Nobody knows which key what is below has: every read and write fails with EIO from now on.
   void give_up() { given_up_ = true; }
+  bool given_up() const { return given_up_; }
   bool has_older_key() const { return older_ != nullptr; }
   /// Encrypts the next piece at or behind `offset` that has the older key with the present one. Resolves with where
   /// that ended: the device's size when there is no more. Buffered: a flush makes it durable.

@@ -31,13 +31,12 @@ Task<Result<std::unique_ptr<EncryptedVolume>>> EncryptedVolume::unlock(Below bel
   const LuksInfo& info = opened.value().info;
   const Result<Unit> fits = check_layout(info.layout, below.store.geometry());
   if (!fits.ok()) co_return fits.error();
-  const Result<bool> mended = co_await write_header_area(below.store, file.value());
-  if (!mended.ok()) co_return mended.error();
+  const Result<bool> mended = co_await mend_header(below.store, file.value());
   const Result<std::shared_ptr<Crypt>> crypt = crypt_of(info, opened.value().volume_key);
   if (!crypt.ok()) co_return crypt.error();
 
   std::unique_ptr<EncryptedVolume> volume(new EncryptedVolume(below, crypt.value(), std::move(on_key_changed)));
-  volume->mended_ = mended.value();
+  volume->mending_ = mended.ok() ? Mending{mended.value(), ""} : Mending{false, mended.error().message};
   volume->snapshots_.add_key(info.key_id, crypt.value());
   if (!info.change && !changes_key(below.snapshots)) co_return volume;
   std::shared_ptr<Crypt> older;

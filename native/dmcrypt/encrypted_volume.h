@@ -7,6 +7,12 @@
 
 namespace cairn::dmcrypt {
 
+/// What was done about a damaged copy of a header.
+struct Mending {
+  bool done = false;    // it has been restored from the other one
+  std::string problem;  // why that could not be; empty when it could, or both were whole
+};
+
 /// An encrypted volume that has been unlocked: its plaintext, its snapshots', and what changes its key. Belongs to a
 /// reactor.
 class EncryptedVolume {
@@ -29,8 +35,7 @@ class EncryptedVolume {
   CryptDevice& device() { return device_; }
   CryptSnapshots& snapshots() { return snapshots_; }
   KeyChanger& changer() { return changer_; }
-  /// One of the header's two copies was damaged.
-  bool mended() const { return mended_; }
+  const Mending& mending() const { return mending_; }
 
  private:
   EncryptedVolume(const Below& below, std::shared_ptr<Crypt> crypt, std::function<void()> on_key_changed)
@@ -44,7 +49,7 @@ class EncryptedVolume {
   CryptDevice device_;
   CryptSnapshots snapshots_;
   KeyChanger changer_;
-  bool mended_ = false;
+  Mending mending_;
 };
 
 }  // namespace cairn::dmcrypt

@@ -1,9 +1,12 @@
 #include "dmcrypt/header_area.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -60,22 +63,29 @@ Error read_failed(Status status) {
   return {errno_code(status.error()), "the header of the encrypted volume cannot be read: " + status.message()};
 }
 
+/// Of a path that somebody has typed.
+Error file_error(const char* what, const std::string& path, int error) {
+  if (error == ENOENT || error == ENOTDIR || error == EISDIR || error == ELOOP || error == ENAMETOOLONG)
+    return {"INVALID_ARGUMENT", path + " cannot be used: " + std::strerror(error)};
+  return system_error(what, path, error);
+}
+
 Error no_memory() { return {"ENOMEM", "no memory for the header of an encrypted volume"}; }
 
-/// The primary header with its JSON area; of no length when there is none.
+/// The primary header with its JSON area; of no length when there is none, or it cannot be read.
 Task<Result<AlignedMemory>> read_first_copy(BlockDevice& device) {
   const uint64_t size = device.geometry().size;
   if (size < binary_header_size) co_return AlignedMemory(0);
   AlignedMemory first(binary_header_size);
   if (!first.valid()) co_return no_memory();
   Status status = co_await device.read(0, first.span());
-  if (!status.ok()) co_return read_failed(status);
+  if (!status.ok()) co_return AlignedMemory(0);
   const uint64_t length = header_size(first.span());
   if (length == 0 || 2 * length > size) co_return AlignedMemory(0);
   AlignedMemory whole(length);
   if (!whole.valid()) co_return no_memory();
   status = co_await device.read(0, whole.span());
-  if (!status.ok()) co_return read_failed(status);
+  if (!status.ok()) co_return AlignedMemory(0);
   co_return whole;
 }
 
@@ -114,6 +124,26 @@ std::vector<std::byte> read_primary(const HeaderFile& file) {
   return bytes;
 }
 
+/// Block by block, where the whole cannot be read: zeros for those that cannot either. A device of which nothing can be
+/// read has failed.
+Task<Result<Unit>> read_blocks(BlockDevice& device, uint64_t offset, std::span<std::byte> into) {
+  bool any = false;
+  Status failed;
+  while (!into.empty()) {
+    const std::span<std::byte> block = into.first(std::min(into.size(), compared_at_once));
+    const Status status = co_await device.read(offset, block);
+    any = any || status.ok();
+    if (!status.ok()) {
+      failed = status;
+      std::ranges::fill(block, std::byte{0});
+    }
+    offset += block.size();
+    into = into.subspan(block.size());
+  }
+  if (!any) co_return read_failed(failed);
+  co_return Unit{};
+}
+
 /// Writes what differs in a range of the device.
 class Writer {
  public:
@@ -123,6 +153,12 @@ class Writer {
   bool valid() const { return wanted_.valid() && present_.valid(); }
   bool changed() const { return changed_; }
 
+  /// Of a copy of the header, which the file has whole whatever could be read: a disk takes a bad block that is
+  /// written.
+  Task<Status> write_copy(uint64_t from, uint64_t end) {
+    over_unreadable_ = true;
+    return write(from, end);
+  }
   /// All of it is durable when it is done.
   Task<Status> write(uint64_t from, uint64_t end) {
     const bool before = std::exchange(changed_, false);
@@ -139,7 +175,8 @@ class Writer {
     if (::pread(file_.fd(), wanted_.span().data(), length, static_cast<off_t>(at)) != static_cast<ssize_t>(length))
       co_return Status::from_errno(EIO);
     const Status read = co_await device_.read(at, present_.span().first(length));
-    if (!read.ok()) co_return read;
+    if (!read.ok() && !over_unreadable_) co_return read;
+    if (!read.ok()) co_await read_unlike(at, length);
     for (size_t begin = 0; begin < length;) {
       size_t end = begin;
       while (end < length && differs(end, length)) end = std::min(end + compared_at_once, length);
@@ -154,6 +191,16 @@ class Writer {
     co_return Status();
   }
 
+  /// What cannot be read differs.
+  Task<> read_unlike(uint64_t at, size_t length) {
+    for (size_t block = 0; block < length; block += compared_at_once) {
+      const size_t size = std::min(compared_at_once, length - block);
+      const std::span<std::byte> present = present_.span().subspan(block, size);
+      const Status read = co_await device_.read(at + block, present);
+      if (!read.ok()) present.front() = ~wanted_.span()[block];
+    }
+  }
+
   bool differs(size_t block, size_t length) const {
     const size_t size = std::min(compared_at_once, length - block);
     return !std::ranges::equal(wanted_.span().subspan(block, size), present_.span().subspan(block, size));
@@ -164,7 +211,26 @@ class Writer {
   AlignedMemory wanted_;
   AlignedMemory present_;
   bool changed_ = false;
+  bool over_unreadable_ = false;
 };
+
+Task<Result<bool>> write_area(BlockDevice& device, const HeaderFile& file, bool with_keyslots) {
+  Writer writer(device, file);
+  const std::vector<std::byte> primary = read_primary(file);
+  const uint64_t header = primary.size();
+  const uint64_t end = header == 0 ? 0 : std::min(area_end(primary), file.area());
+  // Nothing behind the keyslots is written: clients' data may be there, and have changed since it was copied.
+  if (!writer.valid() || end < 2 * header || end > device.geometry().size)
+    co_return Error{"EIO", "there is no LUKS2 header to write"};
+  Status status;
+  if (with_keyslots) status = co_await writer.write(2 * header, end);
+  if (status.ok()) status = co_await writer.write_copy(0, header);
+  if (status.ok()) status = co_await writer.write_copy(header, 2 * header);
+  if (!status.ok())
+    co_return Error{errno_code(status.error()),
+                    "the header of the encrypted volume could not be written: " + status.message()};
+  co_return writer.changed();
+}
 
 }  // namespace
 
@@ -178,10 +244,53 @@ Task<Result<HeaderFile>> read_header_area(BlockDevice& device) {
   for (uint64_t at = 0; at < size.value(); at += copied_at_once) {
     const std::span<std::byte> piece = memory.span().first(std::min<uint64_t>(copied_at_once, size.value() - at));
     const Status status = co_await device.read(at, piece);
-    if (!status.ok()) co_return read_failed(status);
+    if (!status.ok()) {
+      const Result<Unit> some = co_await read_blocks(device, at, piece);
+      if (!some.ok()) co_return some.error();
+    }
     if (!put_into(file.value(), at, piece)) co_return no_memory();
   }
   co_return file;
+}
+
+Result<Unit> save_header(const HeaderFile& file, const std::string& path) {
+  const std::vector<std::byte> primary = read_primary(file);
+  const uint64_t end = primary.empty() ? 0 : std::min(area_end(primary), file.area());
+  if (end == 0) return Error{"HEADER_DAMAGED", "there is no whole LUKS2 header"};
+  std::vector<std::byte> bytes(end);
+  if (::pread(file.fd(), bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(end))
+    return system_error("read", "the header's copy in memory", EIO);
+  const UniqueFd made(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+  if (!made.valid()) return file_error("make", path, errno);
+  const auto failed = [&](int error) {
+    ::unlink(path.c_str());
+    return system_error("write", path, error);
+  };
+  for (size_t done = 0; done < bytes.size();) {
+    const ssize_t written = ::write(made.get(), bytes.data() + done, bytes.size() - done);
+    if (written <= 0) return failed(written == 0 ? EIO : errno);
+    done += static_cast<size_t>(written);
+  }
+  const UniqueFd directory(
+      ::open(std::filesystem::path(path).parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (::fsync(made.get()) != 0 || !directory.valid() || ::fsync(directory.get()) != 0) return failed(errno);
+  return Unit{};
+}
+
+Result<HeaderFile> load_header(const std::string& path, uint64_t device_size) {
+  const UniqueFd opened(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  struct stat found {};
+  if (!opened.valid() || ::fstat(opened.get(), &found) != 0) return file_error("read", path, errno);
+  const auto length = static_cast<uint64_t>(found.st_size);
+  if (!S_ISREG(found.st_mode) || length < 2 * binary_header_size || length > header_area_max || length > device_size)
+    return Error{"INVALID_ARGUMENT", path + " is no backup of the LUKS2 header of this volume"};
+  std::vector<std::byte> bytes(length);
+  if (::pread(opened.get(), bytes.data(), length, 0) != static_cast<ssize_t>(length))
+    return system_error("read", path, EIO);
+  Result<HeaderFile> file = HeaderFile::create(device_size, length);
+  if (!file.ok()) return file;
+  if (!put_into(file.value(), 0, bytes)) return no_memory();
+  return file;
 }
 
 Task<Result<std::string>> read_key_id(BlockDevice& device) {
@@ -193,20 +302,9 @@ Task<Result<std::string>> read_key_id(BlockDevice& device) {
 }
 
 Task<Result<bool>> write_header_area(BlockDevice& device, const HeaderFile& file) {
-  Writer writer(device, file);
-  const std::vector<std::byte> primary = read_primary(file);
-  const uint64_t header = primary.size();
-  const uint64_t end = header == 0 ? 0 : std::min(area_end(primary), file.area());
-  // Nothing behind the keyslots is written: clients' data may be there, and have changed since it was copied.
-  if (!writer.valid() || end < 2 * header || end > device.geometry().size)
-    co_return Error{"EIO", "there is no LUKS2 header to write"};
-  Status status = co_await writer.write(2 * header, end);
-  if (status.ok()) status = co_await writer.write(0, header);
-  if (status.ok()) status = co_await writer.write(header, 2 * header);
-  if (!status.ok())
-    co_return Error{errno_code(status.error()),
-                    "the header of the encrypted volume could not be written: " + status.message()};
-  co_return writer.changed();
+  return write_area(device, file, true);
 }
+
+Task<Result<bool>> mend_header(BlockDevice& device, const HeaderFile& file) { return write_area(device, file, false); }
 
 }  // namespace cairn::dmcrypt

@@ -59,6 +59,7 @@ Task<Result<Unit>> KeyChanger::begin(std::string id, std::shared_ptr<SecureMemor
   co_await volume_.device.hold();
   const Result<Unit> switched = co_await switch_key(std::move(key.value()), snapshot);
   volume_.device.release();
+  if (!switched.ok()) untidy_ = true;  // the snapshot may be there
   co_return switched;
 }
 
@@ -85,10 +86,7 @@ Task<Result<Unit>> KeyChanger::switch_key(NewKey key, std::string snapshot) {
   const Result<Unit> taken = co_await volume_.keeper.take(snapshot);
   if (!taken.ok()) co_return taken;
   Result<std::unique_ptr<OlderKey>> before = co_await open_older(snapshot, older.value());
-  if (!before.ok()) {
-    (void)(co_await volume_.keeper.remove(snapshot)).ok();
-    co_return before.error();
-  }
+  if (!before.ok()) co_return before.error();
   const Result<bool> written = co_await write_header_area(volume_.store, key.file);
   if (!written.ok()) {
     volume_.device.give_up();
@@ -153,6 +151,7 @@ Detached KeyChanger::run() {
 
 /// False: there is nothing more to do.
 Task<Result<bool>> KeyChanger::next_step() {
+  if (volume_.device.given_up()) co_return false;
   if (!volume_.device.has_older_key()) {
     const Result<bool> left = co_await tidy();
     if (!left.ok()) co_return left;

@@ -51,9 +51,9 @@ class Device {
     Result<std::unique_ptr<Device>> device = open(file);
     if (!device.ok()) return device;
     if (crypt_load(device.value()->get(), CRYPT_LUKS2, nullptr) < 0)
-      return Error{"HEADER_DAMAGED",
-                   "there is no whole LUKS2 header: restore the last backup of it, or check that the volume is the "
-                   "right one"};
+      return Error{
+          "HEADER_DAMAGED",
+          "neither copy of the LUKS2 header is whole: restore the last backup of it with cairn header restore"};
     return device;
   }
 
@@ -123,13 +123,23 @@ Result<CryptLayout> read_layout(crypt_device* device, const nlohmann::json& meta
   return layout;
 }
 
-size_t count_key_slots(crypt_device* device) {
-  size_t count = 0;
+/// Those that open the device: others may hold keys of no segment.
+std::vector<LuksKeySlot> list_key_slots(crypt_device* device) {
+  std::vector<LuksKeySlot> slots;
   for (int slot = 0; slot < crypt_keyslot_max(CRYPT_LUKS2); ++slot) {
     const crypt_keyslot_info info = crypt_keyslot_status(device, slot);
-    if (info == CRYPT_SLOT_ACTIVE || info == CRYPT_SLOT_ACTIVE_LAST) ++count;
+    if (info != CRYPT_SLOT_ACTIVE && info != CRYPT_SLOT_ACTIVE_LAST) continue;
+    crypt_pbkdf_type derivation{};
+    if (crypt_keyslot_get_pbkdf(device, slot, &derivation) < 0) derivation = {};
+    slots.push_back(
+        {slot, derivation.type == nullptr ? "" : derivation.type, derivation.max_memory_kb, derivation.iterations});
   }
-  return count;
+  return slots;
+}
+
+/// Whether the slot opens the device with it; an error's number otherwise.
+int try_slot(crypt_device* device, int slot, Passphrase passphrase) {
+  return crypt_activate_by_passphrase(device, nullptr, slot, chars(passphrase), passphrase.size(), 0);
 }
 
 Result<LuksInfo> read_info(crypt_device* device) {
@@ -137,7 +147,7 @@ Result<LuksInfo> read_info(crypt_device* device) {
   Result<CryptLayout> layout = read_layout(device, metadata);
   if (!layout.ok()) return layout.error();
   const char* uuid = crypt_get_uuid(device);
-  LuksInfo info{uuid == nullptr ? "" : uuid, layout.value(), count_key_slots(device), key_id_of(metadata), {}};
+  LuksInfo info{uuid == nullptr ? "" : uuid, layout.value(), list_key_slots(device), key_id_of(metadata), {}};
   if (const std::optional<KeyChangeToken> token = key_change_of(metadata)) info.change = token->change;
   return info;
 }
@@ -234,6 +244,7 @@ Result<Unit> luks_add_key(const HeaderFile& file, Passphrase known, Passphrase a
   if (!device.ok()) return device.error();
   crypt_device* context = device.value()->get();
   if (const Result<Unit> may = check_no_change(context); !may.ok()) return may;
+  if (try_slot(context, CRYPT_ANY_SLOT, added) >= 0) return Unit{};
   crypt_set_pbkdf_type(context, &argon2id);
   const int slot =
       crypt_keyslot_add_by_passphrase(context, CRYPT_ANY_SLOT, chars(known), known.size(), chars(added), added.size());
@@ -241,24 +252,29 @@ Result<Unit> luks_add_key(const HeaderFile& file, Passphrase known, Passphrase a
   return Unit{};
 }
 
-Result<Unit> luks_remove_key(const HeaderFile& file, Passphrase removed) {
+Result<bool> luks_remove_key(const HeaderFile& file, Passphrase removed, Passphrase kept) {
   const std::lock_guard lock(library());
   Result<std::unique_ptr<Device>> device = Device::load(file);
   if (!device.ok()) return device.error();
   crypt_device* context = device.value()->get();
-  if (const Result<Unit> may = check_no_change(context); !may.ok()) return may;
+  if (const Result<Unit> may = check_no_change(context); !may.ok()) return may.error();
   std::vector<int> opened;
-  for (int slot = 0; slot < crypt_keyslot_max(CRYPT_LUKS2); ++slot)
-    if (crypt_activate_by_passphrase(context, nullptr, slot, chars(removed), removed.size(), 0) == slot)
-      opened.push_back(slot);
-  if (opened.empty()) return device.value()->failed("opening a key slot", -EPERM);
-  if (opened.size() == count_key_slots(context))
-    return Error{"INVALID_ARGUMENT", "no other key opens this volume: add one before this is removed"};
+  bool is_kept = false;
+  for (const LuksKeySlot& slot : list_key_slots(context)) {
+    if (try_slot(context, slot.number, removed) == slot.number)
+      opened.push_back(slot.number);
+    else if (!is_kept)
+      is_kept = try_slot(context, slot.number, kept) == slot.number;
+  }
+  if (!opened.empty() && !is_kept)
+    return Error{"INVALID_ARGUMENT",
+                 "the volume's own key would not open it any more: it has the same passphrase, or "
+                 "no key slot"};
   for (const int slot : opened) {
     const int result = crypt_keyslot_destroy(context, slot);
     if (result < 0) return device.value()->failed("removing a key slot", result);
   }
-  return Unit{};
+  return !opened.empty();
 }
 
 Result<Unit> luks_begin_key_change(const HeaderFile& file, Passphrase passphrase, const std::string& id,

@@ -7,6 +7,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "base/secure_memory.h"
 #include "base/status.h"
@@ -52,12 +53,20 @@ struct KeyChange {
   bool running() const { return !snapshot.empty(); }
 };
 
+/// A key slot that opens the device.
+struct LuksKeySlot {
+  int number = 0;
+  std::string derivation;   // "argon2id", "argon2i", "pbkdf2"
+  uint32_t memory_kib = 0;  // 0: of pbkdf2
+  uint32_t iterations = 0;
+};
+
 /// What a header says, but for the key.
 struct LuksInfo {
   std::string uuid;
   CryptLayout layout;
-  size_t key_slots = 0;  // in use
-  std::string key_id;    // of the volume key: another one, another key
+  std::vector<LuksKeySlot> key_slots;
+  std::string key_id;  // of the volume key: another one, another key
   std::optional<KeyChange> change;
 };
 
@@ -78,7 +87,7 @@ Result<LuksInfo> luks_format(const HeaderFile& file, const LuksFormat& format, P
 /// Needs no key.
 Result<LuksInfo> luks_info(const HeaderFile& file);
 Result<LuksUnlocked> luks_unlock(const HeaderFile& file, Passphrase passphrase);
-/// One more key slot, for whoever knows one already.
+/// One more key slot, for whoever knows one already. Nothing to do when one opens with `added`.
 Result<Unit> luks_add_key(const HeaderFile& file, Passphrase known, Passphrase added);
 /// A new random volume key, which the passphrase opens from then on, and no other. The slots of the older one stay, in
 /// places of their own, and belong to no segment. `snapshot`: where what it has encrypted is.
@@ -88,7 +97,8 @@ Result<Unit> luks_begin_key_change(const HeaderFile& file, Passphrase passphrase
 Result<Unit> luks_end_key_change(const HeaderFile& file);
 /// The slots of the older key of a change that has ended are destroyed. False: there were none.
 Result<bool> luks_forget_older_key(const HeaderFile& file);
-/// Every key slot that opens with it. INVALID_ARGUMENT when nothing else would open the device.
-Result<Unit> luks_remove_key(const HeaderFile& file, Passphrase removed);
+/// Every key slot that opens with `removed`. False: there was none. INVALID_ARGUMENT, and nothing is changed, when
+/// `kept` would open none of the others.
+Result<bool> luks_remove_key(const HeaderFile& file, Passphrase removed, Passphrase kept);
 
 }  // namespace cairn::dmcrypt

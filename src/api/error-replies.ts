@@ -27,6 +27,7 @@ export function errorHandler(onDefect: (error: unknown, request: string) => void
 }
 
 export function sendProblem(reply: FastifyReply, error: CairnError): void {
+  if (error.retryAfterSeconds !== undefined) reply.header('retry-after', String(error.retryAfterSeconds));
   void reply
     .code(error.httpStatus)
     .type(problemType)

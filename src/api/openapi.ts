@@ -30,7 +30,7 @@ export function openApiDocument(version: string): Json {
       license: { name: 'Apache-2.0' },
     },
     servers: [{ url: '/' }],
-    tags: [{ name: 'Volumes' }, { name: 'Snapshots' }, { name: 'Node' }],
+    tags: [{ name: 'Volumes' }, { name: 'Keys' }, { name: 'Snapshots' }, { name: 'Node' }],
     paths,
     components: { schemas: components.schemas },
   };

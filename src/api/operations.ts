@@ -7,6 +7,9 @@ import {
   DetachRequest,
   EventList,
   EventQuery,
+  HeaderFile,
+  HeaderRestore,
+  KeyName,
   LimitsChange,
   NewSnapshot,
   NewVolume,
@@ -16,6 +19,7 @@ import {
   SnapshotList,
   SnapshotParams,
   Volume,
+  VolumeKeyList,
   VolumeList,
   VolumeParams,
 } from './schemas.js';
@@ -32,7 +36,7 @@ export interface Operation<
   Body extends TSchema = TSchema,
   Response extends TSchema = TSchema,
 > extends Route {
-  tag: 'Volumes' | 'Snapshots' | 'Node';
+  tag: 'Volumes' | 'Keys' | 'Snapshots' | 'Node';
   summary: string;
   description?: string;
   params: Params;
@@ -63,6 +67,19 @@ interface Declaration<
   response: Response;
   errors?: readonly ErrorCode[];
 }
+
+const keyErrors = [
+  'volume-not-found',
+  'volume-busy',
+  'volume-attached',
+  'volume-not-encrypted',
+  'reencryption-running',
+  'wrong-passphrase',
+  'too-many-attempts',
+  'key-unavailable',
+  'header-damaged',
+  'data-plane-unavailable',
+] as const;
 
 export const operations = {
   listVolumes: declare({
@@ -126,6 +143,7 @@ export const operations = {
       'volume-not-encrypted',
       'reencryption-running',
       'wrong-passphrase',
+      'too-many-attempts',
       'key-unavailable',
       'header-damaged',
       'encryption-unsupported',
@@ -190,7 +208,9 @@ export const operations = {
       'volume-busy',
       'volume-attached',
       'volume-not-encrypted',
+      'reencryption-running',
       'wrong-passphrase',
+      'too-many-attempts',
       'key-unavailable',
       'header-damaged',
       'encryption-unsupported',
@@ -207,6 +227,85 @@ export const operations = {
     params: VolumeParams,
     response: Volume,
     errors: ['volume-not-found', 'volume-busy', 'scrub-running', 'data-plane-unavailable'],
+  }),
+  listKeys: declare({
+    ...routes.listKeys,
+    tag: 'Keys',
+    summary: "List an encrypted volume's key slots",
+    description: 'As its header has them. No key is needed.',
+    params: VolumeParams,
+    response: VolumeKeyList,
+    errors: ['volume-not-found', 'volume-busy', 'volume-not-encrypted', 'header-damaged', 'data-plane-unavailable'],
+  }),
+  addKey: declare({
+    ...routes.addKey,
+    tag: 'Keys',
+    summary: 'Let one more passphrase open an encrypted volume',
+    description: 'Attached or detached; clients go on. Adding a passphrase that opens it already changes nothing.',
+    params: VolumeParams,
+    body: KeyName,
+    response: VolumeKeyList,
+    errors: keyErrors,
+  }),
+  removeKey: declare({
+    ...routes.removeKey,
+    tag: 'Keys',
+    summary: 'Let a passphrase open an encrypted volume no more',
+    description:
+      "Attached or detached; clients go on. Destroys every key slot that the passphrase opens. Refused for the volume's own key. Snapshots, clones and backups of the header keep the key slots of their time.",
+    params: VolumeParams,
+    body: KeyName,
+    response: VolumeKeyList,
+    errors: keyErrors,
+  }),
+  rotateKey: declare({
+    ...routes.rotateKey,
+    tag: 'Keys',
+    summary: "Replace the passphrase of an encrypted volume's own key",
+    description:
+      'Attached or detached; clients go on. Adds a key slot for the new passphrase, makes that the key of the volume, then destroys the slots of the one before: at each moment the key of the volume opens it. The volume key stays: reencrypt gives it another one.',
+    params: VolumeParams,
+    body: KeyName,
+    response: VolumeKeyList,
+    errors: keyErrors,
+  }),
+  backupHeader: declare({
+    ...routes.backupHeader,
+    tag: 'Keys',
+    summary: "Back up an encrypted volume's header",
+    description:
+      'With its key slots, as cryptsetup luksHeaderBackup does. Whoever has it and one of its passphrases can read the volume, also when that passphrase is removed later.',
+    params: VolumeParams,
+    body: HeaderFile,
+    response: HeaderFile,
+    errors: [
+      'volume-not-found',
+      'volume-busy',
+      'volume-not-encrypted',
+      'header-damaged',
+      'file-exists',
+      'no-space',
+      'data-plane-unavailable',
+    ],
+  }),
+  restoreHeader: declare({
+    ...routes.restoreHeader,
+    tag: 'Keys',
+    summary: "Restore an encrypted volume's header from a backup",
+    description: 'Of a detached volume. With it come the key slots of its time.',
+    params: VolumeParams,
+    body: HeaderRestore,
+    response: Volume,
+    errors: [
+      'volume-not-found',
+      'volume-busy',
+      'volume-attached',
+      'volume-not-encrypted',
+      'reencryption-running',
+      'header-damaged',
+      'encryption-unsupported',
+      'data-plane-unavailable',
+    ],
   }),
   listSnapshots: declare({
     ...routes.listSnapshots,

@@ -122,6 +122,61 @@ export const NewEncryption = closed(
   { title: 'NewEncryption', description: 'Encrypt it: LUKS2, aes-xts-plain64.' },
 );
 
+/** A passphrase, by who has it. */
+export const KeyName = closed(
+  {
+    provider: Type.Optional(keyProvider(`Who has the passphrase. ${keyProviderDefault} unless it is given.`)),
+    key: name('Under which name.', 'db-2027'),
+  },
+  { title: 'KeyName' },
+);
+export type KeyName = Static<typeof KeyName>;
+
+export const VolumeKeyList = closed(
+  {
+    uuid: Type.String({ description: 'Of the LUKS2 header; clones have that of their parent.' }),
+    cipher: Type.String({ examples: ['aes-xts-plain64'] }),
+    keyBits: Type.Integer({ description: 'Of the volume key.' }),
+    sectorSize: Type.Integer({ description: "The cipher's sectors, in bytes." }),
+    provider: Type.String({ description: "Who has the passphrase of the volume's own key.", examples: ['file'] }),
+    key: Type.String({ description: 'Under which name.', examples: ['db'] }),
+    keySlots: Type.Array(
+      closed({
+        number: Type.Integer({ minimum: 0 }),
+        derivation: Type.String({ examples: ['argon2id'] }),
+        memoryKib: Type.Integer({ minimum: 0, description: 'What a guess takes. 0 of pbkdf2.' }),
+        iterations: Type.Integer({ minimum: 0 }),
+      }),
+      { description: 'Each opens with one passphrase; nobody knows whose.' },
+    ),
+  },
+  { title: 'VolumeKeyList' },
+);
+export type VolumeKeyList = Static<typeof VolumeKeyList>;
+
+const headerFile = (description: string) =>
+  Type.String({ minLength: 1, maxLength: 4096, description, examples: ['/root/db.luks2'] });
+
+export const HeaderFile = closed(
+  { file: headerFile('An absolute path on the node that the volume is on. None is written over.') },
+  { title: 'HeaderFile' },
+);
+export type HeaderFile = Static<typeof HeaderFile>;
+
+export const HeaderRestore = closed(
+  {
+    file: headerFile('An absolute path on the node that the volume is on.'),
+    force: Type.Optional(
+      Type.Boolean({
+        default: false,
+        description: 'Also where the present header is readable and of another volume, or has another volume key.',
+      }),
+    ),
+  },
+  { title: 'HeaderRestore' },
+);
+export type HeaderRestore = Static<typeof HeaderRestore>;
+
 export const NewVolume = closed(
   {
     name: name('Unique in the cluster.', 'db'),

@@ -19,6 +19,16 @@ const nouns: readonly Noun[] = [
     load: () => import('./volume.js'),
   },
   { name: 'snapshot', description: 'Take, list, delete and revert to snapshots', load: () => import('./snapshot.js') },
+  {
+    name: 'key',
+    description: 'List, add, rotate and remove keys of encrypted volumes',
+    load: () => import('./key.js'),
+  },
+  {
+    name: 'header',
+    description: 'Back up and restore headers of encrypted volumes',
+    load: () => import('./header.js'),
+  },
   { name: 'node', description: 'Tell the service of this node what to do', load: () => import('./node.js') },
   { name: 'status', description: 'Show the service, its processes and volumes', load: () => import('./status.js') },
   { name: 'config', description: 'Show the settings in force', load: () => import('./config.js') },

@@ -14,15 +14,14 @@ export interface EncryptionFlags {
 export function addEncryptionFlags(create: Command): void {
   create
     .option('--encrypt', 'encrypt it: LUKS2, aes-xts-plain64')
-    .addOption(
-      new Option('--key-provider <name>', 'who has the passphrase (default: file)').choices([
-        'file',
-        'credential',
-        'command',
-      ]),
-    )
+    .addOption(keyProviderOption())
     .option('--key <name>', "under which name (default: the volume's)")
     .option('--no-discards', 'keep trims from showing where nothing is stored');
+}
+
+export function keyProviderOption(): Option {
+  const names = ['file', 'credential', 'command'];
+  return new Option('--key-provider <name>', 'who has the passphrase (default: file)').choices(names);
 }
 
 /** Undefined: it is not to be encrypted. */

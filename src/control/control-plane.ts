@@ -11,6 +11,7 @@ import { SnapshotOperations } from './snapshot-operations.js';
 import type { KeyValueStore } from './store/key-value-store.js';
 import { VolumeChanges } from './volume-changes.js';
 import { VolumeDeletions } from './volume-deletions.js';
+import { KeyOperations } from './key-operations.js';
 import { VolumeOperations } from './volume-operations.js';
 import { VolumeStatuses } from './volume-statuses.js';
 import { VolumeSteps } from './volume-steps.js';
@@ -30,6 +31,7 @@ export interface ControlPlane {
   pools: Pools;
   volumes: VolumeOperations;
   changes: VolumeChanges;
+  keys: KeyOperations;
   deletions: VolumeDeletions;
   snapshots: SnapshotOperations;
   views: VolumeViews;
@@ -60,7 +62,8 @@ export function createControlPlane({
   const reconciler = new Reconciler(parts, steps, deletions, reconcilerTimes);
   const volumes = new VolumeOperations(parts, steps, deletions, pools);
   const changes = new VolumeChanges(parts, steps, volumes);
+  const keys = new KeyOperations(parts, steps, volumes);
   const snapshots = new SnapshotOperations(parts, steps, volumes);
   const views = new VolumeViews(parts, deletions);
-  return { parts, pools, volumes, changes, deletions, snapshots, views, reconciler };
+  return { parts, pools, volumes, changes, keys, deletions, snapshots, views, reconciler };
 }

@@ -23,7 +23,8 @@ export type Action =
   | { kind: 'limit' }
   | { kind: 'settle-snapshots' }
   | { kind: 'flatten' }
-  | { kind: 'reencrypt' };
+  | { kind: 'reencrypt' }
+  | { kind: 'rotate-key' };
 
 /** In the order in which to do it: serving clients comes before tidying up. */
 export function decide({ wanted, unsettledSnapshots, running, isKnown }: Situation): Action[] {
@@ -35,6 +36,7 @@ export function decide({ wanted, unsettledSnapshots, running, isKnown }: Situati
     ...only(unsettledSnapshots > 0, { kind: 'settle-snapshots' }),
     ...only(wanted.source?.state === 'flattening', { kind: 'flatten' }),
     ...only((wanted.encryption?.reencryption ?? null) !== null, { kind: 'reencrypt' }),
+    ...only(isKeyRotated(wanted.encryption), { kind: 'rotate-key' }),
   ];
   if (wanted.frontend === null) return [...stray, ...unfinished];
   const isServed = running?.frontend === wanted.frontend && isKnown;
@@ -46,6 +48,11 @@ export function decide({ wanted, unsettledSnapshots, running, isKnown }: Situati
     ...only(isLimitedOtherwise, { kind: 'limit' }),
     ...unfinished,
   ];
+}
+
+function isKeyRotated(encryption: VolumeRecord['encryption']): boolean {
+  const { next = null, previous = null } = encryption ?? {};
+  return next !== null || previous !== null;
 }
 
 function only(isNeeded: boolean, action: Action): Action[] {

@@ -71,7 +71,7 @@ export function clonedVolumeRecord(request: NewVolume, parent: CloneParent, now:
     blockSize,
     cacheMode: request.cacheMode ?? cacheMode,
     limits: changedLimits(volume.limits ?? noLimits, request.limits ?? {}, 'limits.'),
-    ...(encryption && { encryption: { ...encryption, reencryption: null } }),
+    ...(encryption && { encryption: { ...encryption, reencryption: null, next: null, previous: null } }),
     source: {
       volume: volume.name,
       volumeId: volume.id,

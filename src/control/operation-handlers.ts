@@ -16,7 +16,7 @@ export interface ServiceFacts {
 }
 
 export function operationHandlers(
-  { parts, volumes, changes, snapshots, views, pools }: ControlPlane,
+  { parts, volumes, changes, keys, snapshots, views, pools }: ControlPlane,
   service: ServiceFacts,
 ): Handlers {
   const show = async (name: string): Promise<Volume> => views.volume((await volumes.existing(name)).record);
@@ -57,7 +57,16 @@ export function operationHandlers(
       return show(name);
     },
     reencryptVolume: async ({ params: { name } }) => {
-      await changes.reencrypt(name);
+      await keys.reencrypt(name);
+      return show(name);
+    },
+    listKeys: ({ params: { name } }) => keys.list(name),
+    addKey: ({ params: { name }, body }) => keys.add(name, body),
+    removeKey: ({ params: { name }, body }) => keys.remove(name, body),
+    rotateKey: ({ params: { name }, body }) => keys.rotate(name, body),
+    backupHeader: ({ params: { name }, body }) => keys.backUpHeader(name, body),
+    restoreHeader: async ({ params: { name }, body }) => {
+      await keys.restoreHeader(name, body);
       return show(name);
     },
     scrubVolume: async ({ params: { name } }) => {

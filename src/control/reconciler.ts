@@ -151,6 +151,7 @@ export class Reconciler {
     if (action.kind === 'limit') return this.parts.engine.setLimits(specOf(stored.record));
     if (action.kind === 'flatten') return this.steps.continueFlatten(stored);
     if (action.kind === 'reencrypt') return this.steps.continueReencrypt(stored);
+    if (action.kind === 'rotate-key') return void (await this.steps.continueRotation(stored));
     for (const snapshot of unsettled) await this.steps.settleSnapshot(stored.record, snapshot);
   }
 
@@ -167,6 +168,8 @@ export class Reconciler {
 
   private failed(name: string, error: CairnError): void {
     const before = this.parts.statuses.failureOf(name);
+    // Why it has to wait before it is tried again is no reason of its own.
+    if (before && error.code === 'too-many-attempts') return this.retryLater(name);
     this.parts.statuses.failed(name, error);
     if (before?.code !== error.code) {
       this.parts.events.add({ kind: 'volume-faulted', volume: name, message: error.detail });

@@ -30,6 +30,8 @@ const Limits = Type.Object({
   burstSeconds: limit,
 });
 
+const KeyName = Type.Object({ provider: Type.String(), key: Type.String() });
+
 /** Where its passphrase is, and what its replicas have before its first byte. */
 const Encryption = Type.Object({
   provider: Type.String(),
@@ -37,6 +39,9 @@ const Encryption = Type.Object({
   /** Bytes in front of the ciphertext: the LUKS2 header. */
   headerBytes: Type.Integer({ minimum: 0 }),
   allowDiscards: Type.Boolean(),
+  /** A key that it is to have next; one that it had before, whose key slots are to go. Missing or null: none. */
+  next: Type.Optional(Type.Union([KeyName, Type.Null()])),
+  previous: Type.Optional(Type.Union([KeyName, Type.Null()])),
   /** It is to be encrypted with a new volume key, once for each id. Missing or null: that is done, or was never asked for. */
   reencryption: Type.Optional(Type.Union([Type.Object({ id: Type.String() }), Type.Null()])),
 });

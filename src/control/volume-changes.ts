@@ -1,5 +1,4 @@
-/** Growing, limiting, flattening, re-encrypting and scrubbing volumes, attached or not: inside the volume's mutex, intent in the record first. */
-import { randomUUID } from 'node:crypto';
+/** Growing, limiting, flattening and scrubbing volumes, attached or not: inside the volume's mutex, intent in the record first. */
 import { limitsText } from '../api/limits.js';
 import type { LimitsChange, ResizeRequest } from '../api/schemas.js';
 import { formatSize } from '../api/size.js';
@@ -78,32 +77,6 @@ export class VolumeChanges {
           name,
           `Volume ${name} gets copies of what it shares with ${source.volume}@${source.snapshot}.`,
         );
-    });
-  }
-
-  /** Resolves when it has begun, or is under way. What it cannot finish in this life of the service, the reconciler does. */
-  reencrypt(name: string): Promise<void> {
-    return this.parts.mutex.run(name, async () => {
-      const stored = await this.volumes.settled(name);
-      const { encryption, raw } = stored.record;
-      if (!encryption)
-        throw new CairnError('volume-not-encrypted', `Volume ${name} is not encrypted: it has no volume key.`);
-      if (encryption.reencryption) return this.steps.continueReencrypt(stored);
-      if (raw)
-        throw new CairnError(
-          'volume-attached',
-          `Clients have the ciphertext of volume ${name}. Detach it, then encrypt it anew.`,
-        );
-      const wanted = await this.parts.records.volumes.change(stored, {
-        encryption: { ...encryption, reencryption: { id: randomUUID() } },
-      });
-      try {
-        await this.steps.continueReencrypt(wanted);
-      } catch (error) {
-        await this.takeBack(wanted, { encryption });
-        throw error;
-      }
-      this.tell('reencryption-started', name, `Volume ${name} is being encrypted with a new volume key.`);
     });
   }
 

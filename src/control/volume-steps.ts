@@ -63,10 +63,39 @@ export class VolumeSteps {
 
   /** Lets the data plane go on with a new volume key, and ends it in the record when there is nothing left to do. */
   async continueReencrypt(stored: Stored<VolumeRecord>): Promise<void> {
-    const { engine, records } = this.parts;
+    const { engine } = this.parts;
     const { encryption } = stored.record;
     if (encryption?.reencryption && !(await engine.reencrypt(specOf(stored.record), encryption.reencryption.id)))
-      await records.volumes.change(stored, { encryption: { ...encryption, reencryption: null } });
+      await this.changeEncryption(stored, () => ({ reencryption: null }));
+  }
+
+  /**
+   * `next` -> its key slot is there -> it is the volume's own -> the key slots of the `previous` one are gone. The key of the record
+   * opens the volume at each moment.
+   */
+  async continueRotation(stored: Stored<VolumeRecord>): Promise<Stored<VolumeRecord>> {
+    const { engine } = this.parts;
+    let now = stored;
+    const { next = null } = now.record.encryption ?? {};
+    if (next !== null) {
+      await engine.addKey(specOf(now.record), next);
+      now = await this.changeEncryption(now, ({ provider, key }) => {
+        return { ...next, next: null, previous: { provider, key } };
+      });
+    }
+    const { previous = null } = now.record.encryption ?? {};
+    if (previous === null) return now;
+    await engine.removeKey(specOf(now.record), previous);
+    return this.changeEncryption(now, () => ({ previous: null }));
+  }
+
+  private changeEncryption(
+    stored: Stored<VolumeRecord>,
+    change: (before: Encryption) => Partial<Encryption>,
+  ): Promise<Stored<VolumeRecord>> {
+    const { encryption } = stored.record;
+    if (!encryption) return Promise.resolve(stored);
+    return this.parts.records.volumes.change(stored, { encryption: { ...encryption, ...change(encryption) } });
   }
 
   private async makeReplica(record: VolumeRecord): Promise<void> {

@@ -94,6 +94,33 @@ export class DataPlaneService {
       this.withSecret(passphrase, () =>
         this.change('volume unlocked', { volume }, () => this.native.unlockVolume(volume, passphrase)),
       ),
+    getHeader: ({ volume }) => this.native.headerInfo(volume),
+    addKey: ({ volume, known, added }) =>
+      this.withSecret(known, () =>
+        this.withSecret(added, async () => {
+          await this.native.addKey(volume, known, added);
+          this.log('info', 'key slot added', { volume });
+          return {};
+        }),
+      ),
+    removeKey: ({ volume, removed, kept }) =>
+      this.withSecret(removed, () =>
+        this.withSecret(kept, async () => {
+          await this.native.removeKey(volume, removed, kept);
+          this.log('info', 'key slots removed', { volume });
+          return {};
+        }),
+      ),
+    backupHeader: async ({ volume, path }) => {
+      await this.native.backupHeader(volume, path);
+      this.log('info', 'header backed up', { volume, path });
+      return {};
+    },
+    restoreHeader: async ({ volume, path, force }) => {
+      await this.native.restoreHeader(volume, path, force);
+      this.log('info', 'header restored', { volume, path, force });
+      return {};
+    },
     reencryptVolume: ({ volume, id, passphrase }) =>
       this.withSecret(passphrase, () =>
         this.change('volume key changed', { volume, id }, () => this.native.reencryptVolume(volume, id, passphrase)),

@@ -10,9 +10,9 @@ import {
   toWireLimits,
 } from './data-plane-messages.js';
 import type { DataPlaneFleet } from './data-plane-fleet.js';
-import type { KeySource } from '../keys/key-source.js';
 import type { HandedOverExport, NbdFront } from './nbd-front.js';
 import type { Frontend, VolumeSpec } from './node-engine.js';
+import type { Passphrases } from './passphrases.js';
 import type { Log } from './process-log.js';
 import type { DataPlaneCalls, RunningProcess } from './supervised-process.js';
 
@@ -34,7 +34,7 @@ export class HeldVolumes {
   constructor(
     private readonly fleet: DataPlaneFleet,
     private readonly front: NbdFront,
-    private readonly keys: KeySource,
+    private readonly passphrases: Passphrases,
     /** The process that listens for clients. */
     private readonly frontProcess: () => string,
     private readonly log: Log,
@@ -145,7 +145,7 @@ export class HeldVolumes {
       await exportIn(calls, held);
     } catch (error) {
       if (!encryption || !hasCode(error, 'key-unavailable')) throw error;
-      await this.keys.use(encryption.key, async (passphrase) => {
+      await this.passphrases.ofVolume(held.spec, async (passphrase) => {
         await calls.unlockVolume({ volume: name, passphrase }, { timeoutMs: keyTimeoutMs });
       });
       await exportIn(calls, held);

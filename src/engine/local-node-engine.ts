@@ -18,10 +18,9 @@ import { DataPlaneFleet } from './data-plane-fleet.js';
 import { DataPlaneLauncher, type LauncherOptions } from './data-plane-launcher.js';
 import { fromWireVolume, toWireLimits, toWireTls } from './data-plane-messages.js';
 import { HeldVolumes, type HeldVolume } from './held-volumes.js';
-import { keyTimeoutMs } from './data-plane-connection.js';
-import type { KeySource } from '../keys/key-source.js';
+import type { KeyRef, KeySource } from '../keys/key-source.js';
 import { KeyedQueue } from './keyed-queue.js';
-import type { CloneTarget, LayerInfo, LuksFormat, TlsSettings } from './native.js';
+import type { CloneTarget, HeaderInfo, LayerInfo, LuksFormat, TlsSettings } from './native.js';
 import { isFront, NbdFront, type NbdAddress } from './nbd-front.js';
 import {
   volumeEventKinds,
@@ -38,9 +37,11 @@ import {
   type VolumeEventKind,
   type VolumeSpec,
 } from './node-engine.js';
+import { Passphrases } from './passphrases.js';
 import type { Log } from './process-log.js';
 import { RunDirectory } from './run-directory.js';
 import type { DataPlaneCalls, RunningProcess } from './supervised-process.js';
+import { VolumeKeys } from './volume-keys.js';
 import { isWorkedOn, WorkWatch } from './work-watch.js';
 
 export interface LocalNodeEngineOptions extends LauncherOptions {
@@ -56,6 +57,7 @@ export class LocalNodeEngine implements NodeEngine {
   private readonly fleet: DataPlaneFleet;
   private readonly front: NbdFront;
   private readonly held: HeldVolumes;
+  private readonly volumeKeys: VolumeKeys;
   private readonly queue = new KeyedQueue();
   private readonly closed = new ClosedVolumes();
   private readonly work: WorkWatch;
@@ -74,7 +76,9 @@ export class LocalNodeEngine implements NodeEngine {
     this.fleet = new DataPlaneFleet(this.directory, new DataPlaneLauncher(options), hooks, options.log);
     this.front = new NbdFront(this.directory, options.nbd, options.tls.mode === 'require');
     this.frontProcess = frontOf(options.isolation);
-    this.held = new HeldVolumes(this.fleet, this.front, options.keys, () => this.frontProcess, options.log);
+    const passphrases = new Passphrases(options.keys);
+    this.volumeKeys = new VolumeKeys((spec, operation) => this.withOpen(spec, operation), passphrases);
+    this.held = new HeldVolumes(this.fleet, this.front, passphrases, () => this.frontProcess, options.log);
     this.work = new WorkWatch((name) => this.queue.run(name, () => this.closeOperation(name, true)), options.log);
   }
 
@@ -247,28 +251,35 @@ export class LocalNodeEngine implements NodeEngine {
   }
 
   formatEncryption(spec: VolumeSpec, format: LuksFormat): Promise<void> {
-    const { name, encryption } = spec;
-    if (!encryption) return Promise.resolve();
-    return this.withOpen(spec, (calls) =>
-      this.options.keys.use(encryption.key, async (passphrase) => {
-        await calls.formatEncryption({ volume: name, ...format, passphrase }, { timeoutMs: keyTimeoutMs });
-      }),
-    );
+    return this.volumeKeys.format(spec, format);
+  }
+
+  header(spec: VolumeSpec): Promise<HeaderInfo> {
+    return this.volumeKeys.header(spec);
+  }
+
+  addKey(spec: VolumeSpec, added: KeyRef): Promise<void> {
+    return this.volumeKeys.add(spec, added);
+  }
+
+  removeKey(spec: VolumeSpec, removed: KeyRef): Promise<void> {
+    return this.volumeKeys.remove(spec, removed);
+  }
+
+  backupHeader(spec: VolumeSpec, path: string): Promise<void> {
+    return this.volumeKeys.backUp(spec, path);
+  }
+
+  async restoreHeader(spec: VolumeSpec, path: string, force: boolean): Promise<void> {
+    await this.queue.run(spec.name, async () => {
+      const held = this.held.get(spec.name);
+      if (held?.purpose === 'operation') await this.close(held); // it may be unlocked
+    });
+    await this.volumeKeys.restore(spec, path, force);
   }
 
   reencrypt(spec: VolumeSpec, id: string): Promise<boolean> {
-    const { name, encryption } = spec;
-    if (!encryption) return Promise.resolve(false);
-    return this.withOpen(spec, async (calls) => {
-      const before = await calls.getVolume({ volume: name });
-      if (before.volume?.reencryption) return true;
-      await this.options.keys.use(encryption.key, async (passphrase) => {
-        await calls.unlockVolume({ volume: name, passphrase }, { timeoutMs: keyTimeoutMs });
-        await calls.reencryptVolume({ volume: name, id, passphrase }, { timeoutMs: keyTimeoutMs });
-      });
-      const { volume } = await calls.getVolume({ volume: name });
-      return volume?.reencryption !== undefined;
-    });
+    return this.volumeKeys.reencrypt(spec, id);
   }
 
   startScrub(spec: VolumeSpec): Promise<void> {

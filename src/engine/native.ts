@@ -188,6 +188,15 @@ export interface VolumeInfo {
   recovered: boolean;
 }
 
+/** What the LUKS2 header of a volume says. */
+export interface HeaderInfo {
+  uuid: string;
+  /** Of the cipher, in bytes. */
+  sectorSize: number;
+  /** Those that open the volume. `memoryKib` is 0 where the derivation (`argon2id`, `argon2i`, `pbkdf2`) takes none. */
+  keySlots: { number: number; derivation: string; memoryKib: number; iterations: number }[];
+}
+
 export interface NewExport {
   name: string;
   description: string;
@@ -210,6 +219,7 @@ export interface NativeEvent {
     | 'volume-failed'
     | 'no-space'
     | 'header-repaired'
+    | 'header-damaged'
     | 'reencryption-finished';
   volume: string;
   message: string;
@@ -250,6 +260,19 @@ export interface NativeDataPlane {
   formatEncryption(volume: string, format: LuksFormat, passphrase: Uint8Array): Promise<void>;
   /** Until it is closed. Rejects with `WRONG_KEY`, or `HEADER_DAMAGED` when neither copy of the header is whole. */
   unlockVolume(volume: string, passphrase: Uint8Array): Promise<void>;
+  /** What its header says without a key. */
+  headerInfo(volume: string): Promise<HeaderInfo>;
+  /** Clients go on. Nothing to do when a slot opens with `added`. Rejects with `WRONG_KEY` when none does with `known`. */
+  addKey(volume: string, known: Uint8Array, added: Uint8Array): Promise<void>;
+  /** Destroys every slot that opens with `removed`. Rejects with `INVALID_ARGUMENT` when `kept` would open none of the others. */
+  removeKey(volume: string, removed: Uint8Array, kept: Uint8Array): Promise<void>;
+  /** Into a new file, as `cryptsetup luksHeaderBackup` writes it. Rejects with `EEXIST` when there is one. */
+  backupHeader(volume: string, path: string): Promise<void>;
+  /**
+   * Of a volume that is neither exported nor unlocked. Rejects with `INVALID_ARGUMENT`, unless forced, when the present header is
+   * readable and of another volume or volume key.
+   */
+  restoreHeader(volume: string, path: string, force: boolean): Promise<void>;
   /**
    * With a new volume key; resolves when that has begun, the rest goes on in the background (`reencryption-finished`), over openings
    * too. The same `id` again does nothing. Rejects with `VOLUME_KEY_MISSING` unless it is unlocked, with `WRONG_KEY`, and with

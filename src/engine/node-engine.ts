@@ -3,7 +3,16 @@
  * attached, the engine knows which process holds what. Everything here is idempotent, so that a reconciler can repeat it.
  */
 import type { KeyRef } from '../keys/key-source.js';
-import type { CacheMode, CloneTarget, LayerInfo, Limits, LuksFormat, ScrubInfo, VolumeCounters } from './native.js';
+import type {
+  CacheMode,
+  CloneTarget,
+  HeaderInfo,
+  LayerInfo,
+  Limits,
+  LuksFormat,
+  ScrubInfo,
+  VolumeCounters,
+} from './native.js';
 
 export type Isolation = 'node' | 'volume';
 export type Frontend = 'nbd' | 'none';
@@ -81,6 +90,7 @@ export const volumeEventKinds = [
   'no-space',
   'unclean-recovery',
   'header-repaired',
+  'header-damaged',
   'reencryption-finished',
 ] as const;
 export type VolumeEventKind = (typeof volumeEventKinds)[number];
@@ -149,6 +159,16 @@ export interface NodeEngine {
   flatten(volume: VolumeSpec): Promise<boolean>;
   /** Makes a new volume an encrypted one, with a key that its passphrase opens. */
   formatEncryption(volume: VolumeSpec, format: LuksFormat): Promise<void>;
+  /** What its LUKS2 header says; needs no key. */
+  header(volume: VolumeSpec): Promise<HeaderInfo>;
+  /** One more key slot, for the passphrase of `added`; nothing to do when there is one. */
+  addKey(volume: VolumeSpec, added: KeyRef): Promise<void>;
+  /** The slots that open with the passphrase of `removed`; refused when the volume's own key would not open it any more. */
+  removeKey(volume: VolumeSpec, removed: KeyRef): Promise<void>;
+  /** Into a new file of this node. */
+  backupHeader(volume: VolumeSpec, path: string): Promise<void>;
+  /** Of a detached volume. Refused, unless forced, when the present header is readable and of another volume or volume key. */
+  restoreHeader(volume: VolumeSpec, path: string, force: boolean): Promise<void>;
   /**
    * Begins to encrypt the volume with a new volume key or goes on with it; false when that has been done, as it is done once for each
    * `id`. A detached volume stays open until then (event `reencryption-finished`).

@@ -1,6 +1,6 @@
 /** Encrypted volumes of the addon, with stock cryptsetup as the other side: its programs work on plain files, in user space. */
 import { randomBytes } from 'node:crypto';
-import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { exportOf, listen, openNew, startPlane, whyNoAddon, type TestPlane } from '../support/native-plane.js';
@@ -237,5 +237,159 @@ describe('reencryptVolume', () => {
     await native.unlockVolume('volume', passphrase);
     await native.addExport(exportOf('volume', { decrypted: true }));
     expect((await contentOf(plane, 'volume')).equals(written)).toBe(true);
+  });
+});
+
+describe('key slots', () => {
+  const next = Buffer.from('the passphrase of next year');
+
+  it('are added and removed while clients use the volume, and stock cryptsetup sees the same', async (context) => {
+    needsTools(context, 'cryptsetup', 'nbdcopy');
+    const plane = startPlane();
+    const { native } = plane;
+    await encrypted(plane, 'volume', mebibyte);
+    await native.addExport(exportOf('volume', { decrypted: true }));
+    await native.addExport(exportOf('volume', { name: 'raw', readOnly: true }));
+    const written = randomBytes(mebibyte);
+    await run('nbdcopy', ['--flush', fileOf(plane, 'plain', written), await uriOf(plane, 'volume')]);
+    const opens = async (key: Buffer) => {
+      const image = fileOf(plane, 'image', await contentOf(plane, 'raw'));
+      const test = ['open', '--test-passphrase', '--key-file', fileOf(plane, 'key', key), image];
+      return run('cryptsetup', test).then(
+        () => true,
+        () => false,
+      );
+    };
+    await native.addKey('volume', passphrase, next);
+    await native.addKey('volume', passphrase, next);
+    expect((await native.headerInfo('volume')).keySlots).toEqual([
+      { number: 0, derivation: 'argon2id', memoryKib: 65_536, iterations: 4 },
+      { number: 1, derivation: 'argon2id', memoryKib: 65_536, iterations: 4 },
+    ]);
+    expect([await opens(passphrase), await opens(next)]).toEqual([true, true]);
+    await native.removeKey('volume', passphrase, next);
+    expect([await opens(passphrase), await opens(next)]).toEqual([false, true]);
+    await native.removeKey('volume', passphrase, next);
+    await expect(native.removeKey('volume', next, next)).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+    await expect(native.addKey('volume', passphrase, next)).resolves.toBeUndefined();
+    await expect(native.addKey('volume', passphrase, randomBytes(8))).rejects.toMatchObject({ code: 'WRONG_KEY' });
+    expect((await contentOf(plane, 'volume')).equals(written)).toBe(true);
+  });
+
+  it('stay as they are when the volume is reverted, whatever interrupts that', async (context) => {
+    needsTools(context, 'nbdcopy');
+    const plane = startPlane();
+    const { native } = plane;
+    await encrypted(plane, 'volume', mebibyte);
+    await native.addExport(exportOf('volume', { decrypted: true }));
+    const first = randomBytes(mebibyte);
+    await run('nbdcopy', ['--flush', fileOf(plane, 'first', first), await uriOf(plane, 'volume')]);
+    const before = '6d1f5a3e-2f52-4a8e-9c8e-0b8f3f0d6a01';
+    await native.createSnapshot('volume', before, 'before');
+    const old = join(plane.directory, 'old-header');
+    await native.backupHeader('volume', old);
+    await native.addKey('volume', passphrase, next);
+    await native.removeKey('volume', passphrase, next);
+    const kept = join(plane.directory, 'new-header');
+    await native.backupHeader('volume', kept);
+    await native.removeExport('volume', false);
+    await native.revertSnapshot('volume', before);
+    await native.unlockVolume('volume', next);
+    await native.addExport(exportOf('volume', { decrypted: true }));
+    expect((await contentOf(plane, 'volume')).equals(first)).toBe(true);
+    await native.removeExport('volume', false);
+
+    // The moment after the revert, before the header is there again: as a crash leaves it.
+    const { directory } = await native.volumeInfo('volume');
+    const reopen = async () => {
+      await native.closeVolume('volume');
+      const limits = { iops: null, iopsBurst: null, bandwidth: null, bandwidthBurst: null, burstSeconds: null };
+      await native.openVolume({ name: 'volume', directory, cacheMode: 'none', limits });
+    };
+    await reopen();
+    await native.restoreHeader('volume', old, false);
+    copyFileSync(kept, join(directory, 'kept-header'));
+    await expect(native.unlockVolume('volume', passphrase)).rejects.toMatchObject({ code: 'WRONG_KEY' });
+    await native.unlockVolume('volume', next);
+    expect(existsSync(join(directory, 'kept-header'))).toBe(false);
+  });
+
+  it('that stock cryptsetup has added open the volume', async (context) => {
+    needsTools(context, 'cryptsetup', 'nbdcopy');
+    const plane = startPlane();
+    await openNew(plane, 'volume', { sizeBytes: headerBytes + mebibyte });
+    await plane.native.formatEncryption('volume', { sectorSize: 4096, allowDiscards: true }, passphrase);
+    await plane.native.addExport(exportOf('volume', { name: 'raw' }));
+    const image = fileOf(plane, 'image', await contentOf(plane, 'raw'));
+    const [key, added] = [fileOf(plane, 'key', passphrase), fileOf(plane, 'added', next)];
+    await run('cryptsetup', ['luksAddKey', '--batch-mode', ...fast, '--key-file', key, image, added]);
+    await run('nbdcopy', ['--flush', image, await uriOf(plane, 'raw')]);
+    const { keySlots } = await plane.native.headerInfo('volume');
+    expect(keySlots[1]).toEqual({ number: 1, derivation: 'pbkdf2', memoryKib: 0, iterations: 1000 });
+    await plane.native.unlockVolume('volume', next);
+  });
+});
+
+describe('a backup of the header', () => {
+  it('is what stock cryptsetup restores, and the other way round', async (context) => {
+    needsTools(context, 'cryptsetup', 'nbdcopy');
+    const plane = startPlane();
+    const { native } = plane;
+    await openNew(plane, 'volume', { sizeBytes: headerBytes + mebibyte });
+    await native.formatEncryption('volume', { sectorSize: 4096, allowDiscards: true }, passphrase);
+    await native.addExport(exportOf('volume', { name: 'raw' }));
+    const [ours, theirs] = [join(plane.directory, 'ours'), join(plane.directory, 'theirs')];
+    await native.backupHeader('volume', ours);
+    await expect(native.backupHeader('volume', ours)).rejects.toMatchObject({ code: 'EEXIST' });
+    const whole = await contentOf(plane, 'raw');
+    const image = fileOf(plane, 'image', whole);
+    await run('cryptsetup', ['luksHeaderBackup', '--header-backup-file', theirs, image]);
+    expect(readFileSync(ours).equals(readFileSync(theirs))).toBe(true);
+    const damaged = Buffer.from(whole).fill(0xee, 0, 64 * 1024);
+    const broken = fileOf(plane, 'broken', damaged);
+    await run('cryptsetup', ['luksHeaderRestore', '--batch-mode', '--header-backup-file', ours, broken]);
+    const key = fileOf(plane, 'key', passphrase);
+    await run('cryptsetup', ['open', '--test-passphrase', '--key-file', key, broken]);
+
+    await run('nbdcopy', ['--flush', fileOf(plane, 'damaged', damaged), await uriOf(plane, 'raw')]);
+    await expect(native.restoreHeader('volume', theirs, false)).rejects.toMatchObject({ code: 'VOLUME_IN_USE' });
+    await native.removeExport('raw', false);
+    await expect(native.unlockVolume('volume', passphrase)).rejects.toMatchObject({ code: 'HEADER_DAMAGED' });
+    await expect(native.unlockVolume('volume', passphrase)).rejects.toThrow(/cairn header restore/);
+    await native.restoreHeader('volume', theirs, false);
+    await native.unlockVolume('volume', passphrase);
+    await expect(native.restoreHeader('volume', theirs, true)).rejects.toMatchObject({ code: 'VOLUME_IN_USE' });
+  });
+
+  it('of another volume or volume key is restored by force alone, and what is none is not', async () => {
+    const plane = startPlane();
+    const { native } = plane;
+    for (const name of ['volume', 'other']) {
+      await openNew(plane, name, { sizeBytes: headerBytes + mebibyte });
+      await native.formatEncryption(name, { sectorSize: 4096, allowDiscards: true }, passphrase);
+      await native.backupHeader(name, join(plane.directory, `${name}.luks2`));
+    }
+    const invalid = { code: 'INVALID_ARGUMENT' };
+    const other = join(plane.directory, 'other.luks2');
+    await expect(native.restoreHeader('volume', other, false)).rejects.toMatchObject(invalid);
+    const { uuid } = await native.headerInfo('volume');
+    for (const wrong of [join(plane.directory, 'none'), plane.directory, fileOf(plane, 'short', randomBytes(100))])
+      await expect(native.restoreHeader('volume', wrong, true)).rejects.toMatchObject(invalid);
+    const rubbish = fileOf(plane, 'rubbish', randomBytes(headerBytes));
+    await expect(native.restoreHeader('volume', rubbish, true)).rejects.toMatchObject({ code: 'HEADER_DAMAGED' });
+    expect((await native.headerInfo('volume')).uuid).toBe(uuid);
+    await native.restoreHeader('volume', other, true);
+    expect((await native.headerInfo('volume')).uuid).not.toBe(uuid);
+
+    const before = join(plane.directory, 'before.luks2');
+    await native.backupHeader('volume', before);
+    await native.unlockVolume('volume', passphrase);
+    await native.reencryptVolume('volume', '0d1f5a3e-2f52-4a8e-9c8e-0b8f3f0d6a02', passphrase);
+    await plane.event('reencryption-finished', 'volume');
+    const { directory } = await native.volumeInfo('volume');
+    await native.closeVolume('volume');
+    const limits = { iops: null, iopsBurst: null, bandwidth: null, bandwidthBurst: null, burstSeconds: null };
+    await native.openVolume({ name: 'volume', directory, cacheMode: 'none', limits });
+    await expect(native.restoreHeader('volume', before, false)).rejects.toThrow(/another volume key/);
   });
 });

@@ -295,12 +295,25 @@ describe('a service that dies at any step of', { timeout: 60_000 }, () => {
   it('encrypting a volume anew leaves one that has its new key, is getting it, or was never asked', async () => {
     await atEveryStep(
       (control) => control.volumes.create({ name: 'safe', size: 4096, encryption: {} }),
-      (control) => control.changes.reencrypt('safe'),
+      (control) => control.keys.reencrypt('safe'),
       async (control, hasAnswered) => {
         const { encryption, id } = (await control.volumes.existing('safe')).record;
         const replica = [...dataPlane.replicas.values()].find(({ volumeId }) => volumeId === id);
         expect((encryption?.reencryption ?? null) !== null).toBe(replica?.reencryption !== null);
         if (hasAnswered) expect(replica?.volumeKey).not.toBe('first');
+      },
+    );
+  });
+
+  it('rotating a key leaves one that opens the volume, and in the end no other', async () => {
+    await atEveryStep(
+      (control) => control.volumes.create({ name: 'safe', size: 4096, encryption: {} }),
+      (control) => control.keys.rotate('safe', { key: 'next' }),
+      async (control, hasAnswered) => {
+        const { encryption, id } = (await control.volumes.existing('safe')).record;
+        const replica = [...dataPlane.replicas.values()].find(({ volumeId }) => volumeId === id);
+        expect(replica?.slots).toEqual([{ provider: 'file', key: encryption?.key }]);
+        if (hasAnswered) expect(encryption?.key).toBe('next');
       },
     );
   });

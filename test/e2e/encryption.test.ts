@@ -153,7 +153,12 @@ describe('an encrypted volume', () => {
       stderr: expect.stringContaining('no key slot opens with this passphrase') as string,
     });
     keys.give('db');
-    await cairn.attach('db');
+    await eventually('it is attached', () =>
+      cairn.attach('db').then(
+        () => true,
+        () => false,
+      ),
+    );
   });
 
   it('is served as it is on the disk, without its key, and takes an image that cryptsetup has made', async (context) => {
@@ -215,11 +220,87 @@ describe('an encrypted volume', () => {
       cairn.logs(10_000),
       (await cli(cairn, 'volume', 'show', 'db', '-o', 'json')).stdout,
       JSON.stringify(await cairn.events('db')),
+      String((await cairn.rest.send('GET', '/metrics')).body),
+      JSON.stringify(await cairn.rest.call('GET', '/v1/volumes/db/keys')),
     ];
-    for (const pid of cairn.dataPlanePids())
+    for (const pid of [cairn.servePid, ...cairn.dataPlanePids()])
       for (const file of ['cmdline', 'environ']) told.push(readFileSync(`/proc/${pid}/${file}`, 'latin1'));
     for (const file of filesBeneath(cairn.pool)) told.push(readFileSync(file, 'latin1'));
     expect(told.filter((text) => text.includes(canary))).toEqual([]);
+  });
+});
+
+describe('keys', () => {
+  it('are rotated under a client, and after the service and the data plane have died in the middle', async () => {
+    const keys = new Keys();
+    const cairn = await keys.cairn();
+    keys.give('db');
+    await cairn.serveVolume('db', { size: 64 * mebibyte, encryption: {} });
+    const data = randomBytes(mebibyte);
+    let client = await NbdConnection.open(cairn.address(), 'db');
+    for (const [round, dies] of [undefined, 'service', 'data plane'].entries()) {
+      const next = `db-${round}`;
+      keys.give(next, `${canary} ${round}`);
+      const rotating = cairn.rest.call('POST', '/v1/volumes/db/keys/rotate', { key: next }).catch(() => undefined);
+      for (let i = 0; i < 20; i++) await client.write(0, data);
+      await client.flush();
+      if (dies === 'service') await cairn.killServe();
+      if (dies === 'data plane') process.kill(await cairn.holderOf('db'), 'SIGKILL');
+      await rotating;
+      if (dies === 'service') await cairn.startServe();
+      await eventually('it is as it should be', async () => (await cairn.volume('db')).state === 'attached');
+      await eventually('it has its new key', () =>
+        cli(cairn, 'key', 'rotate', 'db', '--key', next).then(({ exitCode }) => exitCode === 0),
+      );
+      expect((await cairn.volume('db')).encryption?.key).toBe(next);
+      expect((await cli(cairn, 'key', 'list', 'db')).stdout.match(/argon2id/g)).toHaveLength(1);
+    }
+    expect((await readBack(cairn, 'db', mebibyte)).equals(data)).toBe(true);
+    for (const old of ['db', 'db-0', 'db-1']) rmSync(join(keys.directory, old));
+    await cairn.stop();
+    await cairn.startServe();
+    await eventually('it is attached with its new key', () =>
+      readBack(cairn, 'db', mebibyte).then(
+        (read) => read.equals(data),
+        () => false,
+      ),
+    );
+  });
+
+  it('are guessed slowly', async () => {
+    const keys = new Keys();
+    const cairn = await keys.cairn();
+    keys.give('db');
+    await cairn.createVolume('db', { size: 64 * mebibyte, encryption: {} });
+    keys.give('db', 'a guess');
+    const attach = () => cli(cairn, 'volume', 'attach', 'db', '-o', 'json');
+    expect((await attach()).stderr).toContain('no key slot opens with this passphrase');
+    keys.give('db');
+    expect((await attach()).stderr).toContain('try again in');
+    await eventually('the wait is over', async () => (await attach()).exitCode === 0);
+  });
+
+  it('come back with a backup of the header when both of its copies are damaged', async (context) => {
+    needsTools(context, 'nbdcopy');
+    const keys = new Keys();
+    const cairn = await keys.cairn();
+    keys.give('db');
+    await cairn.serveVolume('db', { size: 64 * mebibyte, encryption: {} });
+    const data = randomBytes(mebibyte);
+    await written(cairn, 'db', data);
+    const backup = join(scratchDirectory(), 'db.luks2');
+    expect((await cli(cairn, 'header', 'backup', 'db', backup)).stdout).toContain(`is in ${backup}.`);
+    await cairn.detach('db');
+    await cairn.rest.call('POST', '/v1/volumes/db/attach', { raw: true });
+    const client = await NbdConnection.open(cairn.address(), 'db');
+    await client.write(0, randomBytes(mebibyte));
+    await client.disconnect();
+    await cairn.detach('db');
+    const refused = await cli(cairn, 'volume', 'attach', 'db');
+    expect(refused).toMatchObject({ exitCode: 1, stderr: expect.stringContaining('cairn header restore') as string });
+    expect((await cli(cairn, 'header', 'restore', 'db', backup, '--yes')).exitCode).toBe(0);
+    await cairn.attach('db');
+    expect((await readBack(cairn, 'db', mebibyte)).equals(data)).toBe(true);
   });
 });
 

@@ -18,6 +18,7 @@ import type {
   CacheMode,
   CloneTarget,
   DataPlaneOptions,
+  HeaderInfo,
   LayerInfo,
   Limits,
   LuksFormat,
@@ -41,6 +42,8 @@ interface StoredReplica extends NewReplica {
   keyChange?: { id: string; running: boolean };
   /** What its passphrase is, in hexadecimal; undefined: it is not encrypted. */
   passphrase?: string;
+  /** Of the other key slots. */
+  others?: string[];
 }
 
 interface OpenVolume {
@@ -145,23 +148,61 @@ export class DataPlane implements NativeDataPlane {
 
   async formatEncryption(name: string, _format: LuksFormat, passphrase: Uint8Array): Promise<void> {
     const { replica } = this.volume(name);
-    replica.passphrase = Buffer.from(passphrase).toString('hex');
+    replica.passphrase = hexOf(passphrase);
     store({ ...replica, clean: false });
   }
 
   async unlockVolume(name: string, passphrase: Uint8Array): Promise<void> {
     const volume = this.volume(name);
     if (volume.replica.passphrase === undefined) fail('HEADER_DAMAGED', `${name} is not encrypted`);
-    if (volume.replica.passphrase !== Buffer.from(passphrase).toString('hex')) fail('WRONG_KEY', 'no key slot opens');
+    if (!slotsOf(volume.replica).includes(hexOf(passphrase))) fail('WRONG_KEY', 'no key slot opens');
     volume.unlocked = true;
     if (volume.replica.keyChange?.running) this.goOnReencrypting(volume);
+  }
+
+  async headerInfo(name: string): Promise<HeaderInfo> {
+    const { replica } = this.volume(name);
+    if (replica.passphrase === undefined) fail('HEADER_DAMAGED', `${name} is not encrypted`);
+    const slots = [replica.passphrase, ...(replica.others ?? [])];
+    const keySlots = slots.map((_slot, number) => ({ number, derivation: 'argon2id', memoryKib: 1, iterations: 1 }));
+    return { uuid: replica.volumeId, sectorSize: 4096, keySlots };
+  }
+
+  async addKey(name: string, known: Uint8Array, added: Uint8Array): Promise<void> {
+    const { replica } = this.volume(name);
+    const slots = slotsOf(replica);
+    if (!slots.includes(hexOf(known))) fail('WRONG_KEY', 'no key slot opens');
+    if (!slots.includes(hexOf(added))) replica.others = [...(replica.others ?? []), hexOf(added)];
+    store({ ...replica, clean: false });
+  }
+
+  async removeKey(name: string, removed: Uint8Array, kept: Uint8Array): Promise<void> {
+    const { replica } = this.volume(name);
+    const left = slotsOf(replica).filter((slot) => slot !== hexOf(removed));
+    if (!left.includes(hexOf(kept))) fail('INVALID_ARGUMENT', 'nothing else opens it');
+    const [passphrase = '', ...others] = left;
+    Object.assign(replica, { passphrase, others });
+    store({ ...replica, clean: false });
+  }
+
+  async backupHeader(name: string, path: string): Promise<void> {
+    if (existsSync(path)) fail('EEXIST', `${path} exists`);
+    writeFileSync(path, JSON.stringify(slotsOf(this.volume(name).replica)));
+  }
+
+  async restoreHeader(name: string, path: string): Promise<void> {
+    const { replica, unlocked } = this.volume(name);
+    if (unlocked) fail('VOLUME_IN_USE', `${name} is unlocked`);
+    const [passphrase = '', ...others] = JSON.parse(readFileSync(path, 'utf8')) as string[];
+    Object.assign(replica, { passphrase, others });
+    store({ ...replica, clean: false });
   }
 
   async reencryptVolume(name: string, id: string, passphrase: Uint8Array): Promise<void> {
     const volume = this.volume(name);
     const { replica } = volume;
     if (!volume.unlocked) fail('VOLUME_KEY_MISSING', `${name} is locked`);
-    if (replica.passphrase !== Buffer.from(passphrase).toString('hex')) fail('WRONG_KEY', 'no key slot opens');
+    if (!slotsOf(replica).includes(hexOf(passphrase))) fail('WRONG_KEY', 'no key slot opens');
     if (replica.keyChange?.id === id) return;
     replica.keyChange = { id, running: true };
     store({ ...replica, clean: false });
@@ -392,6 +433,14 @@ const noScrub: ScrubInfo = {
   repaired: 0,
   findings: [],
 };
+
+function hexOf(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('hex');
+}
+
+function slotsOf({ passphrase, others = [] }: StoredReplica): string[] {
+  return passphrase === undefined ? [] : [passphrase, ...others];
+}
 
 function load(directory: string): StoredReplica {
   const file = join(directory, 'volume.json');

@@ -2,7 +2,7 @@
  * A NodeEngine in memory that answers as the real one does. The data plane, its disk and its processes are one object, which outlives the
  * engines that are made over it: what a restarted service finds.
  */
-import type { CloneTarget, LayerInfo, ScrubInfo, VolumeCounters } from '../../src/engine/native.js';
+import type { CloneTarget, HeaderInfo, LayerInfo, ScrubInfo, VolumeCounters } from '../../src/engine/native.js';
 import type {
   Attachment,
   DataPlaneProcess,
@@ -16,6 +16,7 @@ import type {
   VolumeSpec,
 } from '../../src/engine/node-engine.js';
 import { CairnError } from '../../src/errors.js';
+import type { KeyRef } from '../../src/keys/key-source.js';
 
 interface FakeReplica extends NewReplicaSpec {
   layers: LayerInfo[];
@@ -24,6 +25,8 @@ interface FakeReplica extends NewReplicaSpec {
   reencryption: { progress: number; problem: string } | null;
   /** The id of the last one. */
   volumeKey: string;
+  /** The keys that open it. */
+  slots: KeyRef[];
   scrub: ScrubInfo;
 }
 
@@ -37,7 +40,7 @@ export const noScrub: ScrubInfo = {
   findings: [],
 };
 
-const idle = { flatten: null, reencryption: null, volumeKey: 'first', scrub: noScrub };
+const idle = { flatten: null, reencryption: null, volumeKey: 'first', slots: [], scrub: noScrub };
 
 interface OpenVolume {
   spec: VolumeSpec;
@@ -58,6 +61,8 @@ export class FakeDataPlane {
     return { id, name: null, parent, allocatedBytes: 4096, createdMs: 0, ...state };
   }
 
+  /** Backups of headers: the keys that they open with, by their files. */
+  readonly headers = new Map<string, KeyRef[]>();
   /** Volumes that this service has had open, by name: where. */
   readonly closed = new Map<string, VolumeSpec>();
 
@@ -271,7 +276,47 @@ export class FakeNodeEngine implements NodeEngine {
 
   async formatEncryption(spec: VolumeSpec): Promise<void> {
     await this.asked('formatEncryption', spec.name);
+    this.replicaOf(spec).slots = [ownKeyOf(spec)];
+  }
+
+  async header(spec: VolumeSpec): Promise<HeaderInfo> {
+    await this.asked('header', spec.name);
+    const keySlots = this.replicaOf(spec).slots.map((_key, number) => {
+      return { number, derivation: 'argon2id', memoryKib: 65_536, iterations: 4 };
+    });
+    return { uuid: 'c0ffee00-0000-4000-8000-000000000000', sectorSize: 4096, keySlots };
+  }
+
+  async addKey(spec: VolumeSpec, added: KeyRef): Promise<void> {
+    await this.asked('addKey', spec.name);
+    const replica = this.openedWithKey(spec);
+    if (!replica.slots.some((each) => isSameKey(each, added))) replica.slots = [...replica.slots, added];
+  }
+
+  async removeKey(spec: VolumeSpec, removed: KeyRef): Promise<void> {
+    await this.asked('removeKey', spec.name);
+    const replica = this.openedWithKey(spec);
+    if (isSameKey(ownKeyOf(spec), removed)) throw new CairnError('invalid-request', 'Nothing else opens it.');
+    replica.slots = replica.slots.filter((each) => !isSameKey(each, removed));
+  }
+
+  async backupHeader(spec: VolumeSpec, path: string): Promise<void> {
+    await this.asked('backupHeader', spec.name);
     this.replicaOf(spec);
+    this.dataPlane.headers.set(path, this.replicaOf(spec).slots);
+  }
+
+  async restoreHeader(spec: VolumeSpec, path: string, force: boolean): Promise<void> {
+    await this.asked('restoreHeader', spec.name);
+    const slots = this.dataPlane.headers.get(path);
+    if (!slots && !force) throw new CairnError('invalid-request', `${path} is no backup.`);
+    this.replicaOf(spec).slots = slots ?? [];
+  }
+
+  private openedWithKey(spec: VolumeSpec): FakeReplica {
+    const replica = this.replicaOf(spec);
+    if (replica.slots.some((each) => isSameKey(each, ownKeyOf(spec)))) return replica;
+    throw new CairnError('wrong-passphrase', 'No key slot opens with this passphrase.');
   }
 
   /** Goes on until {@link finishReencryption}. */
@@ -338,6 +383,14 @@ export class FakeNodeEngine implements NodeEngine {
     await this.faults.get(`${call} ${volume}`)?.shift()?.();
     await this.faults.get(call)?.shift()?.();
   }
+}
+
+function ownKeyOf({ encryption }: VolumeSpec): KeyRef {
+  return encryption?.key ?? { provider: 'none', key: 'none' };
+}
+
+function isSameKey(one: KeyRef, other: KeyRef): boolean {
+  return one.provider === other.provider && one.key === other.key;
 }
 
 function inUse(volume: string): CairnError {

@@ -2,6 +2,7 @@
 #include "dmcrypt/luks.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -11,6 +12,7 @@
 #include "block/memory_device.h"
 #include "dmcrypt/header_area.h"
 #include "test/native/support/on_reactor.h"
+#include "test/native/support/temporary_directory.h"
 
 namespace cairn::dmcrypt {
 namespace {
@@ -61,7 +63,7 @@ TEST_F(LuksTest, WhatIsFormattedOpensWithItsPassphraseAlone) {
   EXPECT_EQ(info_.layout.sector_size, 4096U);
   EXPECT_EQ(info_.layout.length, 0U);
   EXPECT_TRUE(info_.layout.allow_discards);
-  EXPECT_EQ(info_.key_slots, 1U);
+  EXPECT_EQ(info_.key_slots.size(), 1U);
   EXPECT_EQ(code_of(phrase("correct horse")), "");
   EXPECT_EQ(code_of(phrase("correct hors")), "WRONG_KEY");
   EXPECT_EQ(code_of(phrase("")), "WRONG_KEY");
@@ -117,19 +119,86 @@ TEST_F(LuksTest, KeysAreAddedAndRemoved) {
   EXPECT_EQ(luks_add_key(file, phrase("wrong"), phrase("second")).error().code, "WRONG_KEY");
   ASSERT_TRUE(luks_add_key(file, phrase("correct horse"), phrase("second")).ok());
   ASSERT_TRUE(store(memory_, file));
-  EXPECT_EQ(luks_info(load()).value().key_slots, 2U);
+  EXPECT_EQ(luks_info(load()).value().key_slots.size(), 2U);
   EXPECT_EQ(code_of(phrase("second")), "");
   EXPECT_EQ(code_of(phrase("correct horse")), "");
 
   file = load();
-  ASSERT_TRUE(luks_remove_key(file, phrase("correct horse")).ok());
+  EXPECT_TRUE(luks_add_key(file, phrase("correct horse"), phrase("second")).ok()) << "it is there";
+  EXPECT_EQ(luks_info(file).value().key_slots.size(), 2U);
+  EXPECT_TRUE(luks_remove_key(file, phrase("correct horse"), phrase("second")).value());
   ASSERT_TRUE(store(memory_, file));
   EXPECT_EQ(code_of(phrase("second")), "");
   EXPECT_EQ(code_of(phrase("correct horse")), "WRONG_KEY");
 
   file = load();
-  EXPECT_EQ(luks_remove_key(file, phrase("second")).error().code, "INVALID_ARGUMENT") << "nothing else opens it";
-  EXPECT_EQ(luks_remove_key(file, phrase("third")).error().code, "WRONG_KEY");
+  EXPECT_FALSE(luks_remove_key(file, phrase("correct horse"), phrase("second")).value()) << "it is gone";
+  for (const char* kept : {"second", "third"})
+    EXPECT_EQ(luks_remove_key(file, phrase("second"), phrase(kept)).error().code, "INVALID_ARGUMENT") << kept;
+  EXPECT_EQ(luks_info(file).value().key_slots.size(), 1U);
+}
+
+/// However many slots there are: what is to go on opening the device is not the one that goes.
+TEST_F(LuksTest, ThePassphraseThatIsKeptIsNeverRemoved) {
+  HeaderFile file = load();
+  ASSERT_TRUE(luks_add_key(file, phrase("correct horse"), phrase("recovery")).ok());
+  EXPECT_EQ(luks_remove_key(file, phrase("correct horse"), phrase("correct horse")).error().code, "INVALID_ARGUMENT");
+  EXPECT_EQ(luks_info(file).value().key_slots.size(), 2U);
+}
+
+/// A disk that cannot read a block of one copy.
+TEST_F(LuksTest, AnUnreadableBlockOfOneCopyIsMended) {
+  for (const uint64_t bad : {uint64_t{0}, uint64_t{4096}, secondary, secondary + 8192}) {
+    bool is_bad = true;
+    FaultDevice disk(memory_, [&](FaultDevice::Operation operation, uint64_t offset, uint64_t length) {
+      const bool meets = offset <= bad && bad < offset + length;
+      if (operation == FaultDevice::Operation::write && meets) is_bad = false;
+      return operation == FaultDevice::Operation::read && meets && is_bad
+                 ? FaultDevice::Fault{Status::from_errno(EIO), Status()}
+                 : FaultDevice::Fault{};
+    });
+    const Result<HeaderFile> file = on_.wait(read_header_area(disk));
+    ASSERT_TRUE(file.ok()) << bad;
+    ASSERT_TRUE(luks_unlock(file.value(), phrase("correct horse")).ok()) << bad;
+    const Result<bool> mended = on_.wait(mend_header(disk, file.value()));
+    ASSERT_TRUE(mended.ok() && mended.value()) << bad;
+    EXPECT_FALSE(is_bad) << "it was not written";
+    EXPECT_EQ(code_of(phrase("correct horse")), "");
+  }
+}
+
+/// Its place may be readable again another time: it is not written over with what could not be read.
+TEST_F(LuksTest, AnUnreadableKeySlotIsLeftAsItIs) {
+  const std::vector<std::byte> before(memory_.content().begin(), memory_.content().end());
+  FaultDevice disk(memory_, [&](FaultDevice::Operation operation, uint64_t offset, uint64_t length) {
+    const bool meets = offset < 64 * kibibyte && offset + length > 32 * kibibyte;
+    return operation == FaultDevice::Operation::read && meets ? FaultDevice::Fault{Status::from_errno(EIO), Status()}
+                                                              : FaultDevice::Fault{};
+  });
+  const Result<HeaderFile> file = on_.wait(read_header_area(disk));
+  ASSERT_TRUE(file.ok());
+  EXPECT_EQ(luks_unlock(file.value(), phrase("correct horse")).error().code, "WRONG_KEY");
+  EXPECT_EQ(on_.wait(write_header_area(disk, file.value())).error().code, "EIO");
+  EXPECT_TRUE(std::ranges::equal(memory_.content(), before));
+}
+
+TEST_F(LuksTest, ABackupIsWhatCryptsetupReadsAndIsNeverWrittenOver) {
+  const test::TemporaryDirectory directory;
+  const std::string path = directory.path() + "/backup";
+  ASSERT_TRUE(save_header(load(), path).ok());
+  struct stat status {};
+  ASSERT_EQ(::stat(path.c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 0777, 0600U);
+  EXPECT_EQ(static_cast<uint64_t>(status.st_size), data_offset_default) << "what luksHeaderRestore asks for";
+  EXPECT_EQ(save_header(load(), path).error().code, "EEXIST");
+  damage(0);
+  damage(secondary);
+  const Result<HeaderFile> backup = load_header(path, size);
+  ASSERT_TRUE(backup.ok());
+  ASSERT_TRUE(store(memory_, backup.value()));
+  EXPECT_EQ(code_of(phrase("correct horse")), "");
+  EXPECT_EQ(load_header(directory.path() + "/none", size).error().code, "INVALID_ARGUMENT");
+  EXPECT_EQ(load_header(directory.path(), size).error().code, "INVALID_ARGUMENT");
 }
 
 /// Wherever the writing of a header ends, what opened the device before opens it, or what is new does.
@@ -154,7 +223,7 @@ TEST_F(LuksTest, ACrashWhileItIsWrittenLeavesAnOpenHeader) {
     });
     EXPECT_FALSE(on_.wait(write_header_area(dying, file)).ok());
     ASSERT_EQ(code_of(phrase("correct horse")), "") << "after " << until << " of " << all << " writes";
-    if (luks_info(load()).value().key_slots == 2) {
+    if (luks_info(load()).value().key_slots.size() == 2) {
       ASSERT_EQ(code_of(phrase("second")), "") << "a slot is named that is not there, after " << until;
     }
   }

@@ -15,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file cairn/dataplane/v1/data_plane.proto.
  */
 export const file_cairn_dataplane_v1_data_plane: GenFile = /*@__PURE__*/
-  fileDesc("CiNjYWlybi9kYXRhcGxhbmUvdjEvZGF0YV9wbGFuZS5wcm90bxISY2Fpcm4uZGF0YXBsYW5lLnYxIhEKD0dldFN0YXRlUmVxdWVzdCLeAQoQR2V0U3RhdGVSZXNwb25zZRIKCgJpZBgBIAEoCRILCgNwaWQYAiABKAUSDwoHdmVyc2lvbhgDIAEoCRIVCg1zdGFydF90aW1lX21zGAQgASgEEisKB3ZvbHVtZXMYBSADKAsyGi5jYWlybi5kYXRhcGxhbmUudjEuVm9sdW1lEisKB2V4cG9ydHMYBiADKAsyGi5jYWlybi5kYXRhcGxhbmUudjEuRXhwb3J0Ei8KCWxpc3RlbmVycxgHIAMoCzIcLmNhaXJuLmRhdGFwbGFuZS52MS5MaXN0ZW5lciIUChJXYXRjaEV2ZW50c1JlcXVlc3QiRwoFRXZlbnQSDwoHdGltZV9tcxgBIAEoBBIMCgRraW5kGAIgASgJEg4KBnZvbHVtZRgDIAEoCRIPCgdtZXNzYWdlGAQgASgJIngKFENyZWF0ZVJlcGxpY2FSZXF1ZXN0EhEKCWRpcmVjdG9yeRgBIAEoCRIRCgl2b2x1bWVfaWQYAiABKAkSEgoKcmVwbGljYV9pZBgDIAEoCRISCgpzaXplX2J5dGVzGAQgASgEEhIKCmJsb2NrX3NpemUYBSABKA0iFwoVQ3JlYXRlUmVwbGljYVJlc3BvbnNlIikKFERlbGV0ZVJlcGxpY2FSZXF1ZXN0EhEKCWRpcmVjdG9yeRgBIAEoCSI7ChVEZWxldGVSZXBsaWNhUmVzcG9uc2USEAoIZmluaXNoZWQYASABKAgSEAoIcHJvZ3Jlc3MYAiABKAEilQEKEU9wZW5Wb2x1bWVSZXF1ZXN0Eg4KBnZvbHVtZRgBIAEoCRIRCglkaXJlY3RvcnkYAiABKAkSMQoKY2FjaGVfbW9kZRgDIAEoDjIdLmNhaXJuLmRhdGFwbGFuZS52MS5DYWNoZU1vZGUSKgoGbGltaXRzGAQgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLkxpbWl0cyJtCgZMaW1pdHMSDAoEaW9wcxgBIAEoBBISCgppb3BzX2J1cnN0GAIgASgEEhEKCWJhbmR3aWR0aBgDIAEoBBIXCg9iYW5kd2lkdGhfYnVyc3QYBCABKAQSFQoNYnVyc3Rfc2Vjb25kcxgFIAEoBCJAChJPcGVuVm9sdW1lUmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZSIkChJDbG9zZVZvbHVtZVJlcXVlc3QSDgoGdm9sdW1lGAEgASgJIhUKE0Nsb3NlVm9sdW1lUmVzcG9uc2UiIgoQR2V0Vm9sdW1lUmVxdWVzdBIOCgZ2b2x1bWUYASABKAkiPwoRR2V0Vm9sdW1lUmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZSLoAwoGVm9sdW1lEgwKBG5hbWUYASABKAkSEQoJZGlyZWN0b3J5GAIgASgJEhEKCXZvbHVtZV9pZBgDIAEoCRISCgpzaXplX2J5dGVzGAQgASgEEhIKCmJsb2NrX3NpemUYBSABKA0SMQoKY2FjaGVfbW9kZRgGIAEoDjIdLmNhaXJuLmRhdGFwbGFuZS52MS5DYWNoZU1vZGUSKQoGbGF5ZXJzGAcgAygLMhkuY2Fpcm4uZGF0YXBsYW5lLnYxLkxheWVyEjQKCGNvdW50ZXJzGAggASgLMiIuY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZUNvdW50ZXJzEg8KB2NsaWVudHMYCSABKA0SDwoHZmFpbHVyZRgKIAEoCRIsCgdmbGF0dGVuGAsgASgLMhsuY2Fpcm4uZGF0YXBsYW5lLnYxLkZsYXR0ZW4SKAoFc2NydWIYDCABKAsyGS5jYWlybi5kYXRhcGxhbmUudjEuU2NydWISKgoGbGltaXRzGA0gASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLkxpbWl0cxIQCgh1bmxvY2tlZBgOIAEoCBI2CgxyZWVuY3J5cHRpb24YDyABKAsyIC5jYWlybi5kYXRhcGxhbmUudjEuUmVlbmNyeXB0aW9uIjEKDFJlZW5jcnlwdGlvbhIQCghwcm9ncmVzcxgBIAEoARIPCgdwcm9ibGVtGAIgASgJIiwKB0ZsYXR0ZW4SEAoIcHJvZ3Jlc3MYASABKAESDwoHcHJvYmxlbRgCIAEoCSKXAQoFU2NydWISDQoFc3RhdGUYASABKAkSEAoIcHJvZ3Jlc3MYAiABKAESFgoOYmxvY2tzX2NoZWNrZWQYAyABKAQSFgoOYmxvY2tzX2RhbWFnZWQYBCABKAQSGQoRYmxvY2tzX3VudmVyaWZpZWQYBSABKAQSEAoIcmVwYWlyZWQYBiABKAQSEAoIZmluZGluZ3MYByADKAkivgEKBUxheWVyEgoKAmlkGAEgASgJEg4KBnBhcmVudBgCIAEoCRIPCgdyZW1vdmVkGAMgASgIEhAKCGluX2NoYWluGAQgASgIEhcKD2FsbG9jYXRlZF9ieXRlcxgFIAEoBBISCgpjcmVhdGVkX21zGAYgASgEEhYKDm1lcmdlX3Byb2dyZXNzGAcgASgBEgwKBG5hbWUYCCABKAkSDgoGc2hhcmVkGAkgASgIEhMKC2NoZWNrc3VtbWVkGAogASgIIuABCg5Wb2x1bWVDb3VudGVycxINCgVyZWFkcxgBIAEoBBISCgpyZWFkX2J5dGVzGAIgASgEEg4KBndyaXRlcxgDIAEoBBIVCg13cml0dGVuX2J5dGVzGAQgASgEEg8KB2ZsdXNoZXMYBSABKAQSDQoFdHJpbXMYBiABKAQSFQoNdHJpbW1lZF9ieXRlcxgHIAEoBBIUCgx3cml0ZV96ZXJvZXMYCCABKAQSDgoGZXJyb3JzGAkgASgEEhEKCXRocm90dGxlZBgKIAEoBBIUCgx0aHJvdHRsZWRfbXMYCyABKAQiTgoQU2V0TGltaXRzUmVxdWVzdBIOCgZ2b2x1bWUYASABKAkSKgoGbGltaXRzGAIgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLkxpbWl0cyI/ChFTZXRMaW1pdHNSZXNwb25zZRIqCgZ2b2x1bWUYASABKAsyGi5jYWlybi5kYXRhcGxhbmUudjEuVm9sdW1lIjkKE1Jlc2l6ZVZvbHVtZVJlcXVlc3QSDgoGdm9sdW1lGAEgASgJEhIKCnNpemVfYnl0ZXMYAiABKAQiQgoUUmVzaXplVm9sdW1lUmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZSImChRGbGF0dGVuVm9sdW1lUmVxdWVzdBIOCgZ2b2x1bWUYASABKAkiQwoVRmxhdHRlblZvbHVtZVJlc3BvbnNlEioKBnZvbHVtZRgBIAEoCzIaLmNhaXJuLmRhdGFwbGFuZS52MS5Wb2x1bWUiIwoRU3RhcnRTY3J1YlJlcXVlc3QSDgoGdm9sdW1lGAEgASgJIkAKElN0YXJ0U2NydWJSZXNwb25zZRIqCgZ2b2x1bWUYASABKAsyGi5jYWlybi5kYXRhcGxhbmUudjEuVm9sdW1lImoKF0Zvcm1hdEVuY3J5cHRpb25SZXF1ZXN0Eg4KBnZvbHVtZRgBIAEoCRITCgtzZWN0b3Jfc2l6ZRgCIAEoDRIWCg5hbGxvd19kaXNjYXJkcxgDIAEoCBISCgpwYXNzcGhyYXNlGAQgASgMIkYKGEZvcm1hdEVuY3J5cHRpb25SZXNwb25zZRIqCgZ2b2x1bWUYASABKAsyGi5jYWlybi5kYXRhcGxhbmUudjEuVm9sdW1lIjkKE1VubG9ja1ZvbHVtZVJlcXVlc3QSDgoGdm9sdW1lGAEgASgJEhIKCnBhc3NwaHJhc2UYAiABKAwiQgoUVW5sb2NrVm9sdW1lUmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZSJIChZSZWVuY3J5cHRWb2x1bWVSZXF1ZXN0Eg4KBnZvbHVtZRgBIAEoCRIKCgJpZBgCIAEoCRISCgpwYXNzcGhyYXNlGAMgASgMIkUKF1JlZW5jcnlwdFZvbHVtZVJlc3BvbnNlEioKBnZvbHVtZRgBIAEoCzIaLmNhaXJuLmRhdGFwbGFuZS52MS5Wb2x1bWUiSgoVQ3JlYXRlU25hcHNob3RSZXF1ZXN0Eg4KBnZvbHVtZRgBIAEoCRITCgtzbmFwc2hvdF9pZBgCIAEoCRIMCgRuYW1lGAMgASgJIkQKFkNyZWF0ZVNuYXBzaG90UmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZSI8ChVEZWxldGVTbmFwc2hvdFJlcXVlc3QSDgoGdm9sdW1lGAEgASgJEhMKC3NuYXBzaG90X2lkGAIgASgJIkQKFkRlbGV0ZVNuYXBzaG90UmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZSI8ChVSZXZlcnRTbmFwc2hvdFJlcXVlc3QSDgoGdm9sdW1lGAEgASgJEhMKC3NuYXBzaG90X2lkGAIgASgJIkQKFlJldmVydFNuYXBzaG90UmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZSJ1ChRDbG9uZVNuYXBzaG90UmVxdWVzdBIOCgZ2b2x1bWUYASABKAkSEwoLc25hcHNob3RfaWQYAiABKAkSEQoJZGlyZWN0b3J5GAMgASgJEhEKCXZvbHVtZV9pZBgEIAEoCRISCgpyZXBsaWNhX2lkGAUgASgJIhcKFUNsb25lU25hcHNob3RSZXNwb25zZSKEAQoGRXhwb3J0EgwKBG5hbWUYASABKAkSEwoLZGVzY3JpcHRpb24YAiABKAkSEQoJcmVhZF9vbmx5GAMgASgIEg4KBnZvbHVtZRgEIAEoCRIVCg1oYW5kb3Zlcl9wYXRoGAUgASgJEhEKCWRlY3J5cHRlZBgIIAEoCEoECAYQB0oECAcQCCI+ChBBZGRFeHBvcnRSZXF1ZXN0EioKBmV4cG9ydBgBIAEoCzIaLmNhaXJuLmRhdGFwbGFuZS52MS5FeHBvcnQiEwoRQWRkRXhwb3J0UmVzcG9uc2UiMgoTUmVtb3ZlRXhwb3J0UmVxdWVzdBIMCgRuYW1lGAEgASgJEg0KBWZvcmNlGAIgASgIIhYKFFJlbW92ZUV4cG9ydFJlc3BvbnNlIsIBCgNUbHMSKgoEbW9kZRgBIAEoDjIcLmNhaXJuLmRhdGFwbGFuZS52MS5UbHMuTW9kZRIdChVjZXJ0aWZpY2F0ZV9kaXJlY3RvcnkYAiABKAkSEwoLdmVyaWZ5X3BlZXIYAyABKAgSEAoIcHNrX2ZpbGUYBCABKAkiSQoETW9kZRIUChBNT0RFX1VOU1BFQ0lGSUVEEAASDAoITU9ERV9PRkYQARILCgdNT0RFX09OEAISEAoMTU9ERV9SRVFVSVJFEAMiNQoNU2V0VGxzUmVxdWVzdBIkCgN0bHMYASABKAsyFy5jYWlybi5kYXRhcGxhbmUudjEuVGxzIhAKDlNldFRsc1Jlc3BvbnNlInAKCExpc3RlbmVyEjEKB25iZF90Y3AYASABKAsyHi5jYWlybi5kYXRhcGxhbmUudjEuVGNwQWRkcmVzc0gAEhIKCG5iZF91bml4GAIgASgJSAASEgoIaGFuZG92ZXIYAyABKAlIAEIJCgdhZGRyZXNzIigKClRjcEFkZHJlc3MSDAoEaG9zdBgBIAEoCRIMCgRwb3J0GAIgASgNIj8KDUxpc3RlblJlcXVlc3QSLgoIbGlzdGVuZXIYASABKAsyHC5jYWlybi5kYXRhcGxhbmUudjEuTGlzdGVuZXIiQAoOTGlzdGVuUmVzcG9uc2USLgoIbGlzdGVuZXIYASABKAsyHC5jYWlybi5kYXRhcGxhbmUudjEuTGlzdGVuZXIiQQoPVW5saXN0ZW5SZXF1ZXN0Ei4KCGxpc3RlbmVyGAEgASgLMhwuY2Fpcm4uZGF0YXBsYW5lLnYxLkxpc3RlbmVyIhIKEFVubGlzdGVuUmVzcG9uc2UiEQoPU2h1dGRvd25SZXF1ZXN0IhIKEFNodXRkb3duUmVzcG9uc2UqcwoJQ2FjaGVNb2RlEhoKFkNBQ0hFX01PREVfVU5TUEVDSUZJRUQQABITCg9DQUNIRV9NT0RFX05PTkUQARIYChRDQUNIRV9NT0RFX1dSSVRFQkFDSxACEhsKF0NBQ0hFX01PREVfV1JJVEVUSFJPVUdIEAMyhRIKCURhdGFQbGFuZRJVCghHZXRTdGF0ZRIjLmNhaXJuLmRhdGFwbGFuZS52MS5HZXRTdGF0ZVJlcXVlc3QaJC5jYWlybi5kYXRhcGxhbmUudjEuR2V0U3RhdGVSZXNwb25zZRJSCgtXYXRjaEV2ZW50cxImLmNhaXJuLmRhdGFwbGFuZS52MS5XYXRjaEV2ZW50c1JlcXVlc3QaGS5jYWlybi5kYXRhcGxhbmUudjEuRXZlbnQwARJkCg1DcmVhdGVSZXBsaWNhEiguY2Fpcm4uZGF0YXBsYW5lLnYxLkNyZWF0ZVJlcGxpY2FSZXF1ZXN0GikuY2Fpcm4uZGF0YXBsYW5lLnYxLkNyZWF0ZVJlcGxpY2FSZXNwb25zZRJkCg1EZWxldGVSZXBsaWNhEiguY2Fpcm4uZGF0YXBsYW5lLnYxLkRlbGV0ZVJlcGxpY2FSZXF1ZXN0GikuY2Fpcm4uZGF0YXBsYW5lLnYxLkRlbGV0ZVJlcGxpY2FSZXNwb25zZRJbCgpPcGVuVm9sdW1lEiUuY2Fpcm4uZGF0YXBsYW5lLnYxLk9wZW5Wb2x1bWVSZXF1ZXN0GiYuY2Fpcm4uZGF0YXBsYW5lLnYxLk9wZW5Wb2x1bWVSZXNwb25zZRJeCgtDbG9zZVZvbHVtZRImLmNhaXJuLmRhdGFwbGFuZS52MS5DbG9zZVZvbHVtZVJlcXVlc3QaJy5jYWlybi5kYXRhcGxhbmUudjEuQ2xvc2VWb2x1bWVSZXNwb25zZRJYCglHZXRWb2x1bWUSJC5jYWlybi5kYXRhcGxhbmUudjEuR2V0Vm9sdW1lUmVxdWVzdBolLmNhaXJuLmRhdGFwbGFuZS52MS5HZXRWb2x1bWVSZXNwb25zZRJhCgxSZXNpemVWb2x1bWUSJy5jYWlybi5kYXRhcGxhbmUudjEuUmVzaXplVm9sdW1lUmVxdWVzdBooLmNhaXJuLmRhdGFwbGFuZS52MS5SZXNpemVWb2x1bWVSZXNwb25zZRJYCglTZXRMaW1pdHMSJC5jYWlybi5kYXRhcGxhbmUudjEuU2V0TGltaXRzUmVxdWVzdBolLmNhaXJuLmRhdGFwbGFuZS52MS5TZXRMaW1pdHNSZXNwb25zZRJkCg1GbGF0dGVuVm9sdW1lEiguY2Fpcm4uZGF0YXBsYW5lLnYxLkZsYXR0ZW5Wb2x1bWVSZXF1ZXN0GikuY2Fpcm4uZGF0YXBsYW5lLnYxLkZsYXR0ZW5Wb2x1bWVSZXNwb25zZRJbCgpTdGFydFNjcnViEiUuY2Fpcm4uZGF0YXBsYW5lLnYxLlN0YXJ0U2NydWJSZXF1ZXN0GiYuY2Fpcm4uZGF0YXBsYW5lLnYxLlN0YXJ0U2NydWJSZXNwb25zZRJtChBGb3JtYXRFbmNyeXB0aW9uEisuY2Fpcm4uZGF0YXBsYW5lLnYxLkZvcm1hdEVuY3J5cHRpb25SZXF1ZXN0GiwuY2Fpcm4uZGF0YXBsYW5lLnYxLkZvcm1hdEVuY3J5cHRpb25SZXNwb25zZRJhCgxVbmxvY2tWb2x1bWUSJy5jYWlybi5kYXRhcGxhbmUudjEuVW5sb2NrVm9sdW1lUmVxdWVzdBooLmNhaXJuLmRhdGFwbGFuZS52MS5VbmxvY2tWb2x1bWVSZXNwb25zZRJqCg9SZWVuY3J5cHRWb2x1bWUSKi5jYWlybi5kYXRhcGxhbmUudjEuUmVlbmNyeXB0Vm9sdW1lUmVxdWVzdBorLmNhaXJuLmRhdGFwbGFuZS52MS5SZWVuY3J5cHRWb2x1bWVSZXNwb25zZRJnCg5DcmVhdGVTbmFwc2hvdBIpLmNhaXJuLmRhdGFwbGFuZS52MS5DcmVhdGVTbmFwc2hvdFJlcXVlc3QaKi5jYWlybi5kYXRhcGxhbmUudjEuQ3JlYXRlU25hcHNob3RSZXNwb25zZRJnCg5EZWxldGVTbmFwc2hvdBIpLmNhaXJuLmRhdGFwbGFuZS52MS5EZWxldGVTbmFwc2hvdFJlcXVlc3QaKi5jYWlybi5kYXRhcGxhbmUudjEuRGVsZXRlU25hcHNob3RSZXNwb25zZRJnCg5SZXZlcnRTbmFwc2hvdBIpLmNhaXJuLmRhdGFwbGFuZS52MS5SZXZlcnRTbmFwc2hvdFJlcXVlc3QaKi5jYWlybi5kYXRhcGxhbmUudjEuUmV2ZXJ0U25hcHNob3RSZXNwb25zZRJkCg1DbG9uZVNuYXBzaG90EiguY2Fpcm4uZGF0YXBsYW5lLnYxLkNsb25lU25hcHNob3RSZXF1ZXN0GikuY2Fpcm4uZGF0YXBsYW5lLnYxLkNsb25lU25hcHNob3RSZXNwb25zZRJYCglBZGRFeHBvcnQSJC5jYWlybi5kYXRhcGxhbmUudjEuQWRkRXhwb3J0UmVxdWVzdBolLmNhaXJuLmRhdGFwbGFuZS52MS5BZGRFeHBvcnRSZXNwb25zZRJhCgxSZW1vdmVFeHBvcnQSJy5jYWlybi5kYXRhcGxhbmUudjEuUmVtb3ZlRXhwb3J0UmVxdWVzdBooLmNhaXJuLmRhdGFwbGFuZS52MS5SZW1vdmVFeHBvcnRSZXNwb25zZRJPCgZTZXRUbHMSIS5jYWlybi5kYXRhcGxhbmUudjEuU2V0VGxzUmVxdWVzdBoiLmNhaXJuLmRhdGFwbGFuZS52MS5TZXRUbHNSZXNwb25zZRJPCgZMaXN0ZW4SIS5jYWlybi5kYXRhcGxhbmUudjEuTGlzdGVuUmVxdWVzdBoiLmNhaXJuLmRhdGFwbGFuZS52MS5MaXN0ZW5SZXNwb25zZRJVCghVbmxpc3RlbhIjLmNhaXJuLmRhdGFwbGFuZS52MS5Vbmxpc3RlblJlcXVlc3QaJC5jYWlybi5kYXRhcGxhbmUudjEuVW5saXN0ZW5SZXNwb25zZRJVCghTaHV0ZG93bhIjLmNhaXJuLmRhdGFwbGFuZS52MS5TaHV0ZG93blJlcXVlc3QaJC5jYWlybi5kYXRhcGxhbmUudjEuU2h1dGRvd25SZXNwb25zZWIGcHJvdG8z");
+  fileDesc("CiNjYWlybi9kYXRhcGxhbmUvdjEvZGF0YV9wbGFuZS5wcm90bxISY2Fpcm4uZGF0YXBsYW5lLnYxIhEKD0dldFN0YXRlUmVxdWVzdCLeAQoQR2V0U3RhdGVSZXNwb25zZRIKCgJpZBgBIAEoCRILCgNwaWQYAiABKAUSDwoHdmVyc2lvbhgDIAEoCRIVCg1zdGFydF90aW1lX21zGAQgASgEEisKB3ZvbHVtZXMYBSADKAsyGi5jYWlybi5kYXRhcGxhbmUudjEuVm9sdW1lEisKB2V4cG9ydHMYBiADKAsyGi5jYWlybi5kYXRhcGxhbmUudjEuRXhwb3J0Ei8KCWxpc3RlbmVycxgHIAMoCzIcLmNhaXJuLmRhdGFwbGFuZS52MS5MaXN0ZW5lciIUChJXYXRjaEV2ZW50c1JlcXVlc3QiRwoFRXZlbnQSDwoHdGltZV9tcxgBIAEoBBIMCgRraW5kGAIgASgJEg4KBnZvbHVtZRgDIAEoCRIPCgdtZXNzYWdlGAQgASgJIngKFENyZWF0ZVJlcGxpY2FSZXF1ZXN0EhEKCWRpcmVjdG9yeRgBIAEoCRIRCgl2b2x1bWVfaWQYAiABKAkSEgoKcmVwbGljYV9pZBgDIAEoCRISCgpzaXplX2J5dGVzGAQgASgEEhIKCmJsb2NrX3NpemUYBSABKA0iFwoVQ3JlYXRlUmVwbGljYVJlc3BvbnNlIikKFERlbGV0ZVJlcGxpY2FSZXF1ZXN0EhEKCWRpcmVjdG9yeRgBIAEoCSI7ChVEZWxldGVSZXBsaWNhUmVzcG9uc2USEAoIZmluaXNoZWQYASABKAgSEAoIcHJvZ3Jlc3MYAiABKAEilQEKEU9wZW5Wb2x1bWVSZXF1ZXN0Eg4KBnZvbHVtZRgBIAEoCRIRCglkaXJlY3RvcnkYAiABKAkSMQoKY2FjaGVfbW9kZRgDIAEoDjIdLmNhaXJuLmRhdGFwbGFuZS52MS5DYWNoZU1vZGUSKgoGbGltaXRzGAQgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLkxpbWl0cyJtCgZMaW1pdHMSDAoEaW9wcxgBIAEoBBISCgppb3BzX2J1cnN0GAIgASgEEhEKCWJhbmR3aWR0aBgDIAEoBBIXCg9iYW5kd2lkdGhfYnVyc3QYBCABKAQSFQoNYnVyc3Rfc2Vjb25kcxgFIAEoBCJAChJPcGVuVm9sdW1lUmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZSIkChJDbG9zZVZvbHVtZVJlcXVlc3QSDgoGdm9sdW1lGAEgASgJIhUKE0Nsb3NlVm9sdW1lUmVzcG9uc2UiIgoQR2V0Vm9sdW1lUmVxdWVzdBIOCgZ2b2x1bWUYASABKAkiPwoRR2V0Vm9sdW1lUmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZSLoAwoGVm9sdW1lEgwKBG5hbWUYASABKAkSEQoJZGlyZWN0b3J5GAIgASgJEhEKCXZvbHVtZV9pZBgDIAEoCRISCgpzaXplX2J5dGVzGAQgASgEEhIKCmJsb2NrX3NpemUYBSABKA0SMQoKY2FjaGVfbW9kZRgGIAEoDjIdLmNhaXJuLmRhdGFwbGFuZS52MS5DYWNoZU1vZGUSKQoGbGF5ZXJzGAcgAygLMhkuY2Fpcm4uZGF0YXBsYW5lLnYxLkxheWVyEjQKCGNvdW50ZXJzGAggASgLMiIuY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZUNvdW50ZXJzEg8KB2NsaWVudHMYCSABKA0SDwoHZmFpbHVyZRgKIAEoCRIsCgdmbGF0dGVuGAsgASgLMhsuY2Fpcm4uZGF0YXBsYW5lLnYxLkZsYXR0ZW4SKAoFc2NydWIYDCABKAsyGS5jYWlybi5kYXRhcGxhbmUudjEuU2NydWISKgoGbGltaXRzGA0gASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLkxpbWl0cxIQCgh1bmxvY2tlZBgOIAEoCBI2CgxyZWVuY3J5cHRpb24YDyABKAsyIC5jYWlybi5kYXRhcGxhbmUudjEuUmVlbmNyeXB0aW9uIjEKDFJlZW5jcnlwdGlvbhIQCghwcm9ncmVzcxgBIAEoARIPCgdwcm9ibGVtGAIgASgJIiwKB0ZsYXR0ZW4SEAoIcHJvZ3Jlc3MYASABKAESDwoHcHJvYmxlbRgCIAEoCSKXAQoFU2NydWISDQoFc3RhdGUYASABKAkSEAoIcHJvZ3Jlc3MYAiABKAESFgoOYmxvY2tzX2NoZWNrZWQYAyABKAQSFgoOYmxvY2tzX2RhbWFnZWQYBCABKAQSGQoRYmxvY2tzX3VudmVyaWZpZWQYBSABKAQSEAoIcmVwYWlyZWQYBiABKAQSEAoIZmluZGluZ3MYByADKAkivgEKBUxheWVyEgoKAmlkGAEgASgJEg4KBnBhcmVudBgCIAEoCRIPCgdyZW1vdmVkGAMgASgIEhAKCGluX2NoYWluGAQgASgIEhcKD2FsbG9jYXRlZF9ieXRlcxgFIAEoBBISCgpjcmVhdGVkX21zGAYgASgEEhYKDm1lcmdlX3Byb2dyZXNzGAcgASgBEgwKBG5hbWUYCCABKAkSDgoGc2hhcmVkGAkgASgIEhMKC2NoZWNrc3VtbWVkGAogASgIIuABCg5Wb2x1bWVDb3VudGVycxINCgVyZWFkcxgBIAEoBBISCgpyZWFkX2J5dGVzGAIgASgEEg4KBndyaXRlcxgDIAEoBBIVCg13cml0dGVuX2J5dGVzGAQgASgEEg8KB2ZsdXNoZXMYBSABKAQSDQoFdHJpbXMYBiABKAQSFQoNdHJpbW1lZF9ieXRlcxgHIAEoBBIUCgx3cml0ZV96ZXJvZXMYCCABKAQSDgoGZXJyb3JzGAkgASgEEhEKCXRocm90dGxlZBgKIAEoBBIUCgx0aHJvdHRsZWRfbXMYCyABKAQiTgoQU2V0TGltaXRzUmVxdWVzdBIOCgZ2b2x1bWUYASABKAkSKgoGbGltaXRzGAIgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLkxpbWl0cyI/ChFTZXRMaW1pdHNSZXNwb25zZRIqCgZ2b2x1bWUYASABKAsyGi5jYWlybi5kYXRhcGxhbmUudjEuVm9sdW1lIjkKE1Jlc2l6ZVZvbHVtZVJlcXVlc3QSDgoGdm9sdW1lGAEgASgJEhIKCnNpemVfYnl0ZXMYAiABKAQiQgoUUmVzaXplVm9sdW1lUmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZSImChRGbGF0dGVuVm9sdW1lUmVxdWVzdBIOCgZ2b2x1bWUYASABKAkiQwoVRmxhdHRlblZvbHVtZVJlc3BvbnNlEioKBnZvbHVtZRgBIAEoCzIaLmNhaXJuLmRhdGFwbGFuZS52MS5Wb2x1bWUiIwoRU3RhcnRTY3J1YlJlcXVlc3QSDgoGdm9sdW1lGAEgASgJIkAKElN0YXJ0U2NydWJSZXNwb25zZRIqCgZ2b2x1bWUYASABKAsyGi5jYWlybi5kYXRhcGxhbmUudjEuVm9sdW1lImoKF0Zvcm1hdEVuY3J5cHRpb25SZXF1ZXN0Eg4KBnZvbHVtZRgBIAEoCRITCgtzZWN0b3Jfc2l6ZRgCIAEoDRIWCg5hbGxvd19kaXNjYXJkcxgDIAEoCBISCgpwYXNzcGhyYXNlGAQgASgMIkYKGEZvcm1hdEVuY3J5cHRpb25SZXNwb25zZRIqCgZ2b2x1bWUYASABKAsyGi5jYWlybi5kYXRhcGxhbmUudjEuVm9sdW1lIjkKE1VubG9ja1ZvbHVtZVJlcXVlc3QSDgoGdm9sdW1lGAEgASgJEhIKCnBhc3NwaHJhc2UYAiABKAwiQgoUVW5sb2NrVm9sdW1lUmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZSIiChBHZXRIZWFkZXJSZXF1ZXN0Eg4KBnZvbHVtZRgBIAEoCSJmChFHZXRIZWFkZXJSZXNwb25zZRIMCgR1dWlkGAEgASgJEhMKC3NlY3Rvcl9zaXplGAIgASgNEi4KCWtleV9zbG90cxgDIAMoCzIbLmNhaXJuLmRhdGFwbGFuZS52MS5LZXlTbG90IlUKB0tleVNsb3QSDgoGbnVtYmVyGAEgASgNEhIKCmRlcml2YXRpb24YAiABKAkSEgoKbWVtb3J5X2tpYhgDIAEoDRISCgppdGVyYXRpb25zGAQgASgNIj0KDUFkZEtleVJlcXVlc3QSDgoGdm9sdW1lGAEgASgJEg0KBWtub3duGAIgASgMEg0KBWFkZGVkGAMgASgMIhAKDkFkZEtleVJlc3BvbnNlIkEKEFJlbW92ZUtleVJlcXVlc3QSDgoGdm9sdW1lGAEgASgJEg8KB3JlbW92ZWQYAiABKAwSDAoEa2VwdBgDIAEoDCITChFSZW1vdmVLZXlSZXNwb25zZSIzChNCYWNrdXBIZWFkZXJSZXF1ZXN0Eg4KBnZvbHVtZRgBIAEoCRIMCgRwYXRoGAIgASgJIhYKFEJhY2t1cEhlYWRlclJlc3BvbnNlIkMKFFJlc3RvcmVIZWFkZXJSZXF1ZXN0Eg4KBnZvbHVtZRgBIAEoCRIMCgRwYXRoGAIgASgJEg0KBWZvcmNlGAMgASgIIhcKFVJlc3RvcmVIZWFkZXJSZXNwb25zZSJIChZSZWVuY3J5cHRWb2x1bWVSZXF1ZXN0Eg4KBnZvbHVtZRgBIAEoCRIKCgJpZBgCIAEoCRISCgpwYXNzcGhyYXNlGAMgASgMIkUKF1JlZW5jcnlwdFZvbHVtZVJlc3BvbnNlEioKBnZvbHVtZRgBIAEoCzIaLmNhaXJuLmRhdGFwbGFuZS52MS5Wb2x1bWUiSgoVQ3JlYXRlU25hcHNob3RSZXF1ZXN0Eg4KBnZvbHVtZRgBIAEoCRITCgtzbmFwc2hvdF9pZBgCIAEoCRIMCgRuYW1lGAMgASgJIkQKFkNyZWF0ZVNuYXBzaG90UmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZSI8ChVEZWxldGVTbmFwc2hvdFJlcXVlc3QSDgoGdm9sdW1lGAEgASgJEhMKC3NuYXBzaG90X2lkGAIgASgJIkQKFkRlbGV0ZVNuYXBzaG90UmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZSI8ChVSZXZlcnRTbmFwc2hvdFJlcXVlc3QSDgoGdm9sdW1lGAEgASgJEhMKC3NuYXBzaG90X2lkGAIgASgJIkQKFlJldmVydFNuYXBzaG90UmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZSJ1ChRDbG9uZVNuYXBzaG90UmVxdWVzdBIOCgZ2b2x1bWUYASABKAkSEwoLc25hcHNob3RfaWQYAiABKAkSEQoJZGlyZWN0b3J5GAMgASgJEhEKCXZvbHVtZV9pZBgEIAEoCRISCgpyZXBsaWNhX2lkGAUgASgJIhcKFUNsb25lU25hcHNob3RSZXNwb25zZSKEAQoGRXhwb3J0EgwKBG5hbWUYASABKAkSEwoLZGVzY3JpcHRpb24YAiABKAkSEQoJcmVhZF9vbmx5GAMgASgIEg4KBnZvbHVtZRgEIAEoCRIVCg1oYW5kb3Zlcl9wYXRoGAUgASgJEhEKCWRlY3J5cHRlZBgIIAEoCEoECAYQB0oECAcQCCI+ChBBZGRFeHBvcnRSZXF1ZXN0EioKBmV4cG9ydBgBIAEoCzIaLmNhaXJuLmRhdGFwbGFuZS52MS5FeHBvcnQiEwoRQWRkRXhwb3J0UmVzcG9uc2UiMgoTUmVtb3ZlRXhwb3J0UmVxdWVzdBIMCgRuYW1lGAEgASgJEg0KBWZvcmNlGAIgASgIIhYKFFJlbW92ZUV4cG9ydFJlc3BvbnNlIsIBCgNUbHMSKgoEbW9kZRgBIAEoDjIcLmNhaXJuLmRhdGFwbGFuZS52MS5UbHMuTW9kZRIdChVjZXJ0aWZpY2F0ZV9kaXJlY3RvcnkYAiABKAkSEwoLdmVyaWZ5X3BlZXIYAyABKAgSEAoIcHNrX2ZpbGUYBCABKAkiSQoETW9kZRIUChBNT0RFX1VOU1BFQ0lGSUVEEAASDAoITU9ERV9PRkYQARILCgdNT0RFX09OEAISEAoMTU9ERV9SRVFVSVJFEAMiNQoNU2V0VGxzUmVxdWVzdBIkCgN0bHMYASABKAsyFy5jYWlybi5kYXRhcGxhbmUudjEuVGxzIhAKDlNldFRsc1Jlc3BvbnNlInAKCExpc3RlbmVyEjEKB25iZF90Y3AYASABKAsyHi5jYWlybi5kYXRhcGxhbmUudjEuVGNwQWRkcmVzc0gAEhIKCG5iZF91bml4GAIgASgJSAASEgoIaGFuZG92ZXIYAyABKAlIAEIJCgdhZGRyZXNzIigKClRjcEFkZHJlc3MSDAoEaG9zdBgBIAEoCRIMCgRwb3J0GAIgASgNIj8KDUxpc3RlblJlcXVlc3QSLgoIbGlzdGVuZXIYASABKAsyHC5jYWlybi5kYXRhcGxhbmUudjEuTGlzdGVuZXIiQAoOTGlzdGVuUmVzcG9uc2USLgoIbGlzdGVuZXIYASABKAsyHC5jYWlybi5kYXRhcGxhbmUudjEuTGlzdGVuZXIiQQoPVW5saXN0ZW5SZXF1ZXN0Ei4KCGxpc3RlbmVyGAEgASgLMhwuY2Fpcm4uZGF0YXBsYW5lLnYxLkxpc3RlbmVyIhIKEFVubGlzdGVuUmVzcG9uc2UiEQoPU2h1dGRvd25SZXF1ZXN0IhIKEFNodXRkb3duUmVzcG9uc2UqcwoJQ2FjaGVNb2RlEhoKFkNBQ0hFX01PREVfVU5TUEVDSUZJRUQQABITCg9DQUNIRV9NT0RFX05PTkUQARIYChRDQUNIRV9NT0RFX1dSSVRFQkFDSxACEhsKF0NBQ0hFX01PREVfV1JJVEVUSFJPVUdIEAMy0xUKCURhdGFQbGFuZRJVCghHZXRTdGF0ZRIjLmNhaXJuLmRhdGFwbGFuZS52MS5HZXRTdGF0ZVJlcXVlc3QaJC5jYWlybi5kYXRhcGxhbmUudjEuR2V0U3RhdGVSZXNwb25zZRJSCgtXYXRjaEV2ZW50cxImLmNhaXJuLmRhdGFwbGFuZS52MS5XYXRjaEV2ZW50c1JlcXVlc3QaGS5jYWlybi5kYXRhcGxhbmUudjEuRXZlbnQwARJkCg1DcmVhdGVSZXBsaWNhEiguY2Fpcm4uZGF0YXBsYW5lLnYxLkNyZWF0ZVJlcGxpY2FSZXF1ZXN0GikuY2Fpcm4uZGF0YXBsYW5lLnYxLkNyZWF0ZVJlcGxpY2FSZXNwb25zZRJkCg1EZWxldGVSZXBsaWNhEiguY2Fpcm4uZGF0YXBsYW5lLnYxLkRlbGV0ZVJlcGxpY2FSZXF1ZXN0GikuY2Fpcm4uZGF0YXBsYW5lLnYxLkRlbGV0ZVJlcGxpY2FSZXNwb25zZRJbCgpPcGVuVm9sdW1lEiUuY2Fpcm4uZGF0YXBsYW5lLnYxLk9wZW5Wb2x1bWVSZXF1ZXN0GiYuY2Fpcm4uZGF0YXBsYW5lLnYxLk9wZW5Wb2x1bWVSZXNwb25zZRJeCgtDbG9zZVZvbHVtZRImLmNhaXJuLmRhdGFwbGFuZS52MS5DbG9zZVZvbHVtZVJlcXVlc3QaJy5jYWlybi5kYXRhcGxhbmUudjEuQ2xvc2VWb2x1bWVSZXNwb25zZRJYCglHZXRWb2x1bWUSJC5jYWlybi5kYXRhcGxhbmUudjEuR2V0Vm9sdW1lUmVxdWVzdBolLmNhaXJuLmRhdGFwbGFuZS52MS5HZXRWb2x1bWVSZXNwb25zZRJhCgxSZXNpemVWb2x1bWUSJy5jYWlybi5kYXRhcGxhbmUudjEuUmVzaXplVm9sdW1lUmVxdWVzdBooLmNhaXJuLmRhdGFwbGFuZS52MS5SZXNpemVWb2x1bWVSZXNwb25zZRJYCglTZXRMaW1pdHMSJC5jYWlybi5kYXRhcGxhbmUudjEuU2V0TGltaXRzUmVxdWVzdBolLmNhaXJuLmRhdGFwbGFuZS52MS5TZXRMaW1pdHNSZXNwb25zZRJkCg1GbGF0dGVuVm9sdW1lEiguY2Fpcm4uZGF0YXBsYW5lLnYxLkZsYXR0ZW5Wb2x1bWVSZXF1ZXN0GikuY2Fpcm4uZGF0YXBsYW5lLnYxLkZsYXR0ZW5Wb2x1bWVSZXNwb25zZRJbCgpTdGFydFNjcnViEiUuY2Fpcm4uZGF0YXBsYW5lLnYxLlN0YXJ0U2NydWJSZXF1ZXN0GiYuY2Fpcm4uZGF0YXBsYW5lLnYxLlN0YXJ0U2NydWJSZXNwb25zZRJtChBGb3JtYXRFbmNyeXB0aW9uEisuY2Fpcm4uZGF0YXBsYW5lLnYxLkZvcm1hdEVuY3J5cHRpb25SZXF1ZXN0GiwuY2Fpcm4uZGF0YXBsYW5lLnYxLkZvcm1hdEVuY3J5cHRpb25SZXNwb25zZRJhCgxVbmxvY2tWb2x1bWUSJy5jYWlybi5kYXRhcGxhbmUudjEuVW5sb2NrVm9sdW1lUmVxdWVzdBooLmNhaXJuLmRhdGFwbGFuZS52MS5VbmxvY2tWb2x1bWVSZXNwb25zZRJYCglHZXRIZWFkZXISJC5jYWlybi5kYXRhcGxhbmUudjEuR2V0SGVhZGVyUmVxdWVzdBolLmNhaXJuLmRhdGFwbGFuZS52MS5HZXRIZWFkZXJSZXNwb25zZRJPCgZBZGRLZXkSIS5jYWlybi5kYXRhcGxhbmUudjEuQWRkS2V5UmVxdWVzdBoiLmNhaXJuLmRhdGFwbGFuZS52MS5BZGRLZXlSZXNwb25zZRJYCglSZW1vdmVLZXkSJC5jYWlybi5kYXRhcGxhbmUudjEuUmVtb3ZlS2V5UmVxdWVzdBolLmNhaXJuLmRhdGFwbGFuZS52MS5SZW1vdmVLZXlSZXNwb25zZRJhCgxCYWNrdXBIZWFkZXISJy5jYWlybi5kYXRhcGxhbmUudjEuQmFja3VwSGVhZGVyUmVxdWVzdBooLmNhaXJuLmRhdGFwbGFuZS52MS5CYWNrdXBIZWFkZXJSZXNwb25zZRJkCg1SZXN0b3JlSGVhZGVyEiguY2Fpcm4uZGF0YXBsYW5lLnYxLlJlc3RvcmVIZWFkZXJSZXF1ZXN0GikuY2Fpcm4uZGF0YXBsYW5lLnYxLlJlc3RvcmVIZWFkZXJSZXNwb25zZRJqCg9SZWVuY3J5cHRWb2x1bWUSKi5jYWlybi5kYXRhcGxhbmUudjEuUmVlbmNyeXB0Vm9sdW1lUmVxdWVzdBorLmNhaXJuLmRhdGFwbGFuZS52MS5SZWVuY3J5cHRWb2x1bWVSZXNwb25zZRJnCg5DcmVhdGVTbmFwc2hvdBIpLmNhaXJuLmRhdGFwbGFuZS52MS5DcmVhdGVTbmFwc2hvdFJlcXVlc3QaKi5jYWlybi5kYXRhcGxhbmUudjEuQ3JlYXRlU25hcHNob3RSZXNwb25zZRJnCg5EZWxldGVTbmFwc2hvdBIpLmNhaXJuLmRhdGFwbGFuZS52MS5EZWxldGVTbmFwc2hvdFJlcXVlc3QaKi5jYWlybi5kYXRhcGxhbmUudjEuRGVsZXRlU25hcHNob3RSZXNwb25zZRJnCg5SZXZlcnRTbmFwc2hvdBIpLmNhaXJuLmRhdGFwbGFuZS52MS5SZXZlcnRTbmFwc2hvdFJlcXVlc3QaKi5jYWlybi5kYXRhcGxhbmUudjEuUmV2ZXJ0U25hcHNob3RSZXNwb25zZRJkCg1DbG9uZVNuYXBzaG90EiguY2Fpcm4uZGF0YXBsYW5lLnYxLkNsb25lU25hcHNob3RSZXF1ZXN0GikuY2Fpcm4uZGF0YXBsYW5lLnYxLkNsb25lU25hcHNob3RSZXNwb25zZRJYCglBZGRFeHBvcnQSJC5jYWlybi5kYXRhcGxhbmUudjEuQWRkRXhwb3J0UmVxdWVzdBolLmNhaXJuLmRhdGFwbGFuZS52MS5BZGRFeHBvcnRSZXNwb25zZRJhCgxSZW1vdmVFeHBvcnQSJy5jYWlybi5kYXRhcGxhbmUudjEuUmVtb3ZlRXhwb3J0UmVxdWVzdBooLmNhaXJuLmRhdGFwbGFuZS52MS5SZW1vdmVFeHBvcnRSZXNwb25zZRJPCgZTZXRUbHMSIS5jYWlybi5kYXRhcGxhbmUudjEuU2V0VGxzUmVxdWVzdBoiLmNhaXJuLmRhdGFwbGFuZS52MS5TZXRUbHNSZXNwb25zZRJPCgZMaXN0ZW4SIS5jYWlybi5kYXRhcGxhbmUudjEuTGlzdGVuUmVxdWVzdBoiLmNhaXJuLmRhdGFwbGFuZS52MS5MaXN0ZW5SZXNwb25zZRJVCghVbmxpc3RlbhIjLmNhaXJuLmRhdGFwbGFuZS52MS5Vbmxpc3RlblJlcXVlc3QaJC5jYWlybi5kYXRhcGxhbmUudjEuVW5saXN0ZW5SZXNwb25zZRJVCghTaHV0ZG93bhIjLmNhaXJuLmRhdGFwbGFuZS52MS5TaHV0ZG93blJlcXVlc3QaJC5jYWlybi5kYXRhcGxhbmUudjEuU2h1dGRvd25SZXNwb25zZWIGcHJvdG8z");
 
 /**
  * @generated from message cairn.dataplane.v1.GetStateRequest
@@ -105,7 +105,8 @@ export type Event = Message<"cairn.dataplane.v1.Event"> & {
 
   /**
    * "hello" (always the first), "merge-finished", "flatten-finished", "scrub-finished", "repaired", "damaged",
-   * "volume-failed", "no-space", "unclean-recovery", "header-repaired", "reencryption-finished"
+   * "volume-failed", "no-space", "unclean-recovery", "header-repaired", "header-damaged",
+   * "reencryption-finished"
    *
    * @generated from field: string kind = 2;
    */
@@ -993,6 +994,249 @@ export const UnlockVolumeResponseSchema: GenMessage<UnlockVolumeResponse> = /*@_
   messageDesc(file_cairn_dataplane_v1_data_plane, 32);
 
 /**
+ * @generated from message cairn.dataplane.v1.GetHeaderRequest
+ */
+export type GetHeaderRequest = Message<"cairn.dataplane.v1.GetHeaderRequest"> & {
+  /**
+   * @generated from field: string volume = 1;
+   */
+  volume: string;
+};
+
+/**
+ * Describes the message cairn.dataplane.v1.GetHeaderRequest.
+ * Use `create(GetHeaderRequestSchema)` to create a new message.
+ */
+export const GetHeaderRequestSchema: GenMessage<GetHeaderRequest> = /*@__PURE__*/
+  messageDesc(file_cairn_dataplane_v1_data_plane, 33);
+
+/**
+ * @generated from message cairn.dataplane.v1.GetHeaderResponse
+ */
+export type GetHeaderResponse = Message<"cairn.dataplane.v1.GetHeaderResponse"> & {
+  /**
+   * @generated from field: string uuid = 1;
+   */
+  uuid: string;
+
+  /**
+   * of the cipher
+   *
+   * @generated from field: uint32 sector_size = 2;
+   */
+  sectorSize: number;
+
+  /**
+   * those that open the volume
+   *
+   * @generated from field: repeated cairn.dataplane.v1.KeySlot key_slots = 3;
+   */
+  keySlots: KeySlot[];
+};
+
+/**
+ * Describes the message cairn.dataplane.v1.GetHeaderResponse.
+ * Use `create(GetHeaderResponseSchema)` to create a new message.
+ */
+export const GetHeaderResponseSchema: GenMessage<GetHeaderResponse> = /*@__PURE__*/
+  messageDesc(file_cairn_dataplane_v1_data_plane, 34);
+
+/**
+ * @generated from message cairn.dataplane.v1.KeySlot
+ */
+export type KeySlot = Message<"cairn.dataplane.v1.KeySlot"> & {
+  /**
+   * @generated from field: uint32 number = 1;
+   */
+  number: number;
+
+  /**
+   * "argon2id", "argon2i", "pbkdf2"
+   *
+   * @generated from field: string derivation = 2;
+   */
+  derivation: string;
+
+  /**
+   * 0 of pbkdf2
+   *
+   * @generated from field: uint32 memory_kib = 3;
+   */
+  memoryKib: number;
+
+  /**
+   * @generated from field: uint32 iterations = 4;
+   */
+  iterations: number;
+};
+
+/**
+ * Describes the message cairn.dataplane.v1.KeySlot.
+ * Use `create(KeySlotSchema)` to create a new message.
+ */
+export const KeySlotSchema: GenMessage<KeySlot> = /*@__PURE__*/
+  messageDesc(file_cairn_dataplane_v1_data_plane, 35);
+
+/**
+ * @generated from message cairn.dataplane.v1.AddKeyRequest
+ */
+export type AddKeyRequest = Message<"cairn.dataplane.v1.AddKeyRequest"> & {
+  /**
+   * @generated from field: string volume = 1;
+   */
+  volume: string;
+
+  /**
+   * @generated from field: bytes known = 2;
+   */
+  known: Uint8Array;
+
+  /**
+   * @generated from field: bytes added = 3;
+   */
+  added: Uint8Array;
+};
+
+/**
+ * Describes the message cairn.dataplane.v1.AddKeyRequest.
+ * Use `create(AddKeyRequestSchema)` to create a new message.
+ */
+export const AddKeyRequestSchema: GenMessage<AddKeyRequest> = /*@__PURE__*/
+  messageDesc(file_cairn_dataplane_v1_data_plane, 36);
+
+/**
+ * @generated from message cairn.dataplane.v1.AddKeyResponse
+ */
+export type AddKeyResponse = Message<"cairn.dataplane.v1.AddKeyResponse"> & {
+};
+
+/**
+ * Describes the message cairn.dataplane.v1.AddKeyResponse.
+ * Use `create(AddKeyResponseSchema)` to create a new message.
+ */
+export const AddKeyResponseSchema: GenMessage<AddKeyResponse> = /*@__PURE__*/
+  messageDesc(file_cairn_dataplane_v1_data_plane, 37);
+
+/**
+ * @generated from message cairn.dataplane.v1.RemoveKeyRequest
+ */
+export type RemoveKeyRequest = Message<"cairn.dataplane.v1.RemoveKeyRequest"> & {
+  /**
+   * @generated from field: string volume = 1;
+   */
+  volume: string;
+
+  /**
+   * @generated from field: bytes removed = 2;
+   */
+  removed: Uint8Array;
+
+  /**
+   * @generated from field: bytes kept = 3;
+   */
+  kept: Uint8Array;
+};
+
+/**
+ * Describes the message cairn.dataplane.v1.RemoveKeyRequest.
+ * Use `create(RemoveKeyRequestSchema)` to create a new message.
+ */
+export const RemoveKeyRequestSchema: GenMessage<RemoveKeyRequest> = /*@__PURE__*/
+  messageDesc(file_cairn_dataplane_v1_data_plane, 38);
+
+/**
+ * @generated from message cairn.dataplane.v1.RemoveKeyResponse
+ */
+export type RemoveKeyResponse = Message<"cairn.dataplane.v1.RemoveKeyResponse"> & {
+};
+
+/**
+ * Describes the message cairn.dataplane.v1.RemoveKeyResponse.
+ * Use `create(RemoveKeyResponseSchema)` to create a new message.
+ */
+export const RemoveKeyResponseSchema: GenMessage<RemoveKeyResponse> = /*@__PURE__*/
+  messageDesc(file_cairn_dataplane_v1_data_plane, 39);
+
+/**
+ * @generated from message cairn.dataplane.v1.BackupHeaderRequest
+ */
+export type BackupHeaderRequest = Message<"cairn.dataplane.v1.BackupHeaderRequest"> & {
+  /**
+   * @generated from field: string volume = 1;
+   */
+  volume: string;
+
+  /**
+   * absolute
+   *
+   * @generated from field: string path = 2;
+   */
+  path: string;
+};
+
+/**
+ * Describes the message cairn.dataplane.v1.BackupHeaderRequest.
+ * Use `create(BackupHeaderRequestSchema)` to create a new message.
+ */
+export const BackupHeaderRequestSchema: GenMessage<BackupHeaderRequest> = /*@__PURE__*/
+  messageDesc(file_cairn_dataplane_v1_data_plane, 40);
+
+/**
+ * @generated from message cairn.dataplane.v1.BackupHeaderResponse
+ */
+export type BackupHeaderResponse = Message<"cairn.dataplane.v1.BackupHeaderResponse"> & {
+};
+
+/**
+ * Describes the message cairn.dataplane.v1.BackupHeaderResponse.
+ * Use `create(BackupHeaderResponseSchema)` to create a new message.
+ */
+export const BackupHeaderResponseSchema: GenMessage<BackupHeaderResponse> = /*@__PURE__*/
+  messageDesc(file_cairn_dataplane_v1_data_plane, 41);
+
+/**
+ * @generated from message cairn.dataplane.v1.RestoreHeaderRequest
+ */
+export type RestoreHeaderRequest = Message<"cairn.dataplane.v1.RestoreHeaderRequest"> & {
+  /**
+   * @generated from field: string volume = 1;
+   */
+  volume: string;
+
+  /**
+   * absolute
+   *
+   * @generated from field: string path = 2;
+   */
+  path: string;
+
+  /**
+   * @generated from field: bool force = 3;
+   */
+  force: boolean;
+};
+
+/**
+ * Describes the message cairn.dataplane.v1.RestoreHeaderRequest.
+ * Use `create(RestoreHeaderRequestSchema)` to create a new message.
+ */
+export const RestoreHeaderRequestSchema: GenMessage<RestoreHeaderRequest> = /*@__PURE__*/
+  messageDesc(file_cairn_dataplane_v1_data_plane, 42);
+
+/**
+ * @generated from message cairn.dataplane.v1.RestoreHeaderResponse
+ */
+export type RestoreHeaderResponse = Message<"cairn.dataplane.v1.RestoreHeaderResponse"> & {
+};
+
+/**
+ * Describes the message cairn.dataplane.v1.RestoreHeaderResponse.
+ * Use `create(RestoreHeaderResponseSchema)` to create a new message.
+ */
+export const RestoreHeaderResponseSchema: GenMessage<RestoreHeaderResponse> = /*@__PURE__*/
+  messageDesc(file_cairn_dataplane_v1_data_plane, 43);
+
+/**
  * @generated from message cairn.dataplane.v1.ReencryptVolumeRequest
  */
 export type ReencryptVolumeRequest = Message<"cairn.dataplane.v1.ReencryptVolumeRequest"> & {
@@ -1019,7 +1263,7 @@ export type ReencryptVolumeRequest = Message<"cairn.dataplane.v1.ReencryptVolume
  * Use `create(ReencryptVolumeRequestSchema)` to create a new message.
  */
 export const ReencryptVolumeRequestSchema: GenMessage<ReencryptVolumeRequest> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 33);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 44);
 
 /**
  * @generated from message cairn.dataplane.v1.ReencryptVolumeResponse
@@ -1036,7 +1280,7 @@ export type ReencryptVolumeResponse = Message<"cairn.dataplane.v1.ReencryptVolum
  * Use `create(ReencryptVolumeResponseSchema)` to create a new message.
  */
 export const ReencryptVolumeResponseSchema: GenMessage<ReencryptVolumeResponse> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 34);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 45);
 
 /**
  * @generated from message cairn.dataplane.v1.CreateSnapshotRequest
@@ -1067,7 +1311,7 @@ export type CreateSnapshotRequest = Message<"cairn.dataplane.v1.CreateSnapshotRe
  * Use `create(CreateSnapshotRequestSchema)` to create a new message.
  */
 export const CreateSnapshotRequestSchema: GenMessage<CreateSnapshotRequest> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 35);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 46);
 
 /**
  * @generated from message cairn.dataplane.v1.CreateSnapshotResponse
@@ -1084,7 +1328,7 @@ export type CreateSnapshotResponse = Message<"cairn.dataplane.v1.CreateSnapshotR
  * Use `create(CreateSnapshotResponseSchema)` to create a new message.
  */
 export const CreateSnapshotResponseSchema: GenMessage<CreateSnapshotResponse> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 36);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 47);
 
 /**
  * @generated from message cairn.dataplane.v1.DeleteSnapshotRequest
@@ -1106,7 +1350,7 @@ export type DeleteSnapshotRequest = Message<"cairn.dataplane.v1.DeleteSnapshotRe
  * Use `create(DeleteSnapshotRequestSchema)` to create a new message.
  */
 export const DeleteSnapshotRequestSchema: GenMessage<DeleteSnapshotRequest> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 37);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 48);
 
 /**
  * @generated from message cairn.dataplane.v1.DeleteSnapshotResponse
@@ -1123,7 +1367,7 @@ export type DeleteSnapshotResponse = Message<"cairn.dataplane.v1.DeleteSnapshotR
  * Use `create(DeleteSnapshotResponseSchema)` to create a new message.
  */
 export const DeleteSnapshotResponseSchema: GenMessage<DeleteSnapshotResponse> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 38);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 49);
 
 /**
  * @generated from message cairn.dataplane.v1.RevertSnapshotRequest
@@ -1145,7 +1389,7 @@ export type RevertSnapshotRequest = Message<"cairn.dataplane.v1.RevertSnapshotRe
  * Use `create(RevertSnapshotRequestSchema)` to create a new message.
  */
 export const RevertSnapshotRequestSchema: GenMessage<RevertSnapshotRequest> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 39);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 50);
 
 /**
  * @generated from message cairn.dataplane.v1.RevertSnapshotResponse
@@ -1162,7 +1406,7 @@ export type RevertSnapshotResponse = Message<"cairn.dataplane.v1.RevertSnapshotR
  * Use `create(RevertSnapshotResponseSchema)` to create a new message.
  */
 export const RevertSnapshotResponseSchema: GenMessage<RevertSnapshotResponse> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 40);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 51);
 
 /**
  * @generated from message cairn.dataplane.v1.CloneSnapshotRequest
@@ -1207,7 +1451,7 @@ export type CloneSnapshotRequest = Message<"cairn.dataplane.v1.CloneSnapshotRequ
  * Use `create(CloneSnapshotRequestSchema)` to create a new message.
  */
 export const CloneSnapshotRequestSchema: GenMessage<CloneSnapshotRequest> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 41);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 52);
 
 /**
  * @generated from message cairn.dataplane.v1.CloneSnapshotResponse
@@ -1220,7 +1464,7 @@ export type CloneSnapshotResponse = Message<"cairn.dataplane.v1.CloneSnapshotRes
  * Use `create(CloneSnapshotResponseSchema)` to create a new message.
  */
 export const CloneSnapshotResponseSchema: GenMessage<CloneSnapshotResponse> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 42);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 53);
 
 /**
  * @generated from message cairn.dataplane.v1.Export
@@ -1268,7 +1512,7 @@ export type Export = Message<"cairn.dataplane.v1.Export"> & {
  * Use `create(ExportSchema)` to create a new message.
  */
 export const ExportSchema: GenMessage<Export> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 43);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 54);
 
 /**
  * @generated from message cairn.dataplane.v1.AddExportRequest
@@ -1285,7 +1529,7 @@ export type AddExportRequest = Message<"cairn.dataplane.v1.AddExportRequest"> & 
  * Use `create(AddExportRequestSchema)` to create a new message.
  */
 export const AddExportRequestSchema: GenMessage<AddExportRequest> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 44);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 55);
 
 /**
  * @generated from message cairn.dataplane.v1.AddExportResponse
@@ -1298,7 +1542,7 @@ export type AddExportResponse = Message<"cairn.dataplane.v1.AddExportResponse"> 
  * Use `create(AddExportResponseSchema)` to create a new message.
  */
 export const AddExportResponseSchema: GenMessage<AddExportResponse> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 45);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 56);
 
 /**
  * @generated from message cairn.dataplane.v1.RemoveExportRequest
@@ -1320,7 +1564,7 @@ export type RemoveExportRequest = Message<"cairn.dataplane.v1.RemoveExportReques
  * Use `create(RemoveExportRequestSchema)` to create a new message.
  */
 export const RemoveExportRequestSchema: GenMessage<RemoveExportRequest> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 46);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 57);
 
 /**
  * @generated from message cairn.dataplane.v1.RemoveExportResponse
@@ -1333,7 +1577,7 @@ export type RemoveExportResponse = Message<"cairn.dataplane.v1.RemoveExportRespo
  * Use `create(RemoveExportResponseSchema)` to create a new message.
  */
 export const RemoveExportResponseSchema: GenMessage<RemoveExportResponse> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 47);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 58);
 
 /**
  * @generated from message cairn.dataplane.v1.Tls
@@ -1371,7 +1615,7 @@ export type Tls = Message<"cairn.dataplane.v1.Tls"> & {
  * Use `create(TlsSchema)` to create a new message.
  */
 export const TlsSchema: GenMessage<Tls> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 48);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 59);
 
 /**
  * @generated from enum cairn.dataplane.v1.Tls.Mode
@@ -1408,7 +1652,7 @@ export enum Tls_Mode {
  * Describes the enum cairn.dataplane.v1.Tls.Mode.
  */
 export const Tls_ModeSchema: GenEnum<Tls_Mode> = /*@__PURE__*/
-  enumDesc(file_cairn_dataplane_v1_data_plane, 48, 0);
+  enumDesc(file_cairn_dataplane_v1_data_plane, 59, 0);
 
 /**
  * @generated from message cairn.dataplane.v1.SetTlsRequest
@@ -1425,7 +1669,7 @@ export type SetTlsRequest = Message<"cairn.dataplane.v1.SetTlsRequest"> & {
  * Use `create(SetTlsRequestSchema)` to create a new message.
  */
 export const SetTlsRequestSchema: GenMessage<SetTlsRequest> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 49);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 60);
 
 /**
  * @generated from message cairn.dataplane.v1.SetTlsResponse
@@ -1438,7 +1682,7 @@ export type SetTlsResponse = Message<"cairn.dataplane.v1.SetTlsResponse"> & {
  * Use `create(SetTlsResponseSchema)` to create a new message.
  */
 export const SetTlsResponseSchema: GenMessage<SetTlsResponse> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 50);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 61);
 
 /**
  * @generated from message cairn.dataplane.v1.Listener
@@ -1477,7 +1721,7 @@ export type Listener = Message<"cairn.dataplane.v1.Listener"> & {
  * Use `create(ListenerSchema)` to create a new message.
  */
 export const ListenerSchema: GenMessage<Listener> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 51);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 62);
 
 /**
  * @generated from message cairn.dataplane.v1.TcpAddress
@@ -1501,7 +1745,7 @@ export type TcpAddress = Message<"cairn.dataplane.v1.TcpAddress"> & {
  * Use `create(TcpAddressSchema)` to create a new message.
  */
 export const TcpAddressSchema: GenMessage<TcpAddress> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 52);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 63);
 
 /**
  * @generated from message cairn.dataplane.v1.ListenRequest
@@ -1518,7 +1762,7 @@ export type ListenRequest = Message<"cairn.dataplane.v1.ListenRequest"> & {
  * Use `create(ListenRequestSchema)` to create a new message.
  */
 export const ListenRequestSchema: GenMessage<ListenRequest> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 53);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 64);
 
 /**
  * @generated from message cairn.dataplane.v1.ListenResponse
@@ -1535,7 +1779,7 @@ export type ListenResponse = Message<"cairn.dataplane.v1.ListenResponse"> & {
  * Use `create(ListenResponseSchema)` to create a new message.
  */
 export const ListenResponseSchema: GenMessage<ListenResponse> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 54);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 65);
 
 /**
  * @generated from message cairn.dataplane.v1.UnlistenRequest
@@ -1552,7 +1796,7 @@ export type UnlistenRequest = Message<"cairn.dataplane.v1.UnlistenRequest"> & {
  * Use `create(UnlistenRequestSchema)` to create a new message.
  */
 export const UnlistenRequestSchema: GenMessage<UnlistenRequest> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 55);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 66);
 
 /**
  * @generated from message cairn.dataplane.v1.UnlistenResponse
@@ -1565,7 +1809,7 @@ export type UnlistenResponse = Message<"cairn.dataplane.v1.UnlistenResponse"> & 
  * Use `create(UnlistenResponseSchema)` to create a new message.
  */
 export const UnlistenResponseSchema: GenMessage<UnlistenResponse> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 56);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 67);
 
 /**
  * @generated from message cairn.dataplane.v1.ShutdownRequest
@@ -1578,7 +1822,7 @@ export type ShutdownRequest = Message<"cairn.dataplane.v1.ShutdownRequest"> & {
  * Use `create(ShutdownRequestSchema)` to create a new message.
  */
 export const ShutdownRequestSchema: GenMessage<ShutdownRequest> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 57);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 68);
 
 /**
  * @generated from message cairn.dataplane.v1.ShutdownResponse
@@ -1591,7 +1835,7 @@ export type ShutdownResponse = Message<"cairn.dataplane.v1.ShutdownResponse"> & 
  * Use `create(ShutdownResponseSchema)` to create a new message.
  */
 export const ShutdownResponseSchema: GenMessage<ShutdownResponse> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 58);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 69);
 
 /**
  * @generated from enum cairn.dataplane.v1.CacheMode
@@ -1764,6 +2008,58 @@ export const DataPlane: GenService<{
     methodKind: "unary";
     input: typeof UnlockVolumeRequestSchema;
     output: typeof UnlockVolumeResponseSchema;
+  },
+  /**
+   * What the LUKS2 header of an open encrypted volume says; needs no key.
+   *
+   * @generated from rpc cairn.dataplane.v1.DataPlane.GetHeader
+   */
+  getHeader: {
+    methodKind: "unary";
+    input: typeof GetHeaderRequestSchema;
+    output: typeof GetHeaderResponseSchema;
+  },
+  /**
+   * One more key slot; connected clients go on. Idempotent. Fails with PERMISSION_DENIED if no slot opens with `known`.
+   *
+   * @generated from rpc cairn.dataplane.v1.DataPlane.AddKey
+   */
+  addKey: {
+    methodKind: "unary";
+    input: typeof AddKeyRequestSchema;
+    output: typeof AddKeyResponseSchema;
+  },
+  /**
+   * Destroys every key slot that opens with `removed`. Idempotent. Fails with INVALID_ARGUMENT if `kept` would open none of
+   * the others.
+   *
+   * @generated from rpc cairn.dataplane.v1.DataPlane.RemoveKey
+   */
+  removeKey: {
+    methodKind: "unary";
+    input: typeof RemoveKeyRequestSchema;
+    output: typeof RemoveKeyResponseSchema;
+  },
+  /**
+   * Writes the header and its key slots to a new file. Fails with ALREADY_EXISTS if there is one.
+   *
+   * @generated from rpc cairn.dataplane.v1.DataPlane.BackupHeader
+   */
+  backupHeader: {
+    methodKind: "unary";
+    input: typeof BackupHeaderRequestSchema;
+    output: typeof BackupHeaderResponseSchema;
+  },
+  /**
+   * Replaces the header and its key slots, of a volume that is neither exported nor unlocked. Without `force`, fails with
+   * INVALID_ARGUMENT if the present header is readable and of another volume, or has another volume key.
+   *
+   * @generated from rpc cairn.dataplane.v1.DataPlane.RestoreHeader
+   */
+  restoreHeader: {
+    methodKind: "unary";
+    input: typeof RestoreHeaderRequestSchema;
+    output: typeof RestoreHeaderResponseSchema;
   },
   /**
    * Gives an unlocked volume a new volume key and encrypts everything anew in the background; connected clients go on. The same
