@@ -1,6 +1,6 @@
 /** Keys and headers of encrypted volumes as an administrator sees them: real HTTP, a fake data plane. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { Volume, VolumeKeyList } from '../../src/api/schemas.js';
+import { VolumeKeyList, type Volume } from '../../src/api/schemas.js';
 import { Validator } from '../../src/api/validation.js';
 import { CairnError } from '../../src/errors.js';
 import { eventually, RunningService } from '../support/running-service.js';

@@ -237,7 +237,7 @@ describe('keys', () => {
     keys.give('db');
     await cairn.serveVolume('db', { size: 64 * mebibyte, encryption: {} });
     const data = randomBytes(mebibyte);
-    let client = await NbdConnection.open(cairn.address(), 'db');
+    const client = await NbdConnection.open(cairn.address(), 'db');
     for (const [round, dies] of [undefined, 'service', 'data plane'].entries()) {
       const next = `db-${round}`;
       keys.give(next, `${canary} ${round}`);
