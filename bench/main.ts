@@ -6,9 +6,11 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { question as cipher } from './cipher.js';
 import { question as connectionGrowth } from './connection-growth.js';
 import { question as connections } from './connections.js';
 import { question as depth1 } from './depth1.js';
+import { question as encryptedVolume } from './encrypted-volume.js';
 import { question as firstWriteThin } from './first-write-thin.js';
 import { question as mergeInterference } from './merge-interference.js';
 import { question as mixed7030 } from './mixed-70-30.js';
@@ -18,7 +20,7 @@ import { question as sequential } from './sequential.js';
 import { question as snapshotGrowth } from './snapshot-growth.js';
 import { question as snapshotStall } from './snapshot-stall.js';
 import { question as snapshots } from './snapshots.js';
-import { cairn, cairnWriteback, cairnWritethrough } from './support/cairn.js';
+import { cairn, cairnEncrypted, cairnWriteback, cairnWritethrough } from './support/cairn.js';
 import { isInstalled } from './support/command.js';
 import type { Contestant, Ground } from './support/contestant.js';
 import { growthTables, type Grown } from './support/growth-report.js';
@@ -28,7 +30,7 @@ import { describeMachine, disturbances, isOnTmpfs } from './support/machine.js';
 import { nbdServer } from './support/nbd-server.js';
 import { nbdkit, nbdkitPageCache } from './support/nbdkit.js';
 import { parseOptions, usage, type Options } from './support/options.js';
-import { qemuNbd, qemuNbdNative, qemuNbdQcow2, qemuNbdWritethrough } from './support/qemu-nbd.js';
+import { qemuNbd, qemuNbdLuks, qemuNbdNative, qemuNbdQcow2, qemuNbdWritethrough } from './support/qemu-nbd.js';
 import type { Question } from './support/question.js';
 import { rawFile } from './support/raw-file.js';
 import { tableOf, writeReport, type CaseResult, type Report } from './support/report.js';
@@ -37,7 +39,17 @@ import { question as volumeCount } from './volume-count.js';
 import { question as volumeSize } from './volume-size.js';
 import { question as writeFlush } from './write-flush.js';
 
-const questions = [random4kDepth32, connections, mixed7030, firstWriteThin, depth1, sequential, writeFlush, snapshots];
+const questions = [
+  random4kDepth32,
+  connections,
+  mixed7030,
+  firstWriteThin,
+  depth1,
+  sequential,
+  writeFlush,
+  snapshots,
+  encryptedVolume,
+];
 const growthQuestions = [
   snapshotGrowth,
   connectionGrowth,
@@ -46,9 +58,19 @@ const growthQuestions = [
   openTime,
   snapshotStall,
   mergeInterference,
+  cipher,
 ];
 const usual = [rawFile, cairn, nbdkit, qemuNbd, nbdkitPageCache];
-const others = [cairnWriteback, cairnWritethrough, qemuNbdNative, qemuNbdWritethrough, qemuNbdQcow2, nbdServer];
+const others = [
+  cairnEncrypted,
+  cairnWriteback,
+  cairnWritethrough,
+  qemuNbdLuks,
+  qemuNbdNative,
+  qemuNbdWritethrough,
+  qemuNbdQcow2,
+  nbdServer,
+];
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
@@ -69,7 +91,7 @@ async function main(): Promise<void> {
   await onGround(options, present, async (ground) => {
     const plan = planOf(options, present, ground);
     for (const question of asked.points) {
-      report.results.push(...(await measureQuestion(question, usualPlan(plan, options), options)));
+      report.results.push(...(await measureQuestion(question, planFor(question, plan, options), options)));
       write();
     }
     for (const question of asked.growth) {
@@ -97,7 +119,8 @@ async function checkMachine(options: Options): Promise<string[]> {
 function choose(options: Options): { present: Contestant[]; missing: string[] } {
   const { contestants } = options;
   const isNamed = ({ name }: Contestant) => contestants.some((part) => name.toLowerCase().includes(part));
-  const also = selected(options).growth.flatMap(({ only }) => only ?? []);
+  const { points, growth } = selected(options);
+  const also = [...points, ...growth].flatMap(({ only }) => only ?? []);
   const chosen = [...usual, ...others].filter((contestant) =>
     contestants.length === 0 ? usual.includes(contestant) || also.includes(contestant.name) : isNamed(contestant),
   );
@@ -202,12 +225,15 @@ function usualPlan(plan: Plan, { contestants }: Options): Plan {
   return { ...plan, contestants: plan.contestants.filter((contestant) => usual.includes(contestant)) };
 }
 
+/** Those that the question names, in its order. */
+function planFor({ only }: { only?: readonly string[] }, plan: Plan, options: Options): Plan {
+  if (!only) return usualPlan(plan, options);
+  const contestants = only.flatMap((wanted) => plan.contestants.filter(({ name }) => name === wanted));
+  return { ...plan, contestants };
+}
+
 async function measureGrowth(question: GrowthQuestion, plan: Plan, options: Options): Promise<Grown> {
-  const { only } = question;
-  const part = only
-    ? { ...plan, contestants: plan.contestants.filter(({ name }) => only.includes(name)) }
-    : usualPlan(plan, options);
-  const result = await question.measure(part);
+  const result = await question.measure(planFor(question, plan, options));
   plan.progress('');
   console.log(`\n${question.title}\n\n${growthTables(result)}`);
   return { question, result };

@@ -1,5 +1,5 @@
 /** Cairn itself: `cairn serve` in a directory of its own, volumes made and attached over REST as anybody would. */
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { RealCairn, whyNoCairn } from '../../test/support/real-cairn.js';
 import { eventually } from '../../test/support/real-deadline.js';
@@ -10,20 +10,25 @@ import { fill, rewriteShare } from './fio.js';
 import { versionOf } from './command.js';
 
 const deleteTimeoutMs = 300_000;
+const keyName = 'bench';
 
 let running: Promise<RealCairn> | undefined;
 let volumes = 0;
 let snapshotsTaken = 0;
 
 export const cairn = cairnWith('none', 'direct', 'direct');
+export const cairnEncrypted = cairnWith('none', 'direct', 'direct', true);
 export const cairnWriteback = cairnWith('writeback', 'page cache', 'page cache');
 export const cairnWritethrough = cairnWith('writethrough', 'write-through', 'page cache, written through');
 
 /** One service for all. */
-function cairnWith(cacheMode: CacheMode, mode: CachingMode, caching: string): Contestant {
+function cairnWith(cacheMode: CacheMode, mode: CachingMode, caching: string, isEncrypted = false): Contestant {
   const written = new Map<number, Promise<Target>>(); // by the number of snapshots
-  const name = cacheMode === 'none' ? 'cairn' : `cairn ${cacheMode}`;
-  const thinVolume = (ground: Ground, sizeBytes: number) => serve(ground, { size: sizeBytes, cacheMode });
+  const kind = isEncrypted ? 'encrypted' : cacheMode;
+  const name = kind === 'none' ? 'cairn' : `cairn ${kind}`;
+  const encryption = isEncrypted ? { encryption: { key: keyName } } : {};
+  const thinVolume = (ground: Ground, sizeBytes: number) =>
+    serve(ground, { size: sizeBytes, cacheMode, ...encryption });
   const writtenVolume = (ground: Ground, snapshots: number): Promise<Target> => {
     const made =
       written.get(snapshots) ?? thinVolume(ground, ground.sizeBytes).then((target) => write(ground, target, snapshots));
@@ -76,8 +81,27 @@ async function endService(): Promise<void> {
   await service?.close();
 }
 
-async function serve(ground: Ground, request: { size: number; cacheMode: CacheMode }): Promise<Target> {
-  running ??= RealCairn.start({ parent: ground.dataDirectory });
+interface Served {
+  size: number;
+  cacheMode: CacheMode;
+  encryption?: { key: string };
+}
+
+/** With a passphrase for encrypted volumes. */
+async function startService({ dataDirectory }: Ground): Promise<RealCairn> {
+  const keys = join(dataDirectory, 'keys');
+  mkdirSync(keys, { mode: 0o700 });
+  writeFileSync(join(keys, keyName), 'bench', { mode: 0o600 });
+  return RealCairn.start({ parent: dataDirectory, environment: { CAIRN_KEYS_DIRECTORY: keys } });
+}
+
+function settingsOf({ cacheMode, encryption }: Served): string {
+  const others = [...(cacheMode === 'none' ? [] : [`cacheMode: ${cacheMode}`]), ...(encryption ? ['--encrypt'] : [])];
+  return ['default settings', ...others].join('; ');
+}
+
+async function serve(ground: Ground, request: Served): Promise<Target> {
+  running ??= startService(ground);
   const service = await running;
   volumes += 1;
   const name = `bench-${volumes}`;
@@ -85,7 +109,7 @@ async function serve(ground: Ground, request: { size: number; cacheMode: CacheMo
   return {
     fio: ['--ioengine=nbd', `--uri=${service.uri(name, ground.transport)}`],
     pids: [service.servePid, ...service.dataPlanePids()],
-    commandLine: `cairn serve (default settings${request.cacheMode === 'none' ? '' : `; cacheMode: ${request.cacheMode}`})`,
+    commandLine: `cairn serve (${settingsOf(request)})`,
     files: () => filesOf(join(service.pool, 'replicas')),
     snapshot: () => takeSnapshot(service, name),
     close: () => remove(service, name),

@@ -1,5 +1,5 @@
 /** qemu-nbd: on a raw image with O_DIRECT, by io_uring or by Linux native AIO; write-through; and on qcow2, also with snapshots. */
-import { existsSync } from 'node:fs';
+import { existsSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { run, type Address } from './command.js';
 import type { CachingMode, Ground } from './contestant.js';
@@ -9,7 +9,7 @@ import { imageServer } from './image-server.js';
 interface Flavour {
   name: string;
   mode: CachingMode;
-  format: 'raw' | 'qcow2';
+  format: 'raw' | 'qcow2' | 'luks';
   arguments: string[];
   images?: ImageFormat;
   snapshotImages?: (snapshots: number) => ImageFormat;
@@ -47,17 +47,67 @@ export const qemuNbdQcow2 = qemuNbdWith({
   snapshotImages: qcow2Images,
 });
 
+/** Its passphrase is no secret here. */
+const luksSecret = ['--object', 'secret,id=passphrase,data=bench'];
+/** Of the LUKS1 header, the only one that qemu knows. */
+const luksHeaderBytes = 2 ** 21;
+
+export const qemuNbdLuks = qemuNbdWith({
+  name: 'qemu-nbd luks',
+  mode: 'direct',
+  format: 'luks',
+  arguments: [...luksSecret, ...direct, '--aio=io_uring'],
+  images: {
+    written: writtenLuks,
+    thin: () => Promise.reject(new Error('LUKS images are measured written')),
+  },
+});
+
 function qemuNbdWith({ name, mode, format, arguments: more, images, snapshotImages }: Flavour) {
+  const isLuks = format === 'luks';
   return imageServer({
     name,
     mode,
     caching: mode === 'direct' ? 'direct' : 'page cache, written through',
     command: 'qemu-nbd',
     package: 'qemu-utils',
-    serve: (path, address) => [`--format=${format}`, ...more, '--shared=16', '--persistent', ...listen(address), path],
+    serve: (path, address) => {
+      const image = isLuks ? ['--image-opts', luksOptions(path)] : [`--format=${format}`, path];
+      return [...more, '--shared=16', '--persistent', ...listen(address), ...image];
+    },
     ...(images && { images }),
     ...(snapshotImages && { snapshotImages }),
   });
+}
+
+/** Formatted by cryptsetup: qemu's own measuring of how many iterations to take fails on a machine that is fast. */
+async function writtenLuks(ground: Ground): Promise<string> {
+  const path = join(ground.dataDirectory, 'written.luks');
+  if (existsSync(path)) return path;
+  const key = `${path}.key`;
+  writeFileSync(key, 'bench');
+  writeFileSync(path, '');
+  truncateSync(path, ground.sizeBytes + luksHeaderBytes);
+  const cipher = ['--cipher', 'aes-xts-plain64', '--key-size', '512', '--pbkdf-force-iterations', '1000'];
+  await run('cryptsetup', ['luksFormat', '--batch-mode', '--type', 'luks1', ...cipher, '--key-file', key, path]);
+  const direct = ['-W', '-m', '16', '-t', 'none', '-T', 'none'];
+  await run('qemu-img', [
+    'convert',
+    '-U',
+    ...luksSecret,
+    ...direct,
+    '-f',
+    'raw',
+    '-n',
+    '--target-image-opts',
+    await writtenFile(ground),
+    luksOptions(path),
+  ]);
+  return path;
+}
+
+function luksOptions(path: string): string {
+  return `driver=luks,key-secret=passphrase,file.driver=file,file.filename=${path}`;
 }
 
 function listen(address: Address): string[] {

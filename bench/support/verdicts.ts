@@ -8,13 +8,15 @@ import { spreadOf } from './statistics.js';
 export function verdictsOf({ workload, asks = [] }: Case, measured: readonly Measured[]): Verdict[] {
   const rate = isAboutThroughput(workload) ? 'megabytesPerSecond' : 'iops';
   const ours = measured.find(({ contestant }) => contestant.role === 'ours');
+  const plain = measured.find(({ contestant }) => contestant.role === 'ours' && contestant !== ours?.contestant);
   const raw = measured.find(({ contestant }) => contestant.role === 'limit');
   const peers = measured.filter(({ contestant }) => contestant.role === 'peer');
   const alike = peers.filter(({ contestant }) => contestant.mode === ours?.contestant.mode);
   const fastest = (among: readonly Measured[]) => [...among].sort((a, b) => median(b, rate) - median(a, rate))[0];
   if (ours === undefined) return [];
   return asks.flatMap((ask): Verdict[] => {
-    const peer = ask.of === 'raw' ? raw : fastest(ask.of === 'best of all' ? peers : alike);
+    const compared = { raw, plain, 'best of all': fastest(peers), 'best alike': fastest(alike) };
+    const peer = compared[ask.of];
     return peer === undefined ? [] : [verdictOf(ask, rate, { ours, peer, raw })];
   });
 }
@@ -25,7 +27,12 @@ interface Compared {
   raw: Measured | undefined;
 }
 
-const names = { raw: 'the raw file', 'best of all': 'the best peer', 'best alike': 'the best peer alike' } as const;
+const names = {
+  raw: 'the raw file',
+  plain: 'the plain volume',
+  'best of all': 'the best peer',
+  'best alike': 'the best peer alike',
+} as const;
 
 function verdictOf(ask: Ask, rate: 'iops' | 'megabytesPerSecond', compared: Compared): Verdict {
   const { ours, peer } = compared;
