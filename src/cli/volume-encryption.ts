@@ -19,6 +19,8 @@ export function addEncryptionFlags(create: Command): void {
         'file',
         'credential',
         'command',
+        'vault',
+        'vault-transit',
       ]),
     )
     .option('--key <name>', "under which name (default: the volume's)")

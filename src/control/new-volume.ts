@@ -4,6 +4,7 @@ import {
   blockSizeDefault,
   cacheModeDefault,
   keyProviderDefault,
+  pathKeyProviders,
   sizeMaxBytes,
   sizeStepBytes,
   type NewVolume,
@@ -49,6 +50,10 @@ export async function newVolumeRecord(request: NewVolume, pools: Pools, now: Dat
 /** Its passphrase is the key of the volume's name unless another one is asked for. */
 function newEncryption(volume: string, request: NonNullable<NewVolume['encryption']>): Encryption {
   const { provider = keyProviderDefault, key = volume, allowDiscards = true } = request;
+  if (key.includes('/') && !pathKeyProviders.includes(provider))
+    throw new CairnError('invalid-request', `The key ${key} has a "/" in its name: only those of vault are paths.`, {
+      field: 'encryption.key',
+    });
   return { provider, key, allowDiscards, headerBytes: luksHeaderBytes };
 }
 
