@@ -5,9 +5,8 @@ import { VaultClient } from '../../src/keys/vault/client.js';
 import { documentIn } from '../../src/keys/vault/json.js';
 import { VaultKvKeys } from '../../src/keys/vault/kv-keys.js';
 import type { VaultSettings } from '../../src/keys/vault/settings.js';
+import { keyRefusal } from '../support/key-refusal.js';
 import { changed, freshVault, quickTimes, vaultToken, type SettingsChange } from '../support/vault-fixture.js';
-import { causesOf } from '../../src/control/log.js';
-import { hasCode } from '../../src/errors.js';
 
 const canary = 'canary-passphrase-9d2c';
 
@@ -16,18 +15,7 @@ const keysOf = (settings: VaultSettings, times = quickTimes) =>
 
 const textOf = async (given: Promise<Uint8Array>) => Buffer.from(await given).toString();
 
-/** What the administrator and the log are told. */
-async function refusal(given: Promise<unknown>): Promise<string> {
-  const error = await given.then(
-    () => expect.fail('it was not refused'),
-    (reason: unknown) => reason,
-  );
-  if (!hasCode(error, 'key-unavailable')) throw error;
-  const told = `${error.detail} | ${causesOf(error)}`;
-  expect(told).not.toContain(canary);
-  expect(told).not.toContain(vaultToken);
-  return error.detail;
-}
+const refusal = (given: Promise<unknown>) => keyRefusal(given, canary, vaultToken);
 
 describe('a passphrase in a KV engine', () => {
   it('is a field of the newest version', async () => {

@@ -5,7 +5,7 @@ import { onTestFinished } from 'vitest';
 import type { VaultTimes } from '../../src/keys/vault/connection.js';
 import type { VaultSettings } from '../../src/keys/vault/settings.js';
 import { scratchDirectory } from './scratch.js';
-import { VaultStub } from './vault-stub.js';
+import { VaultStub, type VaultStubOptions } from './vault-stub.js';
 
 export const vaultToken = 'hvs.canary-token-5e1f';
 
@@ -26,7 +26,7 @@ export type SettingsChange = Partial<Omit<VaultSettings, 'kv' | 'transit' | 'app
 };
 
 /** One that lets {@link vaultToken} in, ended with the test. */
-export async function freshVault(options: Parameters<typeof VaultStub.start>[0] = {}): Promise<VaultFixture> {
+export async function freshVault(options: VaultStubOptions = {}): Promise<VaultFixture> {
   const vault = await VaultStub.start(options);
   onTestFinished(() => vault.close());
   vault.allow(vaultToken);

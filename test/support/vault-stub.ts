@@ -24,6 +24,15 @@ export interface StubAnswer {
   body?: unknown;
 }
 
+export interface VaultStubOptions {
+  /** With TLS: a directory with `server-cert.pem` and `server-key.pem`. */
+  certificates?: string;
+  /** Of the engine `secret/`. */
+  kvVersion?: 1 | 2;
+  /** An address of this host. */
+  host?: string;
+}
+
 type Capability = 'read' | 'update';
 
 interface Token {
@@ -43,6 +52,10 @@ const tagBytes = 16;
 
 export class VaultStub {
   readonly requests: VaultRequest[] = [];
+  /** Sees each request as it comes. */
+  onRequest: (request: IncomingMessage) => void = () => {};
+  /** How many there were at the same time. */
+  connectionsHighest = 0;
   readonly roleId = 'role-of-cairn';
   /** Milliseconds; tests move it. */
   nowMs = 0;
@@ -52,8 +65,9 @@ export class VaultStub {
   /** A standby's active node. */
   activeAddress: string | undefined;
   namespace: string | undefined;
+  /** Of tokens that AppRole gives; 0: they do not expire. */
   leaseSeconds = 60;
-  /** Of tokens that AppRole gives. */
+  /** What these may do. */
   rolePolicy: Token['policy'] = { 'secret/data/*': 'read', 'secret/*': 'read', 'transit/decrypt/*': 'update' };
 
   private readonly tokens = new Map<string, Token>();
@@ -64,39 +78,30 @@ export class VaultStub {
 
   private constructor(
     private readonly server: Server,
-    private readonly scheme: 'http' | 'https',
+    private readonly origin: string,
     readonly kvVersion: 1 | 2,
   ) {
     server.on('request', (request, response) => void this.serve(request, response));
-    for (const event of ['connection', 'secureConnection'])
-      server.on(event, (socket: Socket) => {
-        this.connections.add(socket);
-        socket.once('close', () => this.connections.delete(socket));
-      });
+    server.on('connection', (socket: Socket) => {
+      this.connections.add(socket);
+      this.connectionsHighest = Math.max(this.connectionsHighest, this.connections.size);
+      socket.once('close', () => this.connections.delete(socket));
+    });
   }
 
-  /** With TLS if there is a directory with `server-cert.pem` and `server-key.pem`; on a port that may be given. */
-  static async start({
-    certificates,
-    kvVersion = 2,
-    port = 0,
-  }: { certificates?: string; kvVersion?: 1 | 2; port?: number } = {}) {
+  static async start({ certificates, kvVersion = 2, host = '127.0.0.1' }: VaultStubOptions = {}): Promise<VaultStub> {
     const read = (file: string) => readFileSync(join(certificates ?? '', file));
     const server = certificates
       ? createTlsServer({ cert: read('server-cert.pem'), key: read('server-key.pem') })
       : createServer();
-    const stub = new VaultStub(server, certificates ? 'https' : 'http', kvVersion);
-    server.listen(port, '127.0.0.1');
+    const stub = new VaultStub(server, `${certificates ? 'https' : 'http'}://${host}`, kvVersion);
+    server.listen(0, host);
     await once(server, 'listening');
     return stub;
   }
 
-  get port(): number {
-    return (this.server.address() as AddressInfo).port;
-  }
-
   get address(): string {
-    return `${this.scheme}://127.0.0.1:${this.port}`;
+    return `${this.origin}:${(this.server.address() as AddressInfo).port}`;
   }
 
   async close(): Promise<void> {
@@ -163,6 +168,7 @@ export class VaultStub {
     const [token, namespace] = [headers['x-vault-token'], headers['x-vault-namespace']].map((header) =>
       header?.toString(),
     );
+    this.onRequest(request);
     this.requests.push({ method, path: url, token, namespace });
     const chunks: Buffer[] = [];
     for await (const chunk of request as AsyncIterable<Buffer>) chunks.push(chunk);
@@ -215,7 +221,7 @@ export class VaultStub {
     if (role !== this.roleId) return refused(400, 'invalid role or secret ID');
     if (!this.secretIds.has(String(secretId))) return refused(400, `invalid secret_id "${String(secretId)}"`);
     const token = `hvs.${randomBytes(12).toString('hex')}`;
-    this.allow(token, this.rolePolicy, this.leaseSeconds);
+    this.allow(token, this.rolePolicy, this.leaseSeconds === 0 ? undefined : this.leaseSeconds);
     const auth = { client_token: token, lease_duration: this.leaseSeconds, renewable: true, token_policies: ['cairn'] };
     return ok({ auth, data: null });
   }

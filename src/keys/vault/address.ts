@@ -16,8 +16,8 @@ export function requestUrl(address: URL, path: string): URL {
  * Where a standby sends its clients (HTTP 307: "Client Redirection" in Vault's page on high availability), or undefined if it must not be
  * followed there: to another path than the one that was asked for, out of TLS, or out of this host without it.
  */
-export function redirectTarget(from: URL, location: string, path: string): URL | undefined {
-  if (!URL.canParse(location, from.href)) return undefined;
+export function redirectTarget(from: URL, location: string | undefined, path: string): URL | undefined {
+  if (!location || !URL.canParse(location, from.href)) return undefined;
   const to = new URL(location, from);
   const isAsPrivate =
     to.protocol === 'https:' || (from.protocol === 'http:' && to.protocol === 'http:' && isLoopback(to));

@@ -66,7 +66,7 @@ export class VaultConnection {
     const url = requestUrl(this.address, operation.path);
     const answer = await this.sendTo(url, operation, token, deadline);
     if (answer.status !== redirectStatus) return answer;
-    const target = redirectTarget(url, answer.location ?? '', operation.path);
+    const target = redirectTarget(url, answer.location, operation.path);
     if (target) return this.sendTo(target, operation, token, deadline);
     throw unavailable(
       `${this.name} redirects to an address that Cairn does not send its token to. Let keys.vault.address name the active node, and api_addr in Vault's configuration an https address.`,
