@@ -90,7 +90,7 @@ async function writtenLuks(ground: Ground): Promise<string> {
   truncateSync(path, ground.sizeBytes + luksHeaderBytes);
   const cipher = ['--cipher', 'aes-xts-plain64', '--key-size', '512', '--pbkdf-force-iterations', '1000'];
   await run('cryptsetup', ['luksFormat', '--batch-mode', '--type', 'luks1', ...cipher, '--key-file', key, path]);
-  const direct = ['-W', '-m', '16', '-t', 'none', '-T', 'none'];
+  const quick = ['-W', '-m', '16', '-t', 'none', '-T', 'none'];
   await run('qemu-img', [
     'convert',
     '-U',

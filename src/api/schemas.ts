@@ -3,6 +3,9 @@ import { Type, type Static, type TProperties } from 'typebox';
 import { sizePattern } from './size.js';
 
 export const namePattern = '^[a-z0-9][a-z0-9._-]{0,62}$';
+export const keyPattern = '^[a-z0-9][a-z0-9._-]{0,62}(/[a-z0-9][a-z0-9._-]{0,62}){0,7}$';
+/** Whose keys may be paths. */
+export const pathKeyProviders: readonly string[] = ['vault'];
 export const sizeStepBytes = 4096;
 export const sizeMaxBytes = 64 * 2 ** 40;
 export const blockSizeDefault = 4096;
@@ -17,6 +20,8 @@ export const burstSecondsDefault = 60;
 
 const nameRule =
   'must be 1 to 63 characters: lower-case letters, digits, ".", "_" and "-", beginning with a letter or digit';
+const keyRule =
+  'must be 1 to 63 lower-case letters, digits, ".", "_" and "-", beginning with a letter or digit, or up to 8 of these with "/" between them';
 const sizeRule = 'must be a whole number of bytes, or a number with a unit such as "10GiB"';
 
 const nullable = <Properties extends Parameters<typeof Type.Union>[0][number]>(schema: Properties) =>
@@ -102,16 +107,21 @@ export const Limits = closed(
   { title: 'Limits', description: 'What it may use. Null: no limit, or no bursts.' },
 );
 
-const keyProvider = (description: string) => Type.Enum(['file', 'credential', 'command'], { description });
+const keyProvider = (description: string) =>
+  Type.Enum(['file', 'credential', 'command', 'vault', 'vault-transit'], { description });
+
+/** Segments like names, with "/" between them. */
+const keyName = (description: string) =>
+  Type.String({ pattern: keyPattern, 'x-rule': keyRule, description, examples: ['db'] });
 
 export const NewEncryption = closed(
   {
     provider: Type.Optional(
       keyProvider(
-        'Who has the passphrase. file: a file in the directory `keys.directory`, the default. credential: systemd (`LoadCredential=`). command: the program `keys.command` prints it.',
+        'Who has the passphrase. file: a file in the directory `keys.directory`, the default. credential: systemd (`LoadCredential=`). command: the program `keys.command` prints it. vault: a secret of its KV engine. vault-transit: a file in `keys.vault.transit.directory`, which its transit engine decrypts.',
       ),
     ),
-    key: Type.Optional(name("Under which name. Default: the volume's.", 'db')),
+    key: Type.Optional(keyName("Under which name; of vault also a path. Default: the volume's.")),
     allowDiscards: Type.Optional(
       Type.Boolean({
         default: true,
@@ -126,7 +136,7 @@ export const NewEncryption = closed(
 export const KeyName = closed(
   {
     provider: Type.Optional(keyProvider(`Who has the passphrase. ${keyProviderDefault} unless it is given.`)),
-    key: name('Under which name.', 'db-2027'),
+    key: keyName('Under which name; of vault also a path.'),
   },
   { title: 'KeyName' },
 );

@@ -20,7 +20,7 @@ export function addEncryptionFlags(create: Command): void {
 }
 
 export function keyProviderOption(): Option {
-  const names = ['file', 'credential', 'command'];
+  const names = ['file', 'credential', 'command', 'vault', 'vault-transit'];
   return new Option('--key-provider <name>', 'who has the passphrase (default: file)').choices(names);
 }
 

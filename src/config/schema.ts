@@ -8,6 +8,9 @@ const count = (description: string, number: number) =>
   Type.Integer({ minimum: 1, maximum: 1_000_000, default: number, description });
 /** Empty: none. */
 const optionalPath = (description: string) => Type.String({ default: '', description, format: 'path' });
+/** Empty: none. */
+const optionalText = (description: string) => Type.String({ default: '', description });
+const text = (description: string, value: string) => Type.String({ minLength: 1, default: value, description });
 const directory = (description: string, path: string) =>
   Type.String({ minLength: 1, default: path, description, format: 'path' });
 
@@ -58,6 +61,28 @@ export const ConfigSchema = Type.Object({
       '/etc/cairn/keys',
     ),
     command: optionalPath('Program that prints the passphrase of the key whose name is its argument'),
+    vault: Type.Object({
+      address: optionalText('URL of HashiCorp Vault; https, or http on this host'),
+      namespace: optionalText('Namespace of Vault Enterprise'),
+      caFile: optionalPath("Authorities of Vault's certificate in PEM, instead of those that Node knows"),
+      tokenFile: optionalPath('File with a token of Vault, read on each use, readable by its owner alone'),
+      approle: Type.Object({
+        mount: text('Path of the AppRole auth method in Vault', 'approle'),
+        roleId: optionalText('Role ID with which Cairn logs in, instead of a token file'),
+        secretIdFile: optionalPath('File with the secret ID of the role, readable by its owner alone'),
+      }),
+      kv: Type.Object({
+        mount: text('Path of the KV secrets engine in Vault', 'secret'),
+        version: Type.Integer({ minimum: 1, maximum: 2, default: 2, description: 'Version of that engine' }),
+        path: Type.String({ default: 'cairn', description: 'Where in it secrets have the names of keys' }),
+        field: text('Field of a secret that holds the passphrase', 'passphrase'),
+      }),
+      transit: Type.Object({
+        mount: text('Path of the transit secrets engine in Vault', 'transit'),
+        key: text('Its key that decrypts passphrases', 'cairn'),
+        directory: directory('Passphrases that transit has encrypted: a file each', '/etc/cairn/vault-transit'),
+      }),
+    }),
   }),
   log: Type.Object({
     level: Type.Union(

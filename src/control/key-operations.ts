@@ -1,15 +1,10 @@
 /** The keys and headers of encrypted volumes, attached or not: inside the volume's mutex, intent in the record first. */
 import { randomUUID } from 'node:crypto';
 import { isAbsolute } from 'node:path';
-import {
-  keyProviderDefault,
-  type HeaderFile,
-  type HeaderRestore,
-  type KeyName,
-  type VolumeKeyList,
-} from '../api/schemas.js';
+import { type HeaderFile, type HeaderRestore, type KeyName, type VolumeKeyList } from '../api/schemas.js';
 import { CairnError, hasCode } from '../errors.js';
 import type { KeyRef } from '../keys/key-source.js';
+import { keyRefOf } from './key-refs.js';
 import type { ControlParts } from './parts.js';
 import type { Encryption, Stored, VolumeRecord } from './records.js';
 import type { VolumeOperations } from './volume-operations.js';
@@ -35,7 +30,7 @@ export class KeyOperations {
   add(name: string, request: KeyName): Promise<VolumeKeyList> {
     return this.parts.mutex.run(name, async () => {
       const { stored, encryption } = await this.changeable(name);
-      const added = keyOf(request);
+      const added = keyRefOf(request, 'key');
       await this.parts.engine.addKey(specOf(stored.record), added);
       this.tell('key-added', name, `Volume ${name} opens with the key ${textOf(added)} too.`);
       return this.listed({ stored, encryption });
@@ -46,7 +41,7 @@ export class KeyOperations {
   remove(name: string, request: KeyName): Promise<VolumeKeyList> {
     return this.parts.mutex.run(name, async () => {
       const { stored, encryption } = await this.changeable(name);
-      const removed = keyOf(request);
+      const removed = keyRefOf(request, 'key');
       if (isSame(removed, encryption))
         throw new CairnError(
           'invalid-request',
@@ -63,7 +58,7 @@ export class KeyOperations {
   rotate(name: string, request: KeyName): Promise<VolumeKeyList> {
     return this.parts.mutex.run(name, async () => {
       const { stored, encryption } = await this.changeable(name);
-      const next = keyOf(request);
+      const next = keyRefOf(request, 'key');
       if (isSame(next, encryption)) return this.listed({ stored, encryption });
       const { volumes } = this.parts.records;
       const wanted = await volumes.change(stored, { encryption: { ...encryption, next } });
@@ -170,10 +165,6 @@ export class KeyOperations {
   private tell(kind: string, volume: string, message: string): void {
     this.parts.events.add({ kind, volume, message });
   }
-}
-
-function keyOf({ provider = keyProviderDefault, key }: KeyName): KeyRef {
-  return { provider, key };
 }
 
 function isSame(one: KeyRef, other: KeyRef): boolean {

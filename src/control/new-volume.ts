@@ -1,16 +1,10 @@
 /** The record of a volume to be made: empty, or a clone of a snapshot. */
 import { randomUUID } from 'node:crypto';
-import {
-  blockSizeDefault,
-  cacheModeDefault,
-  keyProviderDefault,
-  sizeMaxBytes,
-  sizeStepBytes,
-  type NewVolume,
-} from '../api/schemas.js';
+import { blockSizeDefault, cacheModeDefault, sizeMaxBytes, sizeStepBytes, type NewVolume } from '../api/schemas.js';
 import { formatSize, parseSize } from '../api/size.js';
 import { CairnError } from '../errors.js';
 import { noLimits } from '../engine/native.js';
+import { keyRefOf } from './key-refs.js';
 import { changedLimits } from './limits.js';
 import type { Pools } from './pools.js';
 import type { Encryption, SnapshotRecord, VolumeRecord } from './records.js';
@@ -48,8 +42,12 @@ export async function newVolumeRecord(request: NewVolume, pools: Pools, now: Dat
 
 /** Its passphrase is the key of the volume's name unless another one is asked for. */
 function newEncryption(volume: string, request: NonNullable<NewVolume['encryption']>): Encryption {
-  const { provider = keyProviderDefault, key = volume, allowDiscards = true } = request;
-  return { provider, key, allowDiscards, headerBytes: luksHeaderBytes };
+  const { provider, key = volume, allowDiscards = true } = request;
+  return {
+    ...keyRefOf({ ...(provider && { provider }), key }, 'encryption.key'),
+    allowDiscards,
+    headerBytes: luksHeaderBytes,
+  };
 }
 
 /** In its parent's pool, for they share files; like its parent in all that the request does not say. */

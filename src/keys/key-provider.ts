@@ -1,6 +1,7 @@
 /** Where passphrases of encrypted volumes come from. Volumes remember the provider and the key's name, nothing else. */
+import { CairnError } from '../errors.js';
 
-export const keyProviderNames = ['file', 'credential', 'command'] as const;
+export const keyProviderNames = ['file', 'credential', 'command', 'vault', 'vault-transit'] as const;
 export type KeyProviderName = (typeof keyProviderNames)[number];
 
 export interface KeyProvider {
@@ -19,4 +20,9 @@ const newline = 0x0a;
 /** Without the newline at its end, which editors and `echo` add and nobody types. */
 export function withoutNewline(bytes: Uint8Array): Uint8Array {
   return bytes.at(-1) === newline ? bytes.subarray(0, -1) : bytes;
+}
+
+/** `detail` says what is wrong and what to do about it, and holds no secret; neither does what `cause` says of itself. */
+export function unavailable(detail: string, cause?: unknown): CairnError {
+  return new CairnError('key-unavailable', detail, { cause });
 }

@@ -4,7 +4,11 @@ import { CairnError } from '../errors.js';
 import { CommandKeys } from './command-keys.js';
 import { keepOutOfCoreDumps } from './core-dumps.js';
 import { credentialMask, FileKeys } from './file-keys.js';
-import { keyProviderNames, type KeyProvider, type KeyProviderName } from './key-provider.js';
+import { keyProviderNames, unavailable, type KeyProvider, type KeyProviderName } from './key-provider.js';
+import { VaultClient } from './vault/client.js';
+import { VaultKvKeys } from './vault/kv-keys.js';
+import { checkVaultSettings, type VaultSettings } from './vault/settings.js';
+import { VaultTransitKeys } from './vault/transit-keys.js';
 
 export interface KeySettings {
   /** Holds a file for each key. */
@@ -13,16 +17,20 @@ export interface KeySettings {
   command: string;
   /** Where systemd has put the service's credentials; undefined: it runs without any. */
   credentialsDirectory: string | undefined;
+  /** Undefined or without an address: there is no Vault. */
+  vault?: VaultSettings;
 }
 
 export class KeyProviders implements KeySource {
   constructor(private readonly providers: Readonly<Record<KeyProviderName, KeyProvider>>) {}
 
-  static from({ directory, command, credentialsDirectory }: KeySettings): KeyProviders {
+  /** Throws `invalid-config` for settings that contradict each other. */
+  static from({ directory, command, credentialsDirectory, vault }: KeySettings): KeyProviders {
     return new KeyProviders({
       file: new FileKeys(directory, (file) => `Make one: (umask 077; head -c 32 /dev/urandom | base64 > ${file})`),
       credential: credentialKeys(credentialsDirectory),
       command: new CommandKeys(command),
+      ...vaultKeys(vault),
     });
   }
 
@@ -42,10 +50,23 @@ export class KeyProviders implements KeySource {
 function credentialKeys(directory: string | undefined): KeyProvider {
   const advice = 'Add LoadCredential= or LoadCredentialEncrypted= to the unit of the service, and restart it.';
   if (directory !== undefined && directory !== '') return new FileKeys(directory, () => advice, credentialMask);
+  return notSetUp(`systemd has given no credentials to this service. ${advice}`);
+}
+
+/** Both log in once and speak to Vault through the same connections. */
+function vaultKeys(settings: VaultSettings | undefined): Record<'vault' | 'vault-transit', KeyProvider> {
+  if (settings === undefined || settings.address === '') {
+    const absent = notSetUp('No Vault is configured. Set keys.vault.address and how Cairn logs in to it.');
+    return { vault: absent, 'vault-transit': absent };
+  }
+  checkVaultSettings(settings);
+  const client = new VaultClient(settings);
   return {
-    passphraseOf: () => {
-      const detail = `systemd has given no credentials to this service. ${advice}`;
-      return Promise.reject(new CairnError('key-unavailable', detail));
-    },
+    vault: new VaultKvKeys(client, settings.kv),
+    'vault-transit': new VaultTransitKeys(client, settings.transit),
   };
+}
+
+function notSetUp(detail: string): KeyProvider {
+  return { passphraseOf: () => Promise.reject(unavailable(detail)) };
 }

@@ -31,7 +31,19 @@ describe('sources', () => {
       pools: ['/var/lib/cairn/pool'],
       isolation: 'node',
       dataPlane: { reactors: 1, bufferMiB: 64 },
-      keys: { directory: '/etc/cairn/keys', command: '' },
+      keys: {
+        directory: '/etc/cairn/keys',
+        command: '',
+        vault: {
+          address: '',
+          namespace: '',
+          caFile: '',
+          tokenFile: '',
+          approle: { mount: 'approle', roleId: '', secretIdFile: '' },
+          kv: { mount: 'secret', version: 2, path: 'cairn', field: 'passphrase' },
+          transit: { mount: 'transit', key: 'cairn', directory: '/etc/cairn/vault-transit' },
+        },
+      },
       log: { level: 'info' },
     });
   });

@@ -69,6 +69,11 @@ describe('keys', () => {
     expect([answer.status, answer.body.code]).toEqual([409, 'volume-not-encrypted']);
   });
 
+  it.each(['keys', 'keys/rotate', 'keys/remove'])('are paths of vault alone: %s', async (path) => {
+    const { status, body } = await service.ask('POST', `/v1/volumes/safe/${path}`, { key: 'team/db' });
+    expect([status, body.code, body.errors?.[0]?.field]).toEqual([400, 'invalid-request', 'key']);
+  });
+
   it('stay as they are while clients can write to the header, and while the volume key changes', async () => {
     await service.client.attachVolume({ ...safe, body: { raw: true } });
     const raw = await service.ask('POST', '/v1/volumes/safe/keys', { key: 'k' });

@@ -1,0 +1,200 @@
+/** How requests to Vault arrive, and where they never go: TLS, redirections, time limits. */
+import { once } from 'node:events';
+import { createServer, type AddressInfo, type Server } from 'node:net';
+import { join } from 'node:path';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { VaultClient } from '../../src/keys/vault/client.js';
+import { vaultTimesDefault, type VaultTimes } from '../../src/keys/vault/connection.js';
+import { VaultKvKeys } from '../../src/keys/vault/kv-keys.js';
+import type { VaultSettings } from '../../src/keys/vault/settings.js';
+import { CertificateAuthority } from '../support/certificates.js';
+import { keyRefusal } from '../support/key-refusal.js';
+import { scratchDirectory } from '../support/scratch.js';
+import { byAppRole, changed, freshVault, quickTimes, vaultSettings, vaultToken } from '../support/vault-fixture.js';
+import type { VaultStubOptions } from '../support/vault-stub.js';
+
+const canary = 'canary-passphrase-77e0';
+const hangs = () => {};
+
+const keysOf = (settings: VaultSettings, times: VaultTimes = quickTimes) =>
+  new VaultKvKeys(new VaultClient(settings, { times }), settings.kv);
+const refusal = (given: Promise<unknown>) => keyRefusal(given, canary, vaultToken);
+
+function authority(): CertificateAuthority {
+  const made = new CertificateAuthority(scratchDirectory());
+  made.sign('server');
+  return made;
+}
+
+async function vaultWithKey(options?: VaultStubOptions) {
+  const fixture = await freshVault(options);
+  fixture.vault.put('cairn/db', { passphrase: canary });
+  return fixture;
+}
+
+/** Settings for a server that is not Vault. */
+async function settingsFor(server: Server, scheme: 'http' | 'https' = 'http'): Promise<VaultSettings> {
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  onTestFinished(() => void server.close());
+  return vaultSettings(`${scheme}://127.0.0.1:${(server.address() as AddressInfo).port}`, scratchDirectory());
+}
+
+describe('TLS', () => {
+  it('is trusted by the authority that is configured', async () => {
+    const { directory } = authority();
+    const { settings } = await vaultWithKey({ certificates: directory });
+    const trusting = changed(settings, { caFile: join(directory, 'ca-cert.pem') });
+    expect(Buffer.from(await keysOf(trusting).passphraseOf('db')).toString()).toBe(canary);
+  });
+
+  it('is not trusted without it, nor by another one, and nothing is sent', async () => {
+    const { vault, settings } = await vaultWithKey({ certificates: authority().directory });
+    const other = changed(settings, { caFile: join(authority().directory, 'ca-cert.pem') });
+    for (const each of [settings, other])
+      expect(await refusal(keysOf(each).passphraseOf('db'))).toMatch(
+        /is not trusted \([A-Z_]+: .*Let keys\.vault\.caFile/,
+      );
+    expect(vault.requests).toEqual([]);
+  });
+
+  it('is not trusted for another name than the certificate has', async () => {
+    const { directory } = authority();
+    const { vault, settings } = await vaultWithKey({ certificates: directory, host: '127.0.0.2' });
+    const trusting = changed(settings, { caFile: join(directory, 'ca-cert.pem') });
+    expect(await refusal(keysOf(trusting).passphraseOf('db'))).toContain(
+      'is not trusted (ERR_TLS_CERT_ALTNAME_INVALID',
+    );
+    expect(vault.requests).toEqual([]);
+  });
+
+  it('is not given up when the other side speaks without it', async () => {
+    const { vault, settings } = await vaultWithKey();
+    const secured = changed(settings, { address: vault.address.replace('http:', 'https:') });
+    expect(await refusal(keysOf(secured).passphraseOf('db'))).toContain('is not trusted');
+    expect(vault.requests).toEqual([]);
+  });
+
+  it('needs its file of authorities', async () => {
+    const { settings } = await vaultWithKey();
+    const asked = keysOf(changed(settings, { caFile: '/nowhere/ca.pem' })).passphraseOf('db');
+    expect(await refusal(asked)).toContain('/nowhere/ca.pem, cannot be read (ENOENT)');
+  });
+});
+
+describe('a standby', () => {
+  it('sends on to the active node, with the token', async () => {
+    const active = await vaultWithKey();
+    const standby = await freshVault();
+    standby.vault.activeAddress = active.vault.address;
+    expect(Buffer.from(await keysOf(standby.settings).passphraseOf('db')).toString()).toBe(canary);
+    expect(active.vault.requests).toMatchObject([{ path: '/v1/secret/data/cairn/db', token: vaultToken }]);
+  });
+
+  it('sends a login on too', async () => {
+    const active = await vaultWithKey();
+    const standby = await freshVault();
+    standby.vault.activeAddress = active.vault.address;
+    const secretId = active.vault.newSecretId();
+    await keysOf(byAppRole(standby, secretId)).passphraseOf('db');
+    expect(active.vault.requests.map(({ method }) => method)).toEqual(['POST', 'GET']);
+  });
+
+  it('does not send on twice', async () => {
+    const active = await vaultWithKey();
+    const [first, second] = [await freshVault(), await freshVault()];
+    first.vault.activeAddress = second.vault.address;
+    second.vault.activeAddress = active.vault.address;
+    expect(await refusal(keysOf(first.settings).passphraseOf('db'))).toContain('with 307');
+    expect(active.vault.requests).toEqual([]);
+  });
+
+  it.each([
+    ['out of TLS', (other: string) => `${other}/v1/secret/data/cairn/db`, true],
+    ['out of this host without TLS', () => 'http://vault.invalid:8200/v1/secret/data/cairn/db', false],
+    ['to another path', (other: string) => `${other}/v1/sys/wrapping/unwrap`, false],
+    ['to the same path with a query', (other: string) => `${other}/v1/secret/data/cairn/db?help=1`, false],
+    ['as another user', (other: string) => `${other.replace('//', '//me:me@')}/v1/secret/data/cairn/db`, false],
+    ['to another protocol', () => 'ftp://127.0.0.1/v1/secret/data/cairn/db', false],
+    ['nowhere', () => '', false],
+    ['to what is no address', () => 'http://[', false],
+  ])('is not followed %s', async (_what, location, isSecured) => {
+    const certificates = isSecured ? authority().directory : undefined;
+    const standby = await vaultWithKey(certificates === undefined ? {} : { certificates });
+    const other = await vaultWithKey();
+    standby.vault.nextAnswers.push({ status: 307, headers: { location: location(other.vault.address) } });
+    const caFile = certificates === undefined ? '' : join(certificates, 'ca-cert.pem');
+    const asked = keysOf(changed(standby.settings, { caFile })).passphraseOf('db');
+    expect(await refusal(asked)).toContain('does not send its token to');
+    expect(other.vault.requests).toEqual([]);
+  });
+});
+
+describe('a Vault that does not answer', () => {
+  it('is waited for as long as one request may take, and asked again', async () => {
+    const { vault, settings } = await vaultWithKey();
+    vault.nextAnswers.push(hangs);
+    const passphrase = await keysOf(settings, { ...quickTimes, attemptMs: 200 }).passphraseOf('db');
+    expect(Buffer.from(passphrase).toString()).toBe(canary);
+    expect(vault.requests).toHaveLength(2);
+  });
+
+  it('is given up when the time for everything is over', async () => {
+    const { vault, settings } = await vaultWithKey();
+    vault.nextAnswers.push(hangs);
+    const asked = keysOf(settings, { ...quickTimes, totalMs: 50 }).passphraseOf('db');
+    expect(await refusal(asked)).toMatch(/does not answer in time\. Check that it runs/);
+    expect(vault.requests).toHaveLength(1);
+  });
+
+  it('may stop in the middle of an answer', async () => {
+    const { vault, settings } = await vaultWithKey();
+    vault.nextAnswers.push((response) => {
+      response.writeHead(200, { 'content-length': '1000' });
+      response.write(`{"data": {"data": {"passphrase": "${canary}`, () => response.destroy());
+    });
+    expect(Buffer.from(await keysOf(settings).passphraseOf('db')).toString()).toBe(canary);
+  });
+
+  it('may be down', async () => {
+    const { vault, settings } = await vaultWithKey();
+    await vault.close();
+    expect(await refusal(keysOf(settings).passphraseOf('db'))).toMatch(
+      /cannot be reached \(ECONNREFUSED\)\. Check that it runs/,
+    );
+  });
+
+  it('may be something else', async () => {
+    const settings = await settingsFor(createServer((socket) => void socket.end(`${canary}\r\n\r\n`)));
+    expect(await refusal(keysOf(settings).passphraseOf('db'))).toMatch(/cannot be reached \(HPE_/);
+  });
+
+  it('holds nobody up longer than a minute by default', () => {
+    expect(vaultTimesDefault.totalMs).toBeLessThan(60_000);
+    expect(vaultTimesDefault.attemptMs).toBeLessThan(vaultTimesDefault.totalMs);
+  });
+});
+
+describe('requests', () => {
+  it('tell a proxy of Vault that they are meant for it', async () => {
+    const { vault, settings } = await vaultWithKey();
+    let header: unknown;
+    vault.onRequest = ({ headers }) => (header = headers['x-vault-request']);
+    await keysOf(settings).passphraseOf('db');
+    expect(header).toBe('true');
+  });
+
+  it('go below the path that the address has', async () => {
+    const { vault, settings } = await vaultWithKey();
+    const proxied = changed(settings, { address: `${settings.address}/vault/` });
+    await refusal(keysOf(proxied).passphraseOf('db'));
+    expect(vault.requests[0]?.path).toBe('/vault/v1/secret/data/cairn/db');
+  });
+
+  it('of many volumes use a few connections', async () => {
+    const { vault, settings } = await vaultWithKey();
+    const keys = keysOf(settings);
+    await Promise.all(Array.from({ length: 100 }, () => keys.passphraseOf('db')));
+    expect(vault.connectionsHighest).toBeLessThanOrEqual(8);
+  });
+});
