@@ -95,7 +95,7 @@ async function writtenLuks(ground: Ground): Promise<string> {
     'convert',
     '-U',
     ...luksSecret,
-    ...direct,
+    ...quick,
     '-f',
     'raw',
     '-n',
