@@ -1,5 +1,5 @@
 /**
- * Deliberate bugs in the store. Each is a change of one place of the sources, in which spaces and line breaks do not count, what it breaks, and
+ * Deliberate bugs in the store, and in what changes the key of a volume over it. Each is a change of one place of the sources, in which spaces and line breaks do not count, what it breaks, and
  * the tests of which at least one must fail (a gtest filter). `npm run test:mutations` tries them all.
  */
 const crashes = 'StorePowerLoss.*';
@@ -7,6 +7,8 @@ const kills = 'StoreKill.*';
 const histories = 'StoreConcurrency.*';
 const merges = '*StoreMergeRace.*';
 const everything = '*Store*';
+const keyChanges = '*KeyChangeTest.ClientsGoOn*';
+const neighbours = '*KeyChangeTest.Neighbours*';
 
 export const mutations = [
   {
@@ -292,5 +294,37 @@ export const mutations = [
     find: 'leave_cache(layer, overwritten[i]);',
     replace: '',
     tests: '*StoreWaitingClient*',
+  },
+  {
+    name: 'older-key-forgotten',
+    reason: 'What has not been written since its volume got a new key is decrypted with that.',
+    file: 'native/dmcrypt/key_change.cc',
+    find: 'older.value() ? read_older(offset, into.first(length))',
+    replace: 'older.value() && false ? read_older(offset, into.first(length))',
+    tests: keyChanges,
+  },
+  {
+    name: 'rest-of-a-block-not-renewed',
+    reason: 'A block that is written in part has both keys.',
+    file: 'native/dmcrypt/key_change.cc',
+    find: 'if (offset != block_begin(offset)) status = co_await renew',
+    replace: 'if (false) status = co_await renew',
+    tests: keyChanges,
+  },
+  {
+    name: 'renewed-over-a-write',
+    reason: 'What is being renewed is not locked against clients, and comes back over what they write.',
+    file: 'native/dmcrypt/key_change.cc',
+    find: 'RangeLock::Hold held = lock(next.value(), RangeLock::Mode::exclusive);',
+    replace: 'RangeLock::Hold held = lock({0, 1}, RangeLock::Mode::shared);',
+    tests: keyChanges,
+  },
+  {
+    name: 'neighbours-renew-the-same-block',
+    reason: 'Two clients that write parts of a block renew it both, the later one over what the other has written.',
+    file: 'native/dmcrypt/key_change.cc',
+    find: 'whole ? RangeLock::Mode::shared : RangeLock::Mode::exclusive',
+    replace: 'whole ? RangeLock::Mode::shared : RangeLock::Mode::shared',
+    tests: neighbours,
   },
 ];
