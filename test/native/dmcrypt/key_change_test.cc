@@ -101,6 +101,10 @@ class KeyChangeTest : public testing::TestWithParam<uint32_t> {
     fixture_.wait(volume_->changer().wait_stopped());
   }
 
+  void finish_step() {
+    volume_->changer().stop();
+    fixture_.wait(volume_->changer().wait_stopped());
+  }
   Status write(uint64_t offset, const Bytes& bytes, Durability durability = Durability::buffered) {
     const AlignedMemory memory((bytes.size() + 4095) / 4096 * 4096);
     std::copy(bytes.begin(), bytes.end(), memory.span().begin());
@@ -279,6 +283,25 @@ TEST_P(KeyChangeTest, NeighboursInABlockDoNotUndoEachOther) {
   }
   fixture_.loop().reactor().set_tap(nullptr);
   EXPECT_TRUE(volume_->device().has_older_key());
+  expect_model();
+  finish();
+  expect_model();
+}
+
+/// Clients write just what is being renewed.
+TEST_P(KeyChangeTest, WhatIsWrittenMeanwhileStays) {
+  std::mt19937_64 random(test::test_seed());
+  fill(random);
+  ASSERT_TRUE(test::succeeded(begin("one")));
+  stepping_ = true;
+  Jitter jitter(random);
+  fixture_.loop().reactor().set_tap(&jitter);
+  for (uint64_t block = 0; block < clear_size / 8; block += 8192) {
+    volume_->changer().go_on();  // one piece: this block
+    ASSERT_TRUE(test::succeeded(write(block, test::random_bytes(random, 4096))));
+    finish_step();
+  }
+  fixture_.loop().reactor().set_tap(nullptr);
   expect_model();
   finish();
   expect_model();
