@@ -171,6 +171,31 @@ export const catalogue = {
     'Use aes-xts-plain64 with a key of 512 bits.',
   ),
 
+  // Pools
+  'pool-not-found': row('Pool not found', 404, 'NOT_FOUND', 'List the pools to see which exist.'),
+  'pool-exists': row('Pool exists', 409, 'ALREADY_EXISTS', 'Choose another name, or remove the pool first.'),
+  'pool-in-use': row('Pool is in use', 409, 'FAILED_PRECONDITION', 'Delete the volumes that live there first.'),
+  'pool-unavailable': row(
+    'Pool is not available',
+    503,
+    'UNAVAILABLE',
+    'List the pools for the reason; its volumes are attached as soon as it is there.',
+  ),
+  'device-not-blank': row(
+    'Device is not blank',
+    409,
+    'FAILED_PRECONDITION',
+    'Name another device, or clear it with wipefs -a if nothing of it is needed.',
+  ),
+  'device-in-use': row('Device is in use', 409, 'FAILED_PRECONDITION', 'Free the device, or name another one.'),
+  'device-mapper-unavailable': row(
+    'Device-mapper is not available',
+    409,
+    'FAILED_PRECONDITION',
+    'Load it with modprobe dm-crypt, or use a directory as the pool.',
+  ),
+  'program-missing': row('Program is missing', 503, 'FAILED_PRECONDITION', 'Install the program.'),
+
   // Replicas, exports, listeners: what the data plane says
   'replica-exists': row(
     'Replica exists',
@@ -359,6 +384,9 @@ export const nativeErrorCodes: Readonly<Record<string, ErrorCode>> = {
   ENCRYPTION_UNSUPPORTED: 'encryption-unsupported',
   VOLUME_KEY_MISSING: 'key-unavailable',
   CIPHER_BROKEN: 'internal',
+  DEVICE_IN_USE: 'device-in-use',
+  DEVICE_MISSING: 'pool-unavailable',
+  DEVICE_MAPPER_MISSING: 'device-mapper-unavailable',
   REENCRYPTION_RUNNING: 'reencryption-running',
   EXPORT_EXISTS: 'export-exists',
   EXPORT_MISSING: 'export-not-found',

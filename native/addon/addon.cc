@@ -79,6 +79,9 @@ class DataPlaneObject : public Napi::ObjectWrap<DataPlaneObject> {
                         InstanceMethod<&DataPlaneObject::format_encryption>("formatEncryption"),
                         InstanceMethod<&DataPlaneObject::unlock_volume>("unlockVolume"),
                         InstanceMethod<&DataPlaneObject::header_info>("headerInfo"),
+                        InstanceMethod<&DataPlaneObject::format_pool_device>("formatPoolDevice"),
+                        InstanceMethod<&DataPlaneObject::open_pool_device>("openPoolDevice"),
+                        InstanceMethod<&DataPlaneObject::close_pool_device>("closePoolDevice"),
                         InstanceMethod<&DataPlaneObject::add_key>("addKey"),
                         InstanceMethod<&DataPlaneObject::remove_key>("removeKey"),
                         InstanceMethod<&DataPlaneObject::backup_header>("backupHeader"),
@@ -206,6 +209,22 @@ class DataPlaneObject : public Napi::ObjectWrap<DataPlaneObject> {
   Napi::Value header_info(const Napi::CallbackInfo& info) {
     const std::string name = argument_string(info, 0, "volume");
     return promise<dmcrypt::LuksInfo>(info, [&](auto done) { plane_->header_info(name, done); });
+  }
+  Napi::Value format_pool_device(const Napi::CallbackInfo& info) {
+    const PoolDevice device = read_pool_device(argument_fields(info, 0, "device"));
+    SecureMemory passphrase = argument_secret(info, 1, "passphrase");
+    return promise<Unit>(info, [&](auto done) { plane_->format_pool_device(device, std::move(passphrase), done); });
+  }
+  Napi::Value open_pool_device(const Napi::CallbackInfo& info) {
+    const PoolDevice device = read_pool_device(argument_fields(info, 0, "device"));
+    const std::string mapping = argument_string(info, 1, "mapping");
+    SecureMemory passphrase = argument_secret(info, 2, "passphrase");
+    return promise<Unit>(info,
+                         [&](auto done) { plane_->open_pool_device(device, mapping, std::move(passphrase), done); });
+  }
+  Napi::Value close_pool_device(const Napi::CallbackInfo& info) {
+    const std::string mapping = argument_string(info, 0, "mapping");
+    return promise<Unit>(info, [&](auto done) { plane_->close_pool_device(mapping, done); });
   }
   Napi::Value add_key(const Napi::CallbackInfo& info) {
     const std::string name = argument_string(info, 0, "volume");

@@ -290,6 +290,8 @@ dmcrypt::LuksFormat read_luks_format(const Fields& format) {
   return {.sector_size = static_cast<uint32_t>(sector_size), .allow_discards = format.boolean("allowDiscards")};
 }
 
+PoolDevice read_pool_device(const Fields& device) { return {device.string("path"), device.string("uuid")}; }
+
 Napi::Value to_js(Napi::Env env, const Unit&) { return env.Undefined(); }
 
 Napi::Value to_js(Napi::Env env, const VolumeInfo& info) {

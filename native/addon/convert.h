@@ -50,6 +50,7 @@ qos::Limits read_limits(const Fields& limits);
 nbd::TlsSettings read_tls_settings(const Fields& settings);
 NewExport read_new_export(const Fields& exported);
 dmcrypt::LuksFormat read_luks_format(const Fields& format);
+PoolDevice read_pool_device(const Fields& device);
 
 Napi::Value to_js(Napi::Env env, const Unit& unit);
 Napi::Value to_js(Napi::Env env, const VolumeInfo& info);

@@ -86,6 +86,12 @@ struct NewExport {
   nbd::RemoteTarget remote;
 };
 
+/// A block device of the kernel's that is, or becomes, a LUKS2 one with this UUID.
+struct PoolDevice {
+  std::string path;
+  std::string uuid;
+};
+
 class DataPlane {
  public:
   /// Runs a function on the control thread, from any thread.
@@ -115,6 +121,10 @@ class DataPlane {
   void unlock_volume(const std::string& name, SecureMemory passphrase, Done<Unit> done);
   /// What the header of an encrypted volume says without a key.
   void header_info(const std::string& name, Done<dmcrypt::LuksInfo> done);
+  /// As dmcrypt::format_kernel_device and the like, one after the other. Volumes have no part in it.
+  void format_pool_device(const PoolDevice& device, SecureMemory passphrase, Done<Unit> done);
+  void open_pool_device(const PoolDevice& device, const std::string& mapping, SecureMemory passphrase, Done<Unit> done);
+  void close_pool_device(const std::string& mapping, Done<Unit> done);
   /// Clients that are connected go on. As dmcrypt::luks_add_key and luks_remove_key.
   void add_key(const std::string& name, SecureMemory known, SecureMemory added, Done<Unit> done);
   void remove_key(const std::string& name, SecureMemory removed, SecureMemory kept, Done<Unit> done);
@@ -167,6 +177,7 @@ class DataPlane {
   void stop_key_change(Volume& volume);
   static Error reencryption_running();
   void finish_unlock(Volume& volume, const Result<dmcrypt::Mending>& unlocked, const Done<Unit>& done);
+  void on_key_thread(std::function<Result<Unit>()> work, Done<Unit> done);
   bool exported(const std::string& volume) const;
   void operate(const std::string& name, VolumeOperation operation, Done<Unit> done);
   void install(Volume& volume, store::OpenedReplica replica, const qos::Limits& limits, Done<VolumeInfo> done);

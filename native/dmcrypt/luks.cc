@@ -5,77 +5,16 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-#include <mutex>
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "dmcrypt/luks_context.h"
 #include "dmcrypt/luks_metadata.h"
 
 namespace cairn::dmcrypt {
 namespace {
 
-/// RFC 9106, section 4, the second recommended option, and one pass more, for libcryptsetup takes no fewer: 64 MiB, so
-/// that a node can open many volumes when it starts.
-constexpr crypt_pbkdf_type argon2id{.type = CRYPT_KDF_ARGON2ID,
-                                    .hash = "sha256",
-                                    .time_ms = 0,
-                                    .iterations = 4,
-                                    .max_memory_kb = 64 * 1024,
-                                    .parallel_threads = 4,
-                                    .flags = CRYPT_PBKDF_NO_BENCHMARK};
 constexpr uint64_t device_sector = 512;  // libcryptsetup counts offsets in it
-
-/// The library keeps state of the process (its random generator, its cryptographic back end).
-std::mutex& library() {
-  static std::mutex mutex;
-  return mutex;
-}
-
-struct Free {
-  void operator()(crypt_device* device) const { crypt_free(device); }
-};
-
-/// A context of the library about one file, and the last error that it logged.
-class Device {
- public:
-  static Result<std::unique_ptr<Device>> open(const HeaderFile& file) {
-    auto device = std::make_unique<Device>();
-    crypt_device* context = nullptr;
-    const int result = crypt_init(&context, file.path().c_str());
-    if (result < 0) return Error{errno_code(-result), "libcryptsetup cannot use a file in memory"};
-    device->context_.reset(context);
-    crypt_set_log_callback(context, remember, device.get());
-    return device;
-  }
-  static Result<std::unique_ptr<Device>> load(const HeaderFile& file) {
-    Result<std::unique_ptr<Device>> device = open(file);
-    if (!device.ok()) return device;
-    if (crypt_load(device.value()->get(), CRYPT_LUKS2, nullptr) < 0)
-      return Error{
-          "HEADER_DAMAGED",
-          "neither copy of the LUKS2 header is whole: restore the last backup of it with cairn header restore"};
-    return device;
-  }
-
-  crypt_device* get() const { return context_.get(); }
-  Error failed(const std::string& what, int result) const {
-    if (result == -EPERM) return {"WRONG_KEY", "no key slot opens with this passphrase"};
-    return {errno_code(-result), what + " failed: " + (logged_.empty() ? std::strerror(-result) : logged_)};
-  }
-
- private:
-  static void remember(int level, const char* message, void* self) {
-    if (level != CRYPT_LOG_ERROR) return;
-    std::string& logged = static_cast<Device*>(self)->logged_;
-    logged = message;
-    while (!logged.empty() && logged.back() == '\n') logged.pop_back();
-  }
-
-  std::unique_ptr<crypt_device, Free> context_;
-  std::string logged_;
-};
-
-const char* chars(Passphrase passphrase) { return reinterpret_cast<const char*>(passphrase.data()); }
 
 Error unsupported(const std::string& what) {
   return {"ENCRYPTION_UNSUPPORTED", "this LUKS2 device " + what + ", which Cairn does not serve"};

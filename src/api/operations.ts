@@ -1,6 +1,7 @@
 /** The one table of operations. The server's routes, the OpenAPI document and every client derive from it. */
 import { Type, type Static, type TSchema } from 'typebox';
 import type { ErrorCode } from '../errors.js';
+import { NewPool, Node, Pool, PoolList, PoolParams } from './node-schemas.js';
 import { routes, type OperationId, type Route } from './routes.js';
 import {
   AttachRequest,
@@ -13,7 +14,6 @@ import {
   LimitsChange,
   NewSnapshot,
   NewVolume,
-  Node,
   ResizeRequest,
   Snapshot,
   SnapshotList,
@@ -36,7 +36,7 @@ export interface Operation<
   Body extends TSchema = TSchema,
   Response extends TSchema = TSchema,
 > extends Route {
-  tag: 'Volumes' | 'Keys' | 'Snapshots' | 'Node';
+  tag: 'Volumes' | 'Keys' | 'Snapshots' | 'Pools' | 'Node';
   summary: string;
   description?: string;
   params: Params;
@@ -370,6 +370,43 @@ export const operations = {
       'reencryption-running',
       'data-plane-unavailable',
     ],
+  }),
+  listPools: declare({
+    ...routes.listPools,
+    tag: 'Pools',
+    summary: 'List the pools of this node',
+    response: PoolList,
+  }),
+  addPool: declare({
+    ...routes.addPool,
+    tag: 'Pools',
+    summary: 'Add a directory, or a device that becomes an encrypted pool',
+    description:
+      'An encrypted device is formatted with LUKS2, opened through the kernel, gets a file system, and is mounted beneath the data directory; from then on that happens at the start of the service. Refused unless the device is blank and nobody uses it.',
+    body: NewPool,
+    status: 201,
+    response: Pool,
+    errors: [
+      'pool-exists',
+      'device-not-blank',
+      'device-in-use',
+      'device-mapper-unavailable',
+      'permission-denied',
+      'key-unavailable',
+      'program-missing',
+      'data-plane-unavailable',
+    ],
+  }),
+  removePool: declare({
+    ...routes.removePool,
+    tag: 'Pools',
+    summary: 'Remove a pool',
+    description:
+      'Refused while volumes live there. An encrypted device is unmounted and closed; what it holds stays there.',
+    params: PoolParams,
+    response: NoContent,
+    status: 204,
+    errors: ['pool-not-found', 'pool-in-use', 'device-in-use', 'data-plane-unavailable'],
   }),
   getNode: declare({
     ...routes.getNode,

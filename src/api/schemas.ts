@@ -24,19 +24,19 @@ const keyRule =
   'must be 1 to 63 lower-case letters, digits, ".", "_" and "-", beginning with a letter or digit, or up to 8 of these with "/" between them';
 const sizeRule = 'must be a whole number of bytes, or a number with a unit such as "10GiB"';
 
-const nullable = <Properties extends Parameters<typeof Type.Union>[0][number]>(schema: Properties) =>
+export const nullable = <Properties extends Parameters<typeof Type.Union>[0][number]>(schema: Properties) =>
   Type.Union([schema, Type.Null()]);
 /** An object that takes no other field than these. */
-const closed = <Properties extends TProperties>(
+export const closed = <Properties extends TProperties>(
   properties: Properties,
   options: { title?: string; description?: string } = {},
 ) => Type.Object(properties, { ...options, additionalProperties: false });
 
 /** `x-rule` is what a value that breaks the pattern is told. */
-const name = (description: string, example: string) =>
+export const name = (description: string, example: string) =>
   Type.String({ pattern: namePattern, 'x-rule': nameRule, description, examples: [example] });
-const bytes = (description: string) => Type.Integer({ minimum: 0, description });
-const time = (description: string) => Type.String({ format: 'date-time', description });
+export const bytes = (description: string) => Type.Integer({ minimum: 0, description });
+export const time = (description: string) => Type.String({ format: 'date-time', description });
 
 const blockSize = Type.Enum([512, 4096], {
   default: blockSizeDefault,
@@ -107,11 +107,11 @@ export const Limits = closed(
   { title: 'Limits', description: 'What it may use. Null: no limit, or no bursts.' },
 );
 
-const keyProvider = (description: string) =>
+export const keyProvider = (description: string) =>
   Type.Enum(['file', 'credential', 'command', 'vault', 'vault-transit'], { description });
 
 /** Segments like names, with "/" between them. */
-const keyName = (description: string) =>
+export const keyName = (description: string) =>
   Type.String({ pattern: keyPattern, 'x-rule': keyRule, description, examples: ['db'] });
 
 export const NewEncryption = closed(
@@ -373,42 +373,6 @@ export type Snapshot = Static<typeof Snapshot>;
 
 export const SnapshotList = closed({ snapshots: Type.Array(Snapshot) }, { title: 'SnapshotList' });
 export type SnapshotList = Static<typeof SnapshotList>;
-
-export const DataPlaneProcess = closed(
-  {
-    id: Type.String({ examples: ['node'] }),
-    pid: Type.Integer(),
-    started: time('When the process started.'),
-    version: Type.String(),
-    volumes: Type.Array(Type.String(), { description: 'Names of the volumes that it holds.' }),
-  },
-  { title: 'DataPlaneProcess' },
-);
-
-export const Pool = closed(
-  {
-    directory: Type.String(),
-    sizeBytes: nullable(bytes('Size of its file system. Null if the directory cannot be read.')),
-    availableBytes: nullable(bytes('Of that, what is left for replicas.')),
-  },
-  { title: 'Pool' },
-);
-
-export const Node = closed(
-  {
-    host: Type.String({ description: 'Host name.' }),
-    version: Type.String({ description: 'Version of the service.' }),
-    pid: Type.Integer({ description: 'Process id of the service.' }),
-    started: time('When the service started.'),
-    isolation: Type.Enum(['node', 'volume'], {
-      description: 'node: all volumes in one data-plane process. volume: each in its own.',
-    }),
-    processes: Type.Array(DataPlaneProcess),
-    pools: Type.Array(Pool),
-  },
-  { title: 'Node' },
-);
-export type Node = Static<typeof Node>;
 
 export const Event = closed(
   {

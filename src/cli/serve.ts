@@ -36,7 +36,17 @@ async function run(config: Config, log: Log, withDataPlane: boolean): Promise<vo
   const stopAsked = untilSignalled(log);
   const engine = new LocalNodeEngine(engineOptions(config, log));
   const version = packageVersion();
-  const options = { dataDirectory, pools, rest, engine, isolation, version, log, checkTls: () => checkTls(nbd.tls) };
+  const options = {
+    dataDirectory,
+    pools,
+    rest,
+    engine,
+    poolDevices: engine.poolDevices,
+    isolation,
+    version,
+    log,
+    checkTls: () => checkTls(nbd.tls),
+  };
   const service = await start(options);
   if (!hangupMeansEnd()) process.on('SIGHUP', () => void reload(service, log));
   await stopAsked;

@@ -30,8 +30,10 @@ function statusPage({ node, volumes }: Status): string {
     node.processes.map((each) => [each.id, String(each.pid), each.version, each.started, String(each.volumes.length)]),
   );
   const pools = tableOf(
-    ['POOL', 'SIZE', 'AVAILABLE'],
-    node.pools.map((pool) => [pool.directory, sizeOrAbsent(pool.sizeBytes), sizeOrAbsent(pool.availableBytes)]),
+    ['POOL', 'STATE', 'SIZE', 'AVAILABLE'],
+    node.pools.map(({ directory, state, sizeBytes, availableBytes }) => {
+      return [directory, state, sizeOrAbsent(sizeBytes), sizeOrAbsent(availableBytes)];
+    }),
   );
   const held =
     volumes.length === 0 ? 'No volumes. Create one: cairn volume create data --size 10GiB' : volumeTable(volumes);

@@ -1,11 +1,16 @@
 /** All that decides about one node's volumes, put together over a store and an engine. */
 import type { NodeEngine } from '../engine/node-engine.js';
+import type { PoolDevices } from '../engine/pool-devices.js';
 import { EventLog } from './event-log.js';
 import { KeyedMutex } from './keyed-mutex.js';
 import type { Log } from './log.js';
 import type { ControlParts } from './parts.js';
-import type { Pools } from './pools.js';
-import { Reconciler, type ReconcilerTimes } from './reconciler.js';
+import { PoolKeeper } from './pool-keeper.js';
+import { PoolOperations } from './pool-operations.js';
+import { PoolStatuses } from './pool-statuses.js';
+import { PoolSteps } from './pool-steps.js';
+import { Pools } from './pools.js';
+import { Reconciler, reconcilerTimesDefault, type ReconcilerTimes } from './reconciler.js';
 import { Records } from './records.js';
 import { SnapshotOperations } from './snapshot-operations.js';
 import type { KeyValueStore } from './store/key-value-store.js';
@@ -20,7 +25,11 @@ import { VolumeViews } from './volume-views.js';
 export interface ControlPlaneOptions {
   store: KeyValueStore;
   engine: NodeEngine;
-  pools: Pools;
+  poolDevices: PoolDevices;
+  /** Absolute. Encrypted pools are mounted in `pools` in it. */
+  dataDirectory: string;
+  /** The directories of the configuration. */
+  pools: readonly string[];
   log: Log;
   now: () => Date;
   reconcilerTimes?: ReconcilerTimes;
@@ -29,6 +38,8 @@ export interface ControlPlaneOptions {
 export interface ControlPlane {
   parts: ControlParts;
   pools: Pools;
+  poolOperations: PoolOperations;
+  poolKeeper: PoolKeeper;
   volumes: VolumeOperations;
   changes: VolumeChanges;
   keys: KeyOperations;
@@ -42,10 +53,12 @@ export interface ControlPlane {
 export function createControlPlane({
   store,
   engine,
-  pools,
+  poolDevices,
+  dataDirectory,
+  pools: configured,
   log,
   now,
-  reconcilerTimes,
+  reconcilerTimes = reconcilerTimesDefault,
 }: ControlPlaneOptions): ControlPlane {
   const parts: ControlParts = {
     records: new Records(store),
@@ -57,7 +70,12 @@ export function createControlPlane({
     now,
     leftUndone: (volume, error) => reconciler.leftUndone(volume, error),
   };
-  const steps = new VolumeSteps(parts);
+  const poolStatuses = new PoolStatuses();
+  const poolSteps = new PoolSteps(parts, poolDevices);
+  const pools = new Pools(configured, parts.records.pools, poolDevices, poolStatuses, log);
+  const poolKeeper = new PoolKeeper(parts, poolSteps, poolStatuses, reconcilerTimes, () => reconciler.request());
+  const poolOperations = new PoolOperations(parts, poolSteps, poolKeeper, pools, poolDevices, dataDirectory);
+  const steps = new VolumeSteps(parts, pools);
   const deletions = new VolumeDeletions(parts, steps);
   const reconciler = new Reconciler(parts, steps, deletions, reconcilerTimes);
   const volumes = new VolumeOperations(parts, steps, deletions, pools);
@@ -65,5 +83,5 @@ export function createControlPlane({
   const keys = new KeyOperations(parts, steps, volumes);
   const snapshots = new SnapshotOperations(parts, steps, volumes);
   const views = new VolumeViews(parts, deletions);
-  return { parts, pools, volumes, changes, keys, deletions, snapshots, views, reconciler };
+  return { parts, pools, poolOperations, poolKeeper, volumes, changes, keys, deletions, snapshots, views, reconciler };
 }

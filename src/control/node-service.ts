@@ -2,12 +2,13 @@
 import { join } from 'node:path';
 import { checkAddress, startServer, type Server, type ServerOptions } from '../api/server.js';
 import type { EngineEvent, Isolation, NodeEngine } from '../engine/node-engine.js';
+import type { PoolDevices } from '../engine/pool-devices.js';
 import { CairnError } from '../errors.js';
 import { createControlPlane, type ControlPlane } from './control-plane.js';
 import { causesOf, type Log } from './log.js';
 import { Metrics } from './metrics.js';
 import { operationHandlers } from './operation-handlers.js';
-import { Pools } from './pools.js';
+import { prepareDirectories } from './pools.js';
 import type { ReconcilerTimes } from './reconciler.js';
 import { EmbeddedStore } from './store/embedded-store.js';
 import type { KeyValueStore } from './store/key-value-store.js';
@@ -21,6 +22,8 @@ export interface NodeServiceOptions {
   rest: { host: string; port: number };
   /** Not started yet. */
   engine: NodeEngine;
+  /** Works once the engine is started. */
+  poolDevices: PoolDevices;
   isolation: Isolation;
   /** Throws `invalid-config` when certificates or keys cannot be used. */
   checkTls?: () => void;
@@ -66,19 +69,29 @@ export async function start(options: NodeServiceOptions): Promise<NodeService> {
 }
 
 async function startParts(options: NodeServiceOptions, undo: Undo[]): Promise<Server> {
-  const { engine, log, now = () => new Date(), reconcilerTimes } = options;
+  const { engine, poolDevices, dataDirectory, pools, log, now = () => new Date(), reconcilerTimes } = options;
   await checkAddress(options.rest);
-  const pools = new Pools(options.pools);
-  await pools.prepare();
-  const store = options.store ?? (await EmbeddedStore.open(join(options.dataDirectory, 'store')));
+  await prepareDirectories(pools);
+  const store = options.store ?? (await EmbeddedStore.open(join(dataDirectory, 'store')));
   undo.push(() => store.close());
-  const control = createControlPlane({ store, engine, pools, log, now, ...(reconcilerTimes && { reconcilerTimes }) });
-  const { parts, reconciler } = control;
+  const control = createControlPlane({
+    store,
+    engine,
+    poolDevices,
+    dataDirectory,
+    pools,
+    log,
+    now,
+    ...(reconcilerTimes && { reconcilerTimes }),
+  });
+  const { parts, reconciler, poolKeeper } = control;
   undo.push((withDataPlane) => (withDataPlane ? engine.shutdown() : engine.release()));
   await engine.start((event) => hear(event, control));
   undo.push(() => parts.mutex.idle());
   undo.push(() => control.deletions.stop());
   undo.push(async () => reconciler.stop());
+  undo.push(async () => poolKeeper.stop());
+  await poolKeeper.start();
   let isReady = false;
   const firstTurns = reconciler.start().then(() => (isReady = true));
   await atMost(options.startWaitMs ?? startWaitMsDefault, firstTurns);

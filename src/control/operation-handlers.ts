@@ -1,7 +1,8 @@
 /** The operations of the API, put together from what the control plane can do. */
 import { hostname } from 'node:os';
 import type { Handlers } from '../api/operations.js';
-import type { Node, Volume } from '../api/schemas.js';
+import type { Node } from '../api/node-schemas.js';
+import type { Volume } from '../api/schemas.js';
 import type { Isolation } from '../engine/node-engine.js';
 import { CairnError } from '../errors.js';
 import type { ControlPlane } from './control-plane.js';
@@ -16,7 +17,7 @@ export interface ServiceFacts {
 }
 
 export function operationHandlers(
-  { parts, volumes, changes, keys, snapshots, views, pools }: ControlPlane,
+  { parts, poolOperations, volumes, changes, keys, snapshots, views, pools }: ControlPlane,
   service: ServiceFacts,
 ): Handlers {
   const show = async (name: string): Promise<Volume> => views.volume((await volumes.existing(name)).record);
@@ -81,6 +82,12 @@ export function operationHandlers(
       await snapshots.revert(name, snapshot);
       return show(name);
     },
+    listPools: async () => ({ pools: await pools.list() }),
+    addPool: async ({ body }) => pools.view(await poolOperations.add(body)),
+    removePool: async ({ params: { name } }) => {
+      await poolOperations.remove(name);
+      return undefined;
+    },
     getNode: () => node(parts, pools, service),
     reloadTls: async () => {
       await service.reloadTls();
@@ -101,6 +108,6 @@ async function node({ engine }: ControlParts, pools: Pools, service: ServiceFact
       ...rest,
       started: new Date(startTimeMs).toISOString(),
     })),
-    pools: await pools.space(),
+    pools: await pools.list(),
   };
 }

@@ -92,6 +92,33 @@ export function replicaBytes({ sizeBytes, encryption }: Pick<VolumeRecord, 'size
   return sizeBytes + (encryption?.headerBytes ?? 0);
 }
 
+/** A pool on a device that the kernel's dm-crypt encrypts. */
+const PoolEncryption = Type.Object({
+  /** As it was named when the pool was added; afterwards the device is found by its UUID. */
+  device: Type.String(),
+  /** Of the LUKS2 header. Chosen before it is written, so that a device of ours is known by it. */
+  uuid: Type.String(),
+  provider: Type.String(),
+  key: Type.String(),
+  fileSystem: Type.Enum(['ext4', 'xfs']),
+});
+export type PoolEncryption = Static<typeof PoolEncryption>;
+
+/** A pool that was added while the service ran, beside those of the configuration. */
+export const PoolRecord = Type.Object({
+  name: Type.String({ pattern: namePattern }),
+  /** Absolute. Of an encrypted pool, where its file system is mounted. */
+  directory: Type.String(),
+  /**
+   * creating: it holds nothing yet, whatever is done already. undoing: likewise, and the device becomes blank again. removing: its data stays on
+   * the device.
+   */
+  state: Type.Enum(['creating', 'undoing', 'ready', 'removing']),
+  encryption: Type.Union([PoolEncryption, Type.Null()]),
+  created: Type.String(),
+});
+export type PoolRecord = Static<typeof PoolRecord>;
+
 export const SnapshotRecord = Type.Object({
   name: Type.String({ pattern: namePattern }),
   id: Type.String(),
@@ -109,6 +136,7 @@ export interface Stored<Record> {
   revision: number;
 }
 
+const poolsPrefix = '/cairn/v1/pools/';
 const volumesPrefix = '/cairn/v1/volumes/';
 /** By the volume's id, so that a new volume of the same name has none of the old one's. */
 const snapshotsPrefix = '/cairn/v1/snapshots/';
@@ -201,12 +229,15 @@ class RecordSet<Record extends { name: string }> {
 
 export type Volumes = RecordSet<VolumeRecord>;
 export type Snapshots = RecordSet<SnapshotRecord>;
+export type PoolRecords = RecordSet<PoolRecord>;
 
 export class Records {
   readonly volumes: Volumes;
+  readonly pools: PoolRecords;
 
   constructor(private readonly store: KeyValueStore) {
     this.volumes = new RecordSet(store, VolumeRecord, volumesPrefix);
+    this.pools = new RecordSet(store, PoolRecord, poolsPrefix);
   }
 
   snapshotsOf(volumeId: string): Snapshots {

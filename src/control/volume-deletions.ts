@@ -53,6 +53,7 @@ export class VolumeDeletions {
   private async delete(doomed: Stored<VolumeRecord>, deletion: Deletion): Promise<void> {
     const { engine, mutex } = this.parts;
     const { name } = doomed.record;
+    await this.steps.checkPool(doomed.record);
     await engine.detach(name, true);
     await engine.deleteReplica(replicaDirectory(doomed.record), {
       onProgress: (progress) => (deletion.progress = progress),

@@ -47,6 +47,7 @@ export class VolumeOperations {
       const stored = await this.existing(name);
       if (stored.record.frontend !== null)
         throw new CairnError('volume-attached', `Volume ${name} is attached. Detach it first.`);
+      await this.steps.checkPool(stored.record);
       const doomed = await this.marked(stored);
       return { record: doomed.record, ended: this.deletions.begin(doomed).ended };
     });

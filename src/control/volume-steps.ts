@@ -8,10 +8,19 @@ import type { KeyRef } from '../keys/key-source.js';
 import type { Frontend, VolumeSpec } from '../engine/node-engine.js';
 import { CairnError, hasCode } from '../errors.js';
 import type { ControlParts } from './parts.js';
+import type { Pools } from './pools.js';
 import { replicaBytes, type Encryption, type SnapshotRecord, type Stored, type VolumeRecord } from './records.js';
 
 export class VolumeSteps {
-  constructor(private readonly parts: ControlParts) {}
+  constructor(
+    private readonly parts: ControlParts,
+    private readonly pools: Pools,
+  ) {}
+
+  /** Throws `pool-unavailable` while the volume's pool is not there. */
+  checkPool({ pool }: VolumeRecord): Promise<void> {
+    return this.pools.check(pool);
+  }
 
   /** `creating` -> files -> `ready`. What an earlier attempt left holds no data yet. */
   async finishCreate(stored: Stored<VolumeRecord>): Promise<Stored<VolumeRecord>> {
@@ -38,6 +47,7 @@ export class VolumeSteps {
 
   /** `deleting` -> closed -> files gone -> snapshot records gone -> record gone. */
   async finishDelete(stored: Stored<VolumeRecord>): Promise<void> {
+    await this.checkPool(stored.record);
     await this.parts.engine.detach(stored.record.name, true);
     await this.parts.engine.deleteReplica(replicaDirectory(stored.record));
     await this.forget(stored);
@@ -102,6 +112,7 @@ export class VolumeSteps {
     const { engine } = this.parts;
     const { id: volumeId, replicaId, source } = record;
     const directory = replicaDirectory(record);
+    await this.checkPool(record);
     if (!source) return this.makeFirstReplica(record);
     const parent = await this.parts.records.volumes.get(source.volume);
     if (parent?.record.id !== source.volumeId)
@@ -125,6 +136,7 @@ export class VolumeSteps {
   }
 
   async attach(record: VolumeRecord, frontend: Frontend): Promise<void> {
+    await this.checkPool(record);
     const { uris } = await this.parts.engine.attach(specOf(record), frontend);
     this.parts.statuses.attached(record.name, uris);
   }

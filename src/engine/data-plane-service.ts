@@ -126,6 +126,26 @@ export class DataPlaneService {
         this.change('volume key changed', { volume, id }, () => this.native.reencryptVolume(volume, id, passphrase)),
       ),
 
+    formatPoolDevice: ({ device, passphrase }) =>
+      this.withSecret(passphrase, async () => {
+        const { path, uuid } = required(device, 'device');
+        await this.native.formatPoolDevice({ path, uuid }, passphrase);
+        this.log('info', 'device of a pool formatted', { path, uuid });
+        return {};
+      }),
+    openPoolDevice: ({ device, mapping, passphrase }) =>
+      this.withSecret(passphrase, async () => {
+        const { path, uuid } = required(device, 'device');
+        await this.native.openPoolDevice({ path, uuid }, mapping, passphrase);
+        this.log('info', 'device of a pool opened', { path, uuid, mapping });
+        return {};
+      }),
+    closePoolDevice: async ({ mapping }) => {
+      await this.native.closePoolDevice(mapping);
+      this.log('info', 'device of a pool closed', { mapping });
+      return {};
+    },
+
     createSnapshot: ({ volume, snapshotId, name }) =>
       this.change('snapshot created', { volume, snapshotId, name }, () =>
         this.native.createSnapshot(volume, snapshotId, name),

@@ -19,6 +19,7 @@ import { DataPlaneLauncher, type LauncherOptions } from './data-plane-launcher.j
 import { fromWireVolume, toWireLimits, toWireTls } from './data-plane-messages.js';
 import { HeldVolumes, type HeldVolume } from './held-volumes.js';
 import type { KeyRef, KeySource } from '../keys/key-source.js';
+import { KernelPoolDevices } from './kernel-pool-devices.js';
 import { KeyedQueue } from './keyed-queue.js';
 import type { CloneTarget, HeaderInfo, LayerInfo, LuksFormat, TlsSettings } from './native.js';
 import { isFront, NbdFront, type NbdAddress } from './nbd-front.js';
@@ -38,6 +39,7 @@ import {
   type VolumeSpec,
 } from './node-engine.js';
 import { Passphrases } from './passphrases.js';
+import type { PoolDevices } from './pool-devices.js';
 import type { Log } from './process-log.js';
 import { RunDirectory } from './run-directory.js';
 import type { DataPlaneCalls, RunningProcess } from './supervised-process.js';
@@ -64,6 +66,9 @@ export class LocalNodeEngine implements NodeEngine {
   private frontProcess: string;
   private onEvent: (event: EngineEvent) => void = () => {};
 
+  /** What the kernel does for pools; key work goes to the process that listens. */
+  readonly poolDevices: PoolDevices;
+
   constructor(private readonly options: LocalNodeEngineOptions) {
     this.directory = new RunDirectory(options.runDirectory);
     const hooks = {
@@ -79,6 +84,8 @@ export class LocalNodeEngine implements NodeEngine {
     const passphrases = new Passphrases(options.keys);
     this.volumeKeys = new VolumeKeys((spec, operation) => this.withOpen(spec, operation), passphrases);
     this.held = new HeldVolumes(this.fleet, this.front, passphrases, () => this.frontProcess, options.log);
+    const frontCalls = async () => (await this.fleet.ensure(this.frontProcess)).calls;
+    this.poolDevices = new KernelPoolDevices(frontCalls, options.keys);
     this.work = new WorkWatch((name) => this.queue.run(name, () => this.closeOperation(name, true)), options.log);
   }
 

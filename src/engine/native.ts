@@ -29,6 +29,9 @@ export type NativeErrorCode =
   | 'ENCRYPTION_UNSUPPORTED'
   | 'VOLUME_KEY_MISSING'
   | 'CIPHER_BROKEN'
+  | 'DEVICE_IN_USE'
+  | 'DEVICE_MISSING'
+  | 'DEVICE_MAPPER_MISSING'
   | 'EXPORT_EXISTS'
   | 'EXPORT_MISSING'
   | 'INVALID_ARGUMENT'
@@ -155,6 +158,12 @@ export interface LuksFormat {
   allowDiscards: boolean;
 }
 
+/** A block device that is, or becomes, a LUKS2 one with this UUID. */
+export interface PoolDeviceId {
+  path: string;
+  uuid: string;
+}
+
 /** What is opened, and how. */
 export interface VolumeToOpen {
   name: string;
@@ -262,6 +271,12 @@ export interface NativeDataPlane {
   unlockVolume(volume: string, passphrase: Uint8Array): Promise<void>;
   /** What its header says without a key. */
   headerInfo(volume: string): Promise<HeaderInfo>;
+  /** For the kernel's dm-crypt. One that has this UUID and a key slot already is left as it is. Rejects with `DEVICE_IN_USE`. */
+  formatPoolDevice(device: PoolDeviceId, passphrase: Uint8Array): Promise<void>;
+  /** `/dev/mapper/MAPPING` is its plaintext from then on. Rejects with `WRONG_KEY`, `DEVICE_MISSING`, `DEVICE_MAPPER_MISSING`. */
+  openPoolDevice(device: PoolDeviceId, mapping: string, passphrase: Uint8Array): Promise<void>;
+  /** Nothing to do when there is no such mapping. Rejects with `DEVICE_IN_USE`. */
+  closePoolDevice(mapping: string): Promise<void>;
   /** Clients go on. Nothing to do when a slot opens with `added`. Rejects with `WRONG_KEY` when none does with `known`. */
   addKey(volume: string, known: Uint8Array, added: Uint8Array): Promise<void>;
   /** Destroys every slot that opens with `removed`. Rejects with `INVALID_ARGUMENT` when `kept` would open none of the others. */

@@ -403,7 +403,17 @@ describe('cairn status', () => {
     started: volume.created,
     isolation: 'node',
     processes: [{ id: 'node', pid: 8, started: volume.created, version: '1.2.3', volumes: ['data'] }],
-    pools: [{ directory: '/pool', sizeBytes: 100 * gibibyte, availableBytes: null }],
+    pools: [
+      {
+        name: null,
+        directory: '/pool',
+        state: 'ready',
+        reason: null,
+        encryption: null,
+        sizeBytes: 100 * gibibyte,
+        availableBytes: null,
+      },
+    ],
   };
 
   it('shows service, processes, pools and volumes', async () => {
@@ -412,7 +422,7 @@ describe('cairn status', () => {
     const { stdout } = await run('status');
     expect(stdout).toMatch(/^Service: +cairn 1\.2\.3, pid 7, since /m);
     expect(stdout).toMatch(/^node +8 +1\.2\.3 +\S+ +1$/m);
-    expect(stdout).toMatch(/^\/pool +100GiB +-$/m);
+    expect(stdout).toMatch(/^\/pool +ready +100GiB +-$/m);
     expect(stdout).toMatch(/^data +10GiB +1\.5GiB +attached/m);
     expect(JSON.parse((await run('status -o json')).stdout)).toEqual({ node, volumes: [volume] });
   });

@@ -7,11 +7,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createControlPlane, type ControlPlane } from '../../src/control/control-plane.js';
-import { Pools } from '../../src/control/pools.js';
 import { EmbeddedStore } from '../../src/control/store/embedded-store.js';
-import type { KeyValueStore } from '../../src/control/store/key-value-store.js';
-import type { NodeEngine } from '../../src/engine/node-engine.js';
 import { FakeDataPlane, FakeNodeEngine } from '../support/fake-node-engine.js';
+import { FakePoolDevices } from '../support/fake-pool-devices.js';
+import { Fuse } from '../support/fuse.js';
 
 /** No operation takes more steps than this. */
 const stepsMax = 60;
@@ -28,44 +27,14 @@ afterEach(async () => {
   await rm(directory, { recursive: true });
 });
 
-/** Lets so many steps happen; then nothing that goes through it ever happens or answers again. */
-class Fuse {
-  readonly blown: Promise<'blown'>;
-  private blow: () => void = () => {};
-
-  constructor(private stepsLeft: number) {
-    this.blown = new Promise((resolve) => (this.blow = () => resolve('blown')));
-  }
-
-  /** `target` with a step before and after each of its asynchronous calls. */
-  guard<Target extends KeyValueStore | NodeEngine>(target: Target): Target {
-    return new Proxy(target, {
-      get: (_target, name) => {
-        const member: unknown = Reflect.get(target, name);
-        if (typeof member !== 'function' || name === 'processes') return member;
-        return async (...given: unknown[]): Promise<unknown> => {
-          await this.step();
-          const result: unknown = await Reflect.apply(member, target, given);
-          await this.step();
-          return result;
-        };
-      },
-    });
-  }
-
-  private step(): Promise<void> {
-    if (this.stepsLeft-- > 0) return Promise.resolve();
-    this.blow();
-    return new Promise(() => {});
-  }
-}
-
 function controlOver(fuse?: Fuse): ControlPlane {
   const engine = new FakeNodeEngine(dataPlane);
   return createControlPlane({
     store: fuse?.guard(store) ?? store,
     engine: fuse?.guard(engine) ?? engine,
-    pools: new Pools([directory]),
+    poolDevices: new FakePoolDevices(),
+    dataDirectory: directory,
+    pools: [directory],
     log: () => {},
     now: () => new Date(0),
     reconcilerTimes: { periodMs: 60_000, retryMinMs: 1, retryMaxMs: 10 },

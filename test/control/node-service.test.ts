@@ -1,10 +1,12 @@
 /** The service as a whole: what monitoring sees, how it starts and how it ends. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { EventList, Node } from '../../src/api/schemas.js';
+import { Node } from '../../src/api/node-schemas.js';
+import { EventList } from '../../src/api/schemas.js';
 import { Validator } from '../../src/api/validation.js';
 import { start } from '../../src/control/node-service.js';
 import { CairnError } from '../../src/errors.js';
 import { FakeNodeEngine } from '../support/fake-node-engine.js';
+import { FakePoolDevices } from '../support/fake-pool-devices.js';
 import { eventually, RunningService } from '../support/running-service.js';
 
 let service: RunningService;
@@ -98,6 +100,7 @@ describe('starting', () => {
     pools: [`${service.directory}/pool`],
     rest: { host: '127.0.0.1', port: 0 },
     engine: new FakeNodeEngine(),
+    poolDevices: new FakePoolDevices(),
     isolation: 'node' as const,
     version: '0.1.0',
     log: () => {},

@@ -23,7 +23,7 @@ const sourceLayers: Record<string, readonly string[]> = {
   config: [],
   keys: [],
   engine: ['generated', 'keys/key-source.ts', 'keys/core-dumps.ts'],
-  control: ['api', 'engine/node-engine.ts', 'engine/native.ts', 'keys/key-source.ts'],
+  control: ['api', 'engine/node-engine.ts', 'engine/native.ts', 'engine/pool-devices.ts', 'keys/key-source.ts'],
   api: [],
   cli: ['api', 'config', 'control', 'engine', 'keys'],
 };

@@ -168,6 +168,16 @@ export class DataPlane implements NativeDataPlane {
     return { uuid: replica.volumeId, sectorSize: 4096, keySlots };
   }
 
+  async formatPoolDevice(): Promise<void> {
+    fail('DEVICE_MAPPER_MISSING', 'there is no kernel behind this');
+  }
+
+  async openPoolDevice(): Promise<void> {
+    fail('DEVICE_MAPPER_MISSING', 'there is no kernel behind this');
+  }
+
+  async closePoolDevice(): Promise<void> {}
+
   async addKey(name: string, known: Uint8Array, added: Uint8Array): Promise<void> {
     const { replica } = this.volume(name);
     const slots = slotsOf(replica);

@@ -7,6 +7,7 @@ import { createClient, type Client } from '../../src/api/client.js';
 import type { Problem } from '../../src/api/schemas.js';
 import { start, type NodeService, type NodeServiceOptions } from '../../src/control/node-service.js';
 import { FakeDataPlane, FakeNodeEngine } from './fake-node-engine.js';
+import { FakeHost, FakePoolDevices } from './fake-pool-devices.js';
 
 /** What becomes true before long; asked for again and again until then, or too late even for a busy machine. */
 export function eventually<Value>(look: () => Value): ReturnType<typeof expect.poll<Value>> {
@@ -21,6 +22,7 @@ export interface LogLine {
 
 export class RunningService {
   readonly log: LogLine[] = [];
+  readonly host = new FakeHost();
   engine!: FakeNodeEngine;
   client!: Client;
   url = '';
@@ -78,6 +80,7 @@ export class RunningService {
       pools: [join(this.directory, 'pool')],
       rest: { host: '127.0.0.1', port: 0 },
       engine: this.engine,
+      poolDevices: new FakePoolDevices(this.host),
       isolation: 'node',
       version: '0.1.0',
       log: (level, message, fields = {}) => void this.log.push({ level, message, fields }),

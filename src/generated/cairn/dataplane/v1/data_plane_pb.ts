@@ -15,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file cairn/dataplane/v1/data_plane.proto.
  */
 export const file_cairn_dataplane_v1_data_plane: GenFile = /*@__PURE__*/
-  fileDesc("CiNjYWlybi9kYXRhcGxhbmUvdjEvZGF0YV9wbGFuZS5wcm90bxISY2Fpcm4uZGF0YXBsYW5lLnYxIhEKD0dldFN0YXRlUmVxdWVzdCLeAQoQR2V0U3RhdGVSZXNwb25zZRIKCgJpZBgBIAEoCRILCgNwaWQYAiABKAUSDwoHdmVyc2lvbhgDIAEoCRIVCg1zdGFydF90aW1lX21zGAQgASgEEisKB3ZvbHVtZXMYBSADKAsyGi5jYWlybi5kYXRhcGxhbmUudjEuVm9sdW1lEisKB2V4cG9ydHMYBiADKAsyGi5jYWlybi5kYXRhcGxhbmUudjEuRXhwb3J0Ei8KCWxpc3RlbmVycxgHIAMoCzIcLmNhaXJuLmRhdGFwbGFuZS52MS5MaXN0ZW5lciIUChJXYXRjaEV2ZW50c1JlcXVlc3QiRwoFRXZlbnQSDwoHdGltZV9tcxgBIAEoBBIMCgRraW5kGAIgASgJEg4KBnZvbHVtZRgDIAEoCRIPCgdtZXNzYWdlGAQgASgJIngKFENyZWF0ZVJlcGxpY2FSZXF1ZXN0EhEKCWRpcmVjdG9yeRgBIAEoCRIRCgl2b2x1bWVfaWQYAiABKAkSEgoKcmVwbGljYV9pZBgDIAEoCRISCgpzaXplX2J5dGVzGAQgASgEEhIKCmJsb2NrX3NpemUYBSABKA0iFwoVQ3JlYXRlUmVwbGljYVJlc3BvbnNlIikKFERlbGV0ZVJlcGxpY2FSZXF1ZXN0EhEKCWRpcmVjdG9yeRgBIAEoCSI7ChVEZWxldGVSZXBsaWNhUmVzcG9uc2USEAoIZmluaXNoZWQYASABKAgSEAoIcHJvZ3Jlc3MYAiABKAEilQEKEU9wZW5Wb2x1bWVSZXF1ZXN0Eg4KBnZvbHVtZRgBIAEoCRIRCglkaXJlY3RvcnkYAiABKAkSMQoKY2FjaGVfbW9kZRgDIAEoDjIdLmNhaXJuLmRhdGFwbGFuZS52MS5DYWNoZU1vZGUSKgoGbGltaXRzGAQgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLkxpbWl0cyJtCgZMaW1pdHMSDAoEaW9wcxgBIAEoBBISCgppb3BzX2J1cnN0GAIgASgEEhEKCWJhbmR3aWR0aBgDIAEoBBIXCg9iYW5kd2lkdGhfYnVyc3QYBCABKAQSFQoNYnVyc3Rfc2Vjb25kcxgFIAEoBCJAChJPcGVuVm9sdW1lUmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZSIkChJDbG9zZVZvbHVtZVJlcXVlc3QSDgoGdm9sdW1lGAEgASgJIhUKE0Nsb3NlVm9sdW1lUmVzcG9uc2UiIgoQR2V0Vm9sdW1lUmVxdWVzdBIOCgZ2b2x1bWUYASABKAkiPwoRR2V0Vm9sdW1lUmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZSLoAwoGVm9sdW1lEgwKBG5hbWUYASABKAkSEQoJZGlyZWN0b3J5GAIgASgJEhEKCXZvbHVtZV9pZBgDIAEoCRISCgpzaXplX2J5dGVzGAQgASgEEhIKCmJsb2NrX3NpemUYBSABKA0SMQoKY2FjaGVfbW9kZRgGIAEoDjIdLmNhaXJuLmRhdGFwbGFuZS52MS5DYWNoZU1vZGUSKQoGbGF5ZXJzGAcgAygLMhkuY2Fpcm4uZGF0YXBsYW5lLnYxLkxheWVyEjQKCGNvdW50ZXJzGAggASgLMiIuY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZUNvdW50ZXJzEg8KB2NsaWVudHMYCSABKA0SDwoHZmFpbHVyZRgKIAEoCRIsCgdmbGF0dGVuGAsgASgLMhsuY2Fpcm4uZGF0YXBsYW5lLnYxLkZsYXR0ZW4SKAoFc2NydWIYDCABKAsyGS5jYWlybi5kYXRhcGxhbmUudjEuU2NydWISKgoGbGltaXRzGA0gASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLkxpbWl0cxIQCgh1bmxvY2tlZBgOIAEoCBI2CgxyZWVuY3J5cHRpb24YDyABKAsyIC5jYWlybi5kYXRhcGxhbmUudjEuUmVlbmNyeXB0aW9uIjEKDFJlZW5jcnlwdGlvbhIQCghwcm9ncmVzcxgBIAEoARIPCgdwcm9ibGVtGAIgASgJIiwKB0ZsYXR0ZW4SEAoIcHJvZ3Jlc3MYASABKAESDwoHcHJvYmxlbRgCIAEoCSKXAQoFU2NydWISDQoFc3RhdGUYASABKAkSEAoIcHJvZ3Jlc3MYAiABKAESFgoOYmxvY2tzX2NoZWNrZWQYAyABKAQSFgoOYmxvY2tzX2RhbWFnZWQYBCABKAQSGQoRYmxvY2tzX3VudmVyaWZpZWQYBSABKAQSEAoIcmVwYWlyZWQYBiABKAQSEAoIZmluZGluZ3MYByADKAkivgEKBUxheWVyEgoKAmlkGAEgASgJEg4KBnBhcmVudBgCIAEoCRIPCgdyZW1vdmVkGAMgASgIEhAKCGluX2NoYWluGAQgASgIEhcKD2FsbG9jYXRlZF9ieXRlcxgFIAEoBBISCgpjcmVhdGVkX21zGAYgASgEEhYKDm1lcmdlX3Byb2dyZXNzGAcgASgBEgwKBG5hbWUYCCABKAkSDgoGc2hhcmVkGAkgASgIEhMKC2NoZWNrc3VtbWVkGAogASgIIuABCg5Wb2x1bWVDb3VudGVycxINCgVyZWFkcxgBIAEoBBISCgpyZWFkX2J5dGVzGAIgASgEEg4KBndyaXRlcxgDIAEoBBIVCg13cml0dGVuX2J5dGVzGAQgASgEEg8KB2ZsdXNoZXMYBSABKAQSDQoFdHJpbXMYBiABKAQSFQoNdHJpbW1lZF9ieXRlcxgHIAEoBBIUCgx3cml0ZV96ZXJvZXMYCCABKAQSDgoGZXJyb3JzGAkgASgEEhEKCXRocm90dGxlZBgKIAEoBBIUCgx0aHJvdHRsZWRfbXMYCyABKAQiTgoQU2V0TGltaXRzUmVxdWVzdBIOCgZ2b2x1bWUYASABKAkSKgoGbGltaXRzGAIgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLkxpbWl0cyI/ChFTZXRMaW1pdHNSZXNwb25zZRIqCgZ2b2x1bWUYASABKAsyGi5jYWlybi5kYXRhcGxhbmUudjEuVm9sdW1lIjkKE1Jlc2l6ZVZvbHVtZVJlcXVlc3QSDgoGdm9sdW1lGAEgASgJEhIKCnNpemVfYnl0ZXMYAiABKAQiQgoUUmVzaXplVm9sdW1lUmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZSImChRGbGF0dGVuVm9sdW1lUmVxdWVzdBIOCgZ2b2x1bWUYASABKAkiQwoVRmxhdHRlblZvbHVtZVJlc3BvbnNlEioKBnZvbHVtZRgBIAEoCzIaLmNhaXJuLmRhdGFwbGFuZS52MS5Wb2x1bWUiIwoRU3RhcnRTY3J1YlJlcXVlc3QSDgoGdm9sdW1lGAEgASgJIkAKElN0YXJ0U2NydWJSZXNwb25zZRIqCgZ2b2x1bWUYASABKAsyGi5jYWlybi5kYXRhcGxhbmUudjEuVm9sdW1lImoKF0Zvcm1hdEVuY3J5cHRpb25SZXF1ZXN0Eg4KBnZvbHVtZRgBIAEoCRITCgtzZWN0b3Jfc2l6ZRgCIAEoDRIWCg5hbGxvd19kaXNjYXJkcxgDIAEoCBISCgpwYXNzcGhyYXNlGAQgASgMIkYKGEZvcm1hdEVuY3J5cHRpb25SZXNwb25zZRIqCgZ2b2x1bWUYASABKAsyGi5jYWlybi5kYXRhcGxhbmUudjEuVm9sdW1lIjkKE1VubG9ja1ZvbHVtZVJlcXVlc3QSDgoGdm9sdW1lGAEgASgJEhIKCnBhc3NwaHJhc2UYAiABKAwiQgoUVW5sb2NrVm9sdW1lUmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZSIiChBHZXRIZWFkZXJSZXF1ZXN0Eg4KBnZvbHVtZRgBIAEoCSJmChFHZXRIZWFkZXJSZXNwb25zZRIMCgR1dWlkGAEgASgJEhMKC3NlY3Rvcl9zaXplGAIgASgNEi4KCWtleV9zbG90cxgDIAMoCzIbLmNhaXJuLmRhdGFwbGFuZS52MS5LZXlTbG90IlUKB0tleVNsb3QSDgoGbnVtYmVyGAEgASgNEhIKCmRlcml2YXRpb24YAiABKAkSEgoKbWVtb3J5X2tpYhgDIAEoDRISCgppdGVyYXRpb25zGAQgASgNIj0KDUFkZEtleVJlcXVlc3QSDgoGdm9sdW1lGAEgASgJEg0KBWtub3duGAIgASgMEg0KBWFkZGVkGAMgASgMIhAKDkFkZEtleVJlc3BvbnNlIkEKEFJlbW92ZUtleVJlcXVlc3QSDgoGdm9sdW1lGAEgASgJEg8KB3JlbW92ZWQYAiABKAwSDAoEa2VwdBgDIAEoDCITChFSZW1vdmVLZXlSZXNwb25zZSIzChNCYWNrdXBIZWFkZXJSZXF1ZXN0Eg4KBnZvbHVtZRgBIAEoCRIMCgRwYXRoGAIgASgJIhYKFEJhY2t1cEhlYWRlclJlc3BvbnNlIkMKFFJlc3RvcmVIZWFkZXJSZXF1ZXN0Eg4KBnZvbHVtZRgBIAEoCRIMCgRwYXRoGAIgASgJEg0KBWZvcmNlGAMgASgIIhcKFVJlc3RvcmVIZWFkZXJSZXNwb25zZSJIChZSZWVuY3J5cHRWb2x1bWVSZXF1ZXN0Eg4KBnZvbHVtZRgBIAEoCRIKCgJpZBgCIAEoCRISCgpwYXNzcGhyYXNlGAMgASgMIkUKF1JlZW5jcnlwdFZvbHVtZVJlc3BvbnNlEioKBnZvbHVtZRgBIAEoCzIaLmNhaXJuLmRhdGFwbGFuZS52MS5Wb2x1bWUiSgoVQ3JlYXRlU25hcHNob3RSZXF1ZXN0Eg4KBnZvbHVtZRgBIAEoCRITCgtzbmFwc2hvdF9pZBgCIAEoCRIMCgRuYW1lGAMgASgJIkQKFkNyZWF0ZVNuYXBzaG90UmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZSI8ChVEZWxldGVTbmFwc2hvdFJlcXVlc3QSDgoGdm9sdW1lGAEgASgJEhMKC3NuYXBzaG90X2lkGAIgASgJIkQKFkRlbGV0ZVNuYXBzaG90UmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZSI8ChVSZXZlcnRTbmFwc2hvdFJlcXVlc3QSDgoGdm9sdW1lGAEgASgJEhMKC3NuYXBzaG90X2lkGAIgASgJIkQKFlJldmVydFNuYXBzaG90UmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZSJ1ChRDbG9uZVNuYXBzaG90UmVxdWVzdBIOCgZ2b2x1bWUYASABKAkSEwoLc25hcHNob3RfaWQYAiABKAkSEQoJZGlyZWN0b3J5GAMgASgJEhEKCXZvbHVtZV9pZBgEIAEoCRISCgpyZXBsaWNhX2lkGAUgASgJIhcKFUNsb25lU25hcHNob3RSZXNwb25zZSKEAQoGRXhwb3J0EgwKBG5hbWUYASABKAkSEwoLZGVzY3JpcHRpb24YAiABKAkSEQoJcmVhZF9vbmx5GAMgASgIEg4KBnZvbHVtZRgEIAEoCRIVCg1oYW5kb3Zlcl9wYXRoGAUgASgJEhEKCWRlY3J5cHRlZBgIIAEoCEoECAYQB0oECAcQCCI+ChBBZGRFeHBvcnRSZXF1ZXN0EioKBmV4cG9ydBgBIAEoCzIaLmNhaXJuLmRhdGFwbGFuZS52MS5FeHBvcnQiEwoRQWRkRXhwb3J0UmVzcG9uc2UiMgoTUmVtb3ZlRXhwb3J0UmVxdWVzdBIMCgRuYW1lGAEgASgJEg0KBWZvcmNlGAIgASgIIhYKFFJlbW92ZUV4cG9ydFJlc3BvbnNlIsIBCgNUbHMSKgoEbW9kZRgBIAEoDjIcLmNhaXJuLmRhdGFwbGFuZS52MS5UbHMuTW9kZRIdChVjZXJ0aWZpY2F0ZV9kaXJlY3RvcnkYAiABKAkSEwoLdmVyaWZ5X3BlZXIYAyABKAgSEAoIcHNrX2ZpbGUYBCABKAkiSQoETW9kZRIUChBNT0RFX1VOU1BFQ0lGSUVEEAASDAoITU9ERV9PRkYQARILCgdNT0RFX09OEAISEAoMTU9ERV9SRVFVSVJFEAMiNQoNU2V0VGxzUmVxdWVzdBIkCgN0bHMYASABKAsyFy5jYWlybi5kYXRhcGxhbmUudjEuVGxzIhAKDlNldFRsc1Jlc3BvbnNlInAKCExpc3RlbmVyEjEKB25iZF90Y3AYASABKAsyHi5jYWlybi5kYXRhcGxhbmUudjEuVGNwQWRkcmVzc0gAEhIKCG5iZF91bml4GAIgASgJSAASEgoIaGFuZG92ZXIYAyABKAlIAEIJCgdhZGRyZXNzIigKClRjcEFkZHJlc3MSDAoEaG9zdBgBIAEoCRIMCgRwb3J0GAIgASgNIj8KDUxpc3RlblJlcXVlc3QSLgoIbGlzdGVuZXIYASABKAsyHC5jYWlybi5kYXRhcGxhbmUudjEuTGlzdGVuZXIiQAoOTGlzdGVuUmVzcG9uc2USLgoIbGlzdGVuZXIYASABKAsyHC5jYWlybi5kYXRhcGxhbmUudjEuTGlzdGVuZXIiQQoPVW5saXN0ZW5SZXF1ZXN0Ei4KCGxpc3RlbmVyGAEgASgLMhwuY2Fpcm4uZGF0YXBsYW5lLnYxLkxpc3RlbmVyIhIKEFVubGlzdGVuUmVzcG9uc2UiEQoPU2h1dGRvd25SZXF1ZXN0IhIKEFNodXRkb3duUmVzcG9uc2UqcwoJQ2FjaGVNb2RlEhoKFkNBQ0hFX01PREVfVU5TUEVDSUZJRUQQABITCg9DQUNIRV9NT0RFX05PTkUQARIYChRDQUNIRV9NT0RFX1dSSVRFQkFDSxACEhsKF0NBQ0hFX01PREVfV1JJVEVUSFJPVUdIEAMy0xUKCURhdGFQbGFuZRJVCghHZXRTdGF0ZRIjLmNhaXJuLmRhdGFwbGFuZS52MS5HZXRTdGF0ZVJlcXVlc3QaJC5jYWlybi5kYXRhcGxhbmUudjEuR2V0U3RhdGVSZXNwb25zZRJSCgtXYXRjaEV2ZW50cxImLmNhaXJuLmRhdGFwbGFuZS52MS5XYXRjaEV2ZW50c1JlcXVlc3QaGS5jYWlybi5kYXRhcGxhbmUudjEuRXZlbnQwARJkCg1DcmVhdGVSZXBsaWNhEiguY2Fpcm4uZGF0YXBsYW5lLnYxLkNyZWF0ZVJlcGxpY2FSZXF1ZXN0GikuY2Fpcm4uZGF0YXBsYW5lLnYxLkNyZWF0ZVJlcGxpY2FSZXNwb25zZRJkCg1EZWxldGVSZXBsaWNhEiguY2Fpcm4uZGF0YXBsYW5lLnYxLkRlbGV0ZVJlcGxpY2FSZXF1ZXN0GikuY2Fpcm4uZGF0YXBsYW5lLnYxLkRlbGV0ZVJlcGxpY2FSZXNwb25zZRJbCgpPcGVuVm9sdW1lEiUuY2Fpcm4uZGF0YXBsYW5lLnYxLk9wZW5Wb2x1bWVSZXF1ZXN0GiYuY2Fpcm4uZGF0YXBsYW5lLnYxLk9wZW5Wb2x1bWVSZXNwb25zZRJeCgtDbG9zZVZvbHVtZRImLmNhaXJuLmRhdGFwbGFuZS52MS5DbG9zZVZvbHVtZVJlcXVlc3QaJy5jYWlybi5kYXRhcGxhbmUudjEuQ2xvc2VWb2x1bWVSZXNwb25zZRJYCglHZXRWb2x1bWUSJC5jYWlybi5kYXRhcGxhbmUudjEuR2V0Vm9sdW1lUmVxdWVzdBolLmNhaXJuLmRhdGFwbGFuZS52MS5HZXRWb2x1bWVSZXNwb25zZRJhCgxSZXNpemVWb2x1bWUSJy5jYWlybi5kYXRhcGxhbmUudjEuUmVzaXplVm9sdW1lUmVxdWVzdBooLmNhaXJuLmRhdGFwbGFuZS52MS5SZXNpemVWb2x1bWVSZXNwb25zZRJYCglTZXRMaW1pdHMSJC5jYWlybi5kYXRhcGxhbmUudjEuU2V0TGltaXRzUmVxdWVzdBolLmNhaXJuLmRhdGFwbGFuZS52MS5TZXRMaW1pdHNSZXNwb25zZRJkCg1GbGF0dGVuVm9sdW1lEiguY2Fpcm4uZGF0YXBsYW5lLnYxLkZsYXR0ZW5Wb2x1bWVSZXF1ZXN0GikuY2Fpcm4uZGF0YXBsYW5lLnYxLkZsYXR0ZW5Wb2x1bWVSZXNwb25zZRJbCgpTdGFydFNjcnViEiUuY2Fpcm4uZGF0YXBsYW5lLnYxLlN0YXJ0U2NydWJSZXF1ZXN0GiYuY2Fpcm4uZGF0YXBsYW5lLnYxLlN0YXJ0U2NydWJSZXNwb25zZRJtChBGb3JtYXRFbmNyeXB0aW9uEisuY2Fpcm4uZGF0YXBsYW5lLnYxLkZvcm1hdEVuY3J5cHRpb25SZXF1ZXN0GiwuY2Fpcm4uZGF0YXBsYW5lLnYxLkZvcm1hdEVuY3J5cHRpb25SZXNwb25zZRJhCgxVbmxvY2tWb2x1bWUSJy5jYWlybi5kYXRhcGxhbmUudjEuVW5sb2NrVm9sdW1lUmVxdWVzdBooLmNhaXJuLmRhdGFwbGFuZS52MS5VbmxvY2tWb2x1bWVSZXNwb25zZRJYCglHZXRIZWFkZXISJC5jYWlybi5kYXRhcGxhbmUudjEuR2V0SGVhZGVyUmVxdWVzdBolLmNhaXJuLmRhdGFwbGFuZS52MS5HZXRIZWFkZXJSZXNwb25zZRJPCgZBZGRLZXkSIS5jYWlybi5kYXRhcGxhbmUudjEuQWRkS2V5UmVxdWVzdBoiLmNhaXJuLmRhdGFwbGFuZS52MS5BZGRLZXlSZXNwb25zZRJYCglSZW1vdmVLZXkSJC5jYWlybi5kYXRhcGxhbmUudjEuUmVtb3ZlS2V5UmVxdWVzdBolLmNhaXJuLmRhdGFwbGFuZS52MS5SZW1vdmVLZXlSZXNwb25zZRJhCgxCYWNrdXBIZWFkZXISJy5jYWlybi5kYXRhcGxhbmUudjEuQmFja3VwSGVhZGVyUmVxdWVzdBooLmNhaXJuLmRhdGFwbGFuZS52MS5CYWNrdXBIZWFkZXJSZXNwb25zZRJkCg1SZXN0b3JlSGVhZGVyEiguY2Fpcm4uZGF0YXBsYW5lLnYxLlJlc3RvcmVIZWFkZXJSZXF1ZXN0GikuY2Fpcm4uZGF0YXBsYW5lLnYxLlJlc3RvcmVIZWFkZXJSZXNwb25zZRJqCg9SZWVuY3J5cHRWb2x1bWUSKi5jYWlybi5kYXRhcGxhbmUudjEuUmVlbmNyeXB0Vm9sdW1lUmVxdWVzdBorLmNhaXJuLmRhdGFwbGFuZS52MS5SZWVuY3J5cHRWb2x1bWVSZXNwb25zZRJnCg5DcmVhdGVTbmFwc2hvdBIpLmNhaXJuLmRhdGFwbGFuZS52MS5DcmVhdGVTbmFwc2hvdFJlcXVlc3QaKi5jYWlybi5kYXRhcGxhbmUudjEuQ3JlYXRlU25hcHNob3RSZXNwb25zZRJnCg5EZWxldGVTbmFwc2hvdBIpLmNhaXJuLmRhdGFwbGFuZS52MS5EZWxldGVTbmFwc2hvdFJlcXVlc3QaKi5jYWlybi5kYXRhcGxhbmUudjEuRGVsZXRlU25hcHNob3RSZXNwb25zZRJnCg5SZXZlcnRTbmFwc2hvdBIpLmNhaXJuLmRhdGFwbGFuZS52MS5SZXZlcnRTbmFwc2hvdFJlcXVlc3QaKi5jYWlybi5kYXRhcGxhbmUudjEuUmV2ZXJ0U25hcHNob3RSZXNwb25zZRJkCg1DbG9uZVNuYXBzaG90EiguY2Fpcm4uZGF0YXBsYW5lLnYxLkNsb25lU25hcHNob3RSZXF1ZXN0GikuY2Fpcm4uZGF0YXBsYW5lLnYxLkNsb25lU25hcHNob3RSZXNwb25zZRJYCglBZGRFeHBvcnQSJC5jYWlybi5kYXRhcGxhbmUudjEuQWRkRXhwb3J0UmVxdWVzdBolLmNhaXJuLmRhdGFwbGFuZS52MS5BZGRFeHBvcnRSZXNwb25zZRJhCgxSZW1vdmVFeHBvcnQSJy5jYWlybi5kYXRhcGxhbmUudjEuUmVtb3ZlRXhwb3J0UmVxdWVzdBooLmNhaXJuLmRhdGFwbGFuZS52MS5SZW1vdmVFeHBvcnRSZXNwb25zZRJPCgZTZXRUbHMSIS5jYWlybi5kYXRhcGxhbmUudjEuU2V0VGxzUmVxdWVzdBoiLmNhaXJuLmRhdGFwbGFuZS52MS5TZXRUbHNSZXNwb25zZRJPCgZMaXN0ZW4SIS5jYWlybi5kYXRhcGxhbmUudjEuTGlzdGVuUmVxdWVzdBoiLmNhaXJuLmRhdGFwbGFuZS52MS5MaXN0ZW5SZXNwb25zZRJVCghVbmxpc3RlbhIjLmNhaXJuLmRhdGFwbGFuZS52MS5Vbmxpc3RlblJlcXVlc3QaJC5jYWlybi5kYXRhcGxhbmUudjEuVW5saXN0ZW5SZXNwb25zZRJVCghTaHV0ZG93bhIjLmNhaXJuLmRhdGFwbGFuZS52MS5TaHV0ZG93blJlcXVlc3QaJC5jYWlybi5kYXRhcGxhbmUudjEuU2h1dGRvd25SZXNwb25zZWIGcHJvdG8z");
+  fileDesc("CiNjYWlybi9kYXRhcGxhbmUvdjEvZGF0YV9wbGFuZS5wcm90bxISY2Fpcm4uZGF0YXBsYW5lLnYxIhEKD0dldFN0YXRlUmVxdWVzdCLeAQoQR2V0U3RhdGVSZXNwb25zZRIKCgJpZBgBIAEoCRILCgNwaWQYAiABKAUSDwoHdmVyc2lvbhgDIAEoCRIVCg1zdGFydF90aW1lX21zGAQgASgEEisKB3ZvbHVtZXMYBSADKAsyGi5jYWlybi5kYXRhcGxhbmUudjEuVm9sdW1lEisKB2V4cG9ydHMYBiADKAsyGi5jYWlybi5kYXRhcGxhbmUudjEuRXhwb3J0Ei8KCWxpc3RlbmVycxgHIAMoCzIcLmNhaXJuLmRhdGFwbGFuZS52MS5MaXN0ZW5lciIUChJXYXRjaEV2ZW50c1JlcXVlc3QiRwoFRXZlbnQSDwoHdGltZV9tcxgBIAEoBBIMCgRraW5kGAIgASgJEg4KBnZvbHVtZRgDIAEoCRIPCgdtZXNzYWdlGAQgASgJIngKFENyZWF0ZVJlcGxpY2FSZXF1ZXN0EhEKCWRpcmVjdG9yeRgBIAEoCRIRCgl2b2x1bWVfaWQYAiABKAkSEgoKcmVwbGljYV9pZBgDIAEoCRISCgpzaXplX2J5dGVzGAQgASgEEhIKCmJsb2NrX3NpemUYBSABKA0iFwoVQ3JlYXRlUmVwbGljYVJlc3BvbnNlIikKFERlbGV0ZVJlcGxpY2FSZXF1ZXN0EhEKCWRpcmVjdG9yeRgBIAEoCSI7ChVEZWxldGVSZXBsaWNhUmVzcG9uc2USEAoIZmluaXNoZWQYASABKAgSEAoIcHJvZ3Jlc3MYAiABKAEilQEKEU9wZW5Wb2x1bWVSZXF1ZXN0Eg4KBnZvbHVtZRgBIAEoCRIRCglkaXJlY3RvcnkYAiABKAkSMQoKY2FjaGVfbW9kZRgDIAEoDjIdLmNhaXJuLmRhdGFwbGFuZS52MS5DYWNoZU1vZGUSKgoGbGltaXRzGAQgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLkxpbWl0cyJtCgZMaW1pdHMSDAoEaW9wcxgBIAEoBBISCgppb3BzX2J1cnN0GAIgASgEEhEKCWJhbmR3aWR0aBgDIAEoBBIXCg9iYW5kd2lkdGhfYnVyc3QYBCABKAQSFQoNYnVyc3Rfc2Vjb25kcxgFIAEoBCJAChJPcGVuVm9sdW1lUmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZSIkChJDbG9zZVZvbHVtZVJlcXVlc3QSDgoGdm9sdW1lGAEgASgJIhUKE0Nsb3NlVm9sdW1lUmVzcG9uc2UiIgoQR2V0Vm9sdW1lUmVxdWVzdBIOCgZ2b2x1bWUYASABKAkiPwoRR2V0Vm9sdW1lUmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZSLoAwoGVm9sdW1lEgwKBG5hbWUYASABKAkSEQoJZGlyZWN0b3J5GAIgASgJEhEKCXZvbHVtZV9pZBgDIAEoCRISCgpzaXplX2J5dGVzGAQgASgEEhIKCmJsb2NrX3NpemUYBSABKA0SMQoKY2FjaGVfbW9kZRgGIAEoDjIdLmNhaXJuLmRhdGFwbGFuZS52MS5DYWNoZU1vZGUSKQoGbGF5ZXJzGAcgAygLMhkuY2Fpcm4uZGF0YXBsYW5lLnYxLkxheWVyEjQKCGNvdW50ZXJzGAggASgLMiIuY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZUNvdW50ZXJzEg8KB2NsaWVudHMYCSABKA0SDwoHZmFpbHVyZRgKIAEoCRIsCgdmbGF0dGVuGAsgASgLMhsuY2Fpcm4uZGF0YXBsYW5lLnYxLkZsYXR0ZW4SKAoFc2NydWIYDCABKAsyGS5jYWlybi5kYXRhcGxhbmUudjEuU2NydWISKgoGbGltaXRzGA0gASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLkxpbWl0cxIQCgh1bmxvY2tlZBgOIAEoCBI2CgxyZWVuY3J5cHRpb24YDyABKAsyIC5jYWlybi5kYXRhcGxhbmUudjEuUmVlbmNyeXB0aW9uIjEKDFJlZW5jcnlwdGlvbhIQCghwcm9ncmVzcxgBIAEoARIPCgdwcm9ibGVtGAIgASgJIiwKB0ZsYXR0ZW4SEAoIcHJvZ3Jlc3MYASABKAESDwoHcHJvYmxlbRgCIAEoCSKXAQoFU2NydWISDQoFc3RhdGUYASABKAkSEAoIcHJvZ3Jlc3MYAiABKAESFgoOYmxvY2tzX2NoZWNrZWQYAyABKAQSFgoOYmxvY2tzX2RhbWFnZWQYBCABKAQSGQoRYmxvY2tzX3VudmVyaWZpZWQYBSABKAQSEAoIcmVwYWlyZWQYBiABKAQSEAoIZmluZGluZ3MYByADKAkivgEKBUxheWVyEgoKAmlkGAEgASgJEg4KBnBhcmVudBgCIAEoCRIPCgdyZW1vdmVkGAMgASgIEhAKCGluX2NoYWluGAQgASgIEhcKD2FsbG9jYXRlZF9ieXRlcxgFIAEoBBISCgpjcmVhdGVkX21zGAYgASgEEhYKDm1lcmdlX3Byb2dyZXNzGAcgASgBEgwKBG5hbWUYCCABKAkSDgoGc2hhcmVkGAkgASgIEhMKC2NoZWNrc3VtbWVkGAogASgIIuABCg5Wb2x1bWVDb3VudGVycxINCgVyZWFkcxgBIAEoBBISCgpyZWFkX2J5dGVzGAIgASgEEg4KBndyaXRlcxgDIAEoBBIVCg13cml0dGVuX2J5dGVzGAQgASgEEg8KB2ZsdXNoZXMYBSABKAQSDQoFdHJpbXMYBiABKAQSFQoNdHJpbW1lZF9ieXRlcxgHIAEoBBIUCgx3cml0ZV96ZXJvZXMYCCABKAQSDgoGZXJyb3JzGAkgASgEEhEKCXRocm90dGxlZBgKIAEoBBIUCgx0aHJvdHRsZWRfbXMYCyABKAQiTgoQU2V0TGltaXRzUmVxdWVzdBIOCgZ2b2x1bWUYASABKAkSKgoGbGltaXRzGAIgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLkxpbWl0cyI/ChFTZXRMaW1pdHNSZXNwb25zZRIqCgZ2b2x1bWUYASABKAsyGi5jYWlybi5kYXRhcGxhbmUudjEuVm9sdW1lIjkKE1Jlc2l6ZVZvbHVtZVJlcXVlc3QSDgoGdm9sdW1lGAEgASgJEhIKCnNpemVfYnl0ZXMYAiABKAQiQgoUUmVzaXplVm9sdW1lUmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZSImChRGbGF0dGVuVm9sdW1lUmVxdWVzdBIOCgZ2b2x1bWUYASABKAkiQwoVRmxhdHRlblZvbHVtZVJlc3BvbnNlEioKBnZvbHVtZRgBIAEoCzIaLmNhaXJuLmRhdGFwbGFuZS52MS5Wb2x1bWUiIwoRU3RhcnRTY3J1YlJlcXVlc3QSDgoGdm9sdW1lGAEgASgJIkAKElN0YXJ0U2NydWJSZXNwb25zZRIqCgZ2b2x1bWUYASABKAsyGi5jYWlybi5kYXRhcGxhbmUudjEuVm9sdW1lImoKF0Zvcm1hdEVuY3J5cHRpb25SZXF1ZXN0Eg4KBnZvbHVtZRgBIAEoCRITCgtzZWN0b3Jfc2l6ZRgCIAEoDRIWCg5hbGxvd19kaXNjYXJkcxgDIAEoCBISCgpwYXNzcGhyYXNlGAQgASgMIkYKGEZvcm1hdEVuY3J5cHRpb25SZXNwb25zZRIqCgZ2b2x1bWUYASABKAsyGi5jYWlybi5kYXRhcGxhbmUudjEuVm9sdW1lIjkKE1VubG9ja1ZvbHVtZVJlcXVlc3QSDgoGdm9sdW1lGAEgASgJEhIKCnBhc3NwaHJhc2UYAiABKAwiQgoUVW5sb2NrVm9sdW1lUmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZSIiChBHZXRIZWFkZXJSZXF1ZXN0Eg4KBnZvbHVtZRgBIAEoCSJmChFHZXRIZWFkZXJSZXNwb25zZRIMCgR1dWlkGAEgASgJEhMKC3NlY3Rvcl9zaXplGAIgASgNEi4KCWtleV9zbG90cxgDIAMoCzIbLmNhaXJuLmRhdGFwbGFuZS52MS5LZXlTbG90IlUKB0tleVNsb3QSDgoGbnVtYmVyGAEgASgNEhIKCmRlcml2YXRpb24YAiABKAkSEgoKbWVtb3J5X2tpYhgDIAEoDRISCgppdGVyYXRpb25zGAQgASgNIj0KDUFkZEtleVJlcXVlc3QSDgoGdm9sdW1lGAEgASgJEg0KBWtub3duGAIgASgMEg0KBWFkZGVkGAMgASgMIhAKDkFkZEtleVJlc3BvbnNlIkEKEFJlbW92ZUtleVJlcXVlc3QSDgoGdm9sdW1lGAEgASgJEg8KB3JlbW92ZWQYAiABKAwSDAoEa2VwdBgDIAEoDCITChFSZW1vdmVLZXlSZXNwb25zZSIzChNCYWNrdXBIZWFkZXJSZXF1ZXN0Eg4KBnZvbHVtZRgBIAEoCRIMCgRwYXRoGAIgASgJIhYKFEJhY2t1cEhlYWRlclJlc3BvbnNlIkMKFFJlc3RvcmVIZWFkZXJSZXF1ZXN0Eg4KBnZvbHVtZRgBIAEoCRIMCgRwYXRoGAIgASgJEg0KBWZvcmNlGAMgASgIIhcKFVJlc3RvcmVIZWFkZXJSZXNwb25zZSJIChZSZWVuY3J5cHRWb2x1bWVSZXF1ZXN0Eg4KBnZvbHVtZRgBIAEoCRIKCgJpZBgCIAEoCRISCgpwYXNzcGhyYXNlGAMgASgMIkUKF1JlZW5jcnlwdFZvbHVtZVJlc3BvbnNlEioKBnZvbHVtZRgBIAEoCzIaLmNhaXJuLmRhdGFwbGFuZS52MS5Wb2x1bWUiKAoKUG9vbERldmljZRIMCgRwYXRoGAEgASgJEgwKBHV1aWQYAiABKAkiXQoXRm9ybWF0UG9vbERldmljZVJlcXVlc3QSLgoGZGV2aWNlGAEgASgLMh4uY2Fpcm4uZGF0YXBsYW5lLnYxLlBvb2xEZXZpY2USEgoKcGFzc3BocmFzZRgCIAEoDCIaChhGb3JtYXRQb29sRGV2aWNlUmVzcG9uc2UibAoVT3BlblBvb2xEZXZpY2VSZXF1ZXN0Ei4KBmRldmljZRgBIAEoCzIeLmNhaXJuLmRhdGFwbGFuZS52MS5Qb29sRGV2aWNlEg8KB21hcHBpbmcYAiABKAkSEgoKcGFzc3BocmFzZRgDIAEoDCIYChZPcGVuUG9vbERldmljZVJlc3BvbnNlIikKFkNsb3NlUG9vbERldmljZVJlcXVlc3QSDwoHbWFwcGluZxgBIAEoCSIZChdDbG9zZVBvb2xEZXZpY2VSZXNwb25zZSJKChVDcmVhdGVTbmFwc2hvdFJlcXVlc3QSDgoGdm9sdW1lGAEgASgJEhMKC3NuYXBzaG90X2lkGAIgASgJEgwKBG5hbWUYAyABKAkiRAoWQ3JlYXRlU25hcHNob3RSZXNwb25zZRIqCgZ2b2x1bWUYASABKAsyGi5jYWlybi5kYXRhcGxhbmUudjEuVm9sdW1lIjwKFURlbGV0ZVNuYXBzaG90UmVxdWVzdBIOCgZ2b2x1bWUYASABKAkSEwoLc25hcHNob3RfaWQYAiABKAkiRAoWRGVsZXRlU25hcHNob3RSZXNwb25zZRIqCgZ2b2x1bWUYASABKAsyGi5jYWlybi5kYXRhcGxhbmUudjEuVm9sdW1lIjwKFVJldmVydFNuYXBzaG90UmVxdWVzdBIOCgZ2b2x1bWUYASABKAkSEwoLc25hcHNob3RfaWQYAiABKAkiRAoWUmV2ZXJ0U25hcHNob3RSZXNwb25zZRIqCgZ2b2x1bWUYASABKAsyGi5jYWlybi5kYXRhcGxhbmUudjEuVm9sdW1lInUKFENsb25lU25hcHNob3RSZXF1ZXN0Eg4KBnZvbHVtZRgBIAEoCRITCgtzbmFwc2hvdF9pZBgCIAEoCRIRCglkaXJlY3RvcnkYAyABKAkSEQoJdm9sdW1lX2lkGAQgASgJEhIKCnJlcGxpY2FfaWQYBSABKAkiFwoVQ2xvbmVTbmFwc2hvdFJlc3BvbnNlIoQBCgZFeHBvcnQSDAoEbmFtZRgBIAEoCRITCgtkZXNjcmlwdGlvbhgCIAEoCRIRCglyZWFkX29ubHkYAyABKAgSDgoGdm9sdW1lGAQgASgJEhUKDWhhbmRvdmVyX3BhdGgYBSABKAkSEQoJZGVjcnlwdGVkGAggASgISgQIBhAHSgQIBxAIIj4KEEFkZEV4cG9ydFJlcXVlc3QSKgoGZXhwb3J0GAEgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLkV4cG9ydCITChFBZGRFeHBvcnRSZXNwb25zZSIyChNSZW1vdmVFeHBvcnRSZXF1ZXN0EgwKBG5hbWUYASABKAkSDQoFZm9yY2UYAiABKAgiFgoUUmVtb3ZlRXhwb3J0UmVzcG9uc2UiwgEKA1RscxIqCgRtb2RlGAEgASgOMhwuY2Fpcm4uZGF0YXBsYW5lLnYxLlRscy5Nb2RlEh0KFWNlcnRpZmljYXRlX2RpcmVjdG9yeRgCIAEoCRITCgt2ZXJpZnlfcGVlchgDIAEoCBIQCghwc2tfZmlsZRgEIAEoCSJJCgRNb2RlEhQKEE1PREVfVU5TUEVDSUZJRUQQABIMCghNT0RFX09GRhABEgsKB01PREVfT04QAhIQCgxNT0RFX1JFUVVJUkUQAyI1Cg1TZXRUbHNSZXF1ZXN0EiQKA3RscxgBIAEoCzIXLmNhaXJuLmRhdGFwbGFuZS52MS5UbHMiEAoOU2V0VGxzUmVzcG9uc2UicAoITGlzdGVuZXISMQoHbmJkX3RjcBgBIAEoCzIeLmNhaXJuLmRhdGFwbGFuZS52MS5UY3BBZGRyZXNzSAASEgoIbmJkX3VuaXgYAiABKAlIABISCghoYW5kb3ZlchgDIAEoCUgAQgkKB2FkZHJlc3MiKAoKVGNwQWRkcmVzcxIMCgRob3N0GAEgASgJEgwKBHBvcnQYAiABKA0iPwoNTGlzdGVuUmVxdWVzdBIuCghsaXN0ZW5lchgBIAEoCzIcLmNhaXJuLmRhdGFwbGFuZS52MS5MaXN0ZW5lciJACg5MaXN0ZW5SZXNwb25zZRIuCghsaXN0ZW5lchgBIAEoCzIcLmNhaXJuLmRhdGFwbGFuZS52MS5MaXN0ZW5lciJBCg9Vbmxpc3RlblJlcXVlc3QSLgoIbGlzdGVuZXIYASABKAsyHC5jYWlybi5kYXRhcGxhbmUudjEuTGlzdGVuZXIiEgoQVW5saXN0ZW5SZXNwb25zZSIRCg9TaHV0ZG93blJlcXVlc3QiEgoQU2h1dGRvd25SZXNwb25zZSpzCglDYWNoZU1vZGUSGgoWQ0FDSEVfTU9ERV9VTlNQRUNJRklFRBAAEhMKD0NBQ0hFX01PREVfTk9ORRABEhgKFENBQ0hFX01PREVfV1JJVEVCQUNLEAISGwoXQ0FDSEVfTU9ERV9XUklURVRIUk9VR0gQAzKXGAoJRGF0YVBsYW5lElUKCEdldFN0YXRlEiMuY2Fpcm4uZGF0YXBsYW5lLnYxLkdldFN0YXRlUmVxdWVzdBokLmNhaXJuLmRhdGFwbGFuZS52MS5HZXRTdGF0ZVJlc3BvbnNlElIKC1dhdGNoRXZlbnRzEiYuY2Fpcm4uZGF0YXBsYW5lLnYxLldhdGNoRXZlbnRzUmVxdWVzdBoZLmNhaXJuLmRhdGFwbGFuZS52MS5FdmVudDABEmQKDUNyZWF0ZVJlcGxpY2ESKC5jYWlybi5kYXRhcGxhbmUudjEuQ3JlYXRlUmVwbGljYVJlcXVlc3QaKS5jYWlybi5kYXRhcGxhbmUudjEuQ3JlYXRlUmVwbGljYVJlc3BvbnNlEmQKDURlbGV0ZVJlcGxpY2ESKC5jYWlybi5kYXRhcGxhbmUudjEuRGVsZXRlUmVwbGljYVJlcXVlc3QaKS5jYWlybi5kYXRhcGxhbmUudjEuRGVsZXRlUmVwbGljYVJlc3BvbnNlElsKCk9wZW5Wb2x1bWUSJS5jYWlybi5kYXRhcGxhbmUudjEuT3BlblZvbHVtZVJlcXVlc3QaJi5jYWlybi5kYXRhcGxhbmUudjEuT3BlblZvbHVtZVJlc3BvbnNlEl4KC0Nsb3NlVm9sdW1lEiYuY2Fpcm4uZGF0YXBsYW5lLnYxLkNsb3NlVm9sdW1lUmVxdWVzdBonLmNhaXJuLmRhdGFwbGFuZS52MS5DbG9zZVZvbHVtZVJlc3BvbnNlElgKCUdldFZvbHVtZRIkLmNhaXJuLmRhdGFwbGFuZS52MS5HZXRWb2x1bWVSZXF1ZXN0GiUuY2Fpcm4uZGF0YXBsYW5lLnYxLkdldFZvbHVtZVJlc3BvbnNlEmEKDFJlc2l6ZVZvbHVtZRInLmNhaXJuLmRhdGFwbGFuZS52MS5SZXNpemVWb2x1bWVSZXF1ZXN0GiguY2Fpcm4uZGF0YXBsYW5lLnYxLlJlc2l6ZVZvbHVtZVJlc3BvbnNlElgKCVNldExpbWl0cxIkLmNhaXJuLmRhdGFwbGFuZS52MS5TZXRMaW1pdHNSZXF1ZXN0GiUuY2Fpcm4uZGF0YXBsYW5lLnYxLlNldExpbWl0c1Jlc3BvbnNlEmQKDUZsYXR0ZW5Wb2x1bWUSKC5jYWlybi5kYXRhcGxhbmUudjEuRmxhdHRlblZvbHVtZVJlcXVlc3QaKS5jYWlybi5kYXRhcGxhbmUudjEuRmxhdHRlblZvbHVtZVJlc3BvbnNlElsKClN0YXJ0U2NydWISJS5jYWlybi5kYXRhcGxhbmUudjEuU3RhcnRTY3J1YlJlcXVlc3QaJi5jYWlybi5kYXRhcGxhbmUudjEuU3RhcnRTY3J1YlJlc3BvbnNlEm0KEEZvcm1hdEVuY3J5cHRpb24SKy5jYWlybi5kYXRhcGxhbmUudjEuRm9ybWF0RW5jcnlwdGlvblJlcXVlc3QaLC5jYWlybi5kYXRhcGxhbmUudjEuRm9ybWF0RW5jcnlwdGlvblJlc3BvbnNlEmEKDFVubG9ja1ZvbHVtZRInLmNhaXJuLmRhdGFwbGFuZS52MS5VbmxvY2tWb2x1bWVSZXF1ZXN0GiguY2Fpcm4uZGF0YXBsYW5lLnYxLlVubG9ja1ZvbHVtZVJlc3BvbnNlElgKCUdldEhlYWRlchIkLmNhaXJuLmRhdGFwbGFuZS52MS5HZXRIZWFkZXJSZXF1ZXN0GiUuY2Fpcm4uZGF0YXBsYW5lLnYxLkdldEhlYWRlclJlc3BvbnNlEk8KBkFkZEtleRIhLmNhaXJuLmRhdGFwbGFuZS52MS5BZGRLZXlSZXF1ZXN0GiIuY2Fpcm4uZGF0YXBsYW5lLnYxLkFkZEtleVJlc3BvbnNlElgKCVJlbW92ZUtleRIkLmNhaXJuLmRhdGFwbGFuZS52MS5SZW1vdmVLZXlSZXF1ZXN0GiUuY2Fpcm4uZGF0YXBsYW5lLnYxLlJlbW92ZUtleVJlc3BvbnNlEmEKDEJhY2t1cEhlYWRlchInLmNhaXJuLmRhdGFwbGFuZS52MS5CYWNrdXBIZWFkZXJSZXF1ZXN0GiguY2Fpcm4uZGF0YXBsYW5lLnYxLkJhY2t1cEhlYWRlclJlc3BvbnNlEmQKDVJlc3RvcmVIZWFkZXISKC5jYWlybi5kYXRhcGxhbmUudjEuUmVzdG9yZUhlYWRlclJlcXVlc3QaKS5jYWlybi5kYXRhcGxhbmUudjEuUmVzdG9yZUhlYWRlclJlc3BvbnNlEmoKD1JlZW5jcnlwdFZvbHVtZRIqLmNhaXJuLmRhdGFwbGFuZS52MS5SZWVuY3J5cHRWb2x1bWVSZXF1ZXN0GisuY2Fpcm4uZGF0YXBsYW5lLnYxLlJlZW5jcnlwdFZvbHVtZVJlc3BvbnNlEm0KEEZvcm1hdFBvb2xEZXZpY2USKy5jYWlybi5kYXRhcGxhbmUudjEuRm9ybWF0UG9vbERldmljZVJlcXVlc3QaLC5jYWlybi5kYXRhcGxhbmUudjEuRm9ybWF0UG9vbERldmljZVJlc3BvbnNlEmcKDk9wZW5Qb29sRGV2aWNlEikuY2Fpcm4uZGF0YXBsYW5lLnYxLk9wZW5Qb29sRGV2aWNlUmVxdWVzdBoqLmNhaXJuLmRhdGFwbGFuZS52MS5PcGVuUG9vbERldmljZVJlc3BvbnNlEmoKD0Nsb3NlUG9vbERldmljZRIqLmNhaXJuLmRhdGFwbGFuZS52MS5DbG9zZVBvb2xEZXZpY2VSZXF1ZXN0GisuY2Fpcm4uZGF0YXBsYW5lLnYxLkNsb3NlUG9vbERldmljZVJlc3BvbnNlEmcKDkNyZWF0ZVNuYXBzaG90EikuY2Fpcm4uZGF0YXBsYW5lLnYxLkNyZWF0ZVNuYXBzaG90UmVxdWVzdBoqLmNhaXJuLmRhdGFwbGFuZS52MS5DcmVhdGVTbmFwc2hvdFJlc3BvbnNlEmcKDkRlbGV0ZVNuYXBzaG90EikuY2Fpcm4uZGF0YXBsYW5lLnYxLkRlbGV0ZVNuYXBzaG90UmVxdWVzdBoqLmNhaXJuLmRhdGFwbGFuZS52MS5EZWxldGVTbmFwc2hvdFJlc3BvbnNlEmcKDlJldmVydFNuYXBzaG90EikuY2Fpcm4uZGF0YXBsYW5lLnYxLlJldmVydFNuYXBzaG90UmVxdWVzdBoqLmNhaXJuLmRhdGFwbGFuZS52MS5SZXZlcnRTbmFwc2hvdFJlc3BvbnNlEmQKDUNsb25lU25hcHNob3QSKC5jYWlybi5kYXRhcGxhbmUudjEuQ2xvbmVTbmFwc2hvdFJlcXVlc3QaKS5jYWlybi5kYXRhcGxhbmUudjEuQ2xvbmVTbmFwc2hvdFJlc3BvbnNlElgKCUFkZEV4cG9ydBIkLmNhaXJuLmRhdGFwbGFuZS52MS5BZGRFeHBvcnRSZXF1ZXN0GiUuY2Fpcm4uZGF0YXBsYW5lLnYxLkFkZEV4cG9ydFJlc3BvbnNlEmEKDFJlbW92ZUV4cG9ydBInLmNhaXJuLmRhdGFwbGFuZS52MS5SZW1vdmVFeHBvcnRSZXF1ZXN0GiguY2Fpcm4uZGF0YXBsYW5lLnYxLlJlbW92ZUV4cG9ydFJlc3BvbnNlEk8KBlNldFRscxIhLmNhaXJuLmRhdGFwbGFuZS52MS5TZXRUbHNSZXF1ZXN0GiIuY2Fpcm4uZGF0YXBsYW5lLnYxLlNldFRsc1Jlc3BvbnNlEk8KBkxpc3RlbhIhLmNhaXJuLmRhdGFwbGFuZS52MS5MaXN0ZW5SZXF1ZXN0GiIuY2Fpcm4uZGF0YXBsYW5lLnYxLkxpc3RlblJlc3BvbnNlElUKCFVubGlzdGVuEiMuY2Fpcm4uZGF0YXBsYW5lLnYxLlVubGlzdGVuUmVxdWVzdBokLmNhaXJuLmRhdGFwbGFuZS52MS5Vbmxpc3RlblJlc3BvbnNlElUKCFNodXRkb3duEiMuY2Fpcm4uZGF0YXBsYW5lLnYxLlNodXRkb3duUmVxdWVzdBokLmNhaXJuLmRhdGFwbGFuZS52MS5TaHV0ZG93blJlc3BvbnNlYgZwcm90bzM");
 
 /**
  * @generated from message cairn.dataplane.v1.GetStateRequest
@@ -1283,6 +1283,135 @@ export const ReencryptVolumeResponseSchema: GenMessage<ReencryptVolumeResponse> 
   messageDesc(file_cairn_dataplane_v1_data_plane, 45);
 
 /**
+ * @generated from message cairn.dataplane.v1.PoolDevice
+ */
+export type PoolDevice = Message<"cairn.dataplane.v1.PoolDevice"> & {
+  /**
+   * @generated from field: string path = 1;
+   */
+  path: string;
+
+  /**
+   * of the LUKS2 header
+   *
+   * @generated from field: string uuid = 2;
+   */
+  uuid: string;
+};
+
+/**
+ * Describes the message cairn.dataplane.v1.PoolDevice.
+ * Use `create(PoolDeviceSchema)` to create a new message.
+ */
+export const PoolDeviceSchema: GenMessage<PoolDevice> = /*@__PURE__*/
+  messageDesc(file_cairn_dataplane_v1_data_plane, 46);
+
+/**
+ * @generated from message cairn.dataplane.v1.FormatPoolDeviceRequest
+ */
+export type FormatPoolDeviceRequest = Message<"cairn.dataplane.v1.FormatPoolDeviceRequest"> & {
+  /**
+   * @generated from field: cairn.dataplane.v1.PoolDevice device = 1;
+   */
+  device?: PoolDevice | undefined;
+
+  /**
+   * @generated from field: bytes passphrase = 2;
+   */
+  passphrase: Uint8Array;
+};
+
+/**
+ * Describes the message cairn.dataplane.v1.FormatPoolDeviceRequest.
+ * Use `create(FormatPoolDeviceRequestSchema)` to create a new message.
+ */
+export const FormatPoolDeviceRequestSchema: GenMessage<FormatPoolDeviceRequest> = /*@__PURE__*/
+  messageDesc(file_cairn_dataplane_v1_data_plane, 47);
+
+/**
+ * @generated from message cairn.dataplane.v1.FormatPoolDeviceResponse
+ */
+export type FormatPoolDeviceResponse = Message<"cairn.dataplane.v1.FormatPoolDeviceResponse"> & {
+};
+
+/**
+ * Describes the message cairn.dataplane.v1.FormatPoolDeviceResponse.
+ * Use `create(FormatPoolDeviceResponseSchema)` to create a new message.
+ */
+export const FormatPoolDeviceResponseSchema: GenMessage<FormatPoolDeviceResponse> = /*@__PURE__*/
+  messageDesc(file_cairn_dataplane_v1_data_plane, 48);
+
+/**
+ * @generated from message cairn.dataplane.v1.OpenPoolDeviceRequest
+ */
+export type OpenPoolDeviceRequest = Message<"cairn.dataplane.v1.OpenPoolDeviceRequest"> & {
+  /**
+   * @generated from field: cairn.dataplane.v1.PoolDevice device = 1;
+   */
+  device?: PoolDevice | undefined;
+
+  /**
+   * @generated from field: string mapping = 2;
+   */
+  mapping: string;
+
+  /**
+   * @generated from field: bytes passphrase = 3;
+   */
+  passphrase: Uint8Array;
+};
+
+/**
+ * Describes the message cairn.dataplane.v1.OpenPoolDeviceRequest.
+ * Use `create(OpenPoolDeviceRequestSchema)` to create a new message.
+ */
+export const OpenPoolDeviceRequestSchema: GenMessage<OpenPoolDeviceRequest> = /*@__PURE__*/
+  messageDesc(file_cairn_dataplane_v1_data_plane, 49);
+
+/**
+ * @generated from message cairn.dataplane.v1.OpenPoolDeviceResponse
+ */
+export type OpenPoolDeviceResponse = Message<"cairn.dataplane.v1.OpenPoolDeviceResponse"> & {
+};
+
+/**
+ * Describes the message cairn.dataplane.v1.OpenPoolDeviceResponse.
+ * Use `create(OpenPoolDeviceResponseSchema)` to create a new message.
+ */
+export const OpenPoolDeviceResponseSchema: GenMessage<OpenPoolDeviceResponse> = /*@__PURE__*/
+  messageDesc(file_cairn_dataplane_v1_data_plane, 50);
+
+/**
+ * @generated from message cairn.dataplane.v1.ClosePoolDeviceRequest
+ */
+export type ClosePoolDeviceRequest = Message<"cairn.dataplane.v1.ClosePoolDeviceRequest"> & {
+  /**
+   * @generated from field: string mapping = 1;
+   */
+  mapping: string;
+};
+
+/**
+ * Describes the message cairn.dataplane.v1.ClosePoolDeviceRequest.
+ * Use `create(ClosePoolDeviceRequestSchema)` to create a new message.
+ */
+export const ClosePoolDeviceRequestSchema: GenMessage<ClosePoolDeviceRequest> = /*@__PURE__*/
+  messageDesc(file_cairn_dataplane_v1_data_plane, 51);
+
+/**
+ * @generated from message cairn.dataplane.v1.ClosePoolDeviceResponse
+ */
+export type ClosePoolDeviceResponse = Message<"cairn.dataplane.v1.ClosePoolDeviceResponse"> & {
+};
+
+/**
+ * Describes the message cairn.dataplane.v1.ClosePoolDeviceResponse.
+ * Use `create(ClosePoolDeviceResponseSchema)` to create a new message.
+ */
+export const ClosePoolDeviceResponseSchema: GenMessage<ClosePoolDeviceResponse> = /*@__PURE__*/
+  messageDesc(file_cairn_dataplane_v1_data_plane, 52);
+
+/**
  * @generated from message cairn.dataplane.v1.CreateSnapshotRequest
  */
 export type CreateSnapshotRequest = Message<"cairn.dataplane.v1.CreateSnapshotRequest"> & {
@@ -1311,7 +1440,7 @@ export type CreateSnapshotRequest = Message<"cairn.dataplane.v1.CreateSnapshotRe
  * Use `create(CreateSnapshotRequestSchema)` to create a new message.
  */
 export const CreateSnapshotRequestSchema: GenMessage<CreateSnapshotRequest> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 46);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 53);
 
 /**
  * @generated from message cairn.dataplane.v1.CreateSnapshotResponse
@@ -1328,7 +1457,7 @@ export type CreateSnapshotResponse = Message<"cairn.dataplane.v1.CreateSnapshotR
  * Use `create(CreateSnapshotResponseSchema)` to create a new message.
  */
 export const CreateSnapshotResponseSchema: GenMessage<CreateSnapshotResponse> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 47);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 54);
 
 /**
  * @generated from message cairn.dataplane.v1.DeleteSnapshotRequest
@@ -1350,7 +1479,7 @@ export type DeleteSnapshotRequest = Message<"cairn.dataplane.v1.DeleteSnapshotRe
  * Use `create(DeleteSnapshotRequestSchema)` to create a new message.
  */
 export const DeleteSnapshotRequestSchema: GenMessage<DeleteSnapshotRequest> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 48);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 55);
 
 /**
  * @generated from message cairn.dataplane.v1.DeleteSnapshotResponse
@@ -1367,7 +1496,7 @@ export type DeleteSnapshotResponse = Message<"cairn.dataplane.v1.DeleteSnapshotR
  * Use `create(DeleteSnapshotResponseSchema)` to create a new message.
  */
 export const DeleteSnapshotResponseSchema: GenMessage<DeleteSnapshotResponse> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 49);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 56);
 
 /**
  * @generated from message cairn.dataplane.v1.RevertSnapshotRequest
@@ -1389,7 +1518,7 @@ export type RevertSnapshotRequest = Message<"cairn.dataplane.v1.RevertSnapshotRe
  * Use `create(RevertSnapshotRequestSchema)` to create a new message.
  */
 export const RevertSnapshotRequestSchema: GenMessage<RevertSnapshotRequest> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 50);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 57);
 
 /**
  * @generated from message cairn.dataplane.v1.RevertSnapshotResponse
@@ -1406,7 +1535,7 @@ export type RevertSnapshotResponse = Message<"cairn.dataplane.v1.RevertSnapshotR
  * Use `create(RevertSnapshotResponseSchema)` to create a new message.
  */
 export const RevertSnapshotResponseSchema: GenMessage<RevertSnapshotResponse> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 51);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 58);
 
 /**
  * @generated from message cairn.dataplane.v1.CloneSnapshotRequest
@@ -1451,7 +1580,7 @@ export type CloneSnapshotRequest = Message<"cairn.dataplane.v1.CloneSnapshotRequ
  * Use `create(CloneSnapshotRequestSchema)` to create a new message.
  */
 export const CloneSnapshotRequestSchema: GenMessage<CloneSnapshotRequest> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 52);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 59);
 
 /**
  * @generated from message cairn.dataplane.v1.CloneSnapshotResponse
@@ -1464,7 +1593,7 @@ export type CloneSnapshotResponse = Message<"cairn.dataplane.v1.CloneSnapshotRes
  * Use `create(CloneSnapshotResponseSchema)` to create a new message.
  */
 export const CloneSnapshotResponseSchema: GenMessage<CloneSnapshotResponse> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 53);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 60);
 
 /**
  * @generated from message cairn.dataplane.v1.Export
@@ -1512,7 +1641,7 @@ export type Export = Message<"cairn.dataplane.v1.Export"> & {
  * Use `create(ExportSchema)` to create a new message.
  */
 export const ExportSchema: GenMessage<Export> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 54);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 61);
 
 /**
  * @generated from message cairn.dataplane.v1.AddExportRequest
@@ -1529,7 +1658,7 @@ export type AddExportRequest = Message<"cairn.dataplane.v1.AddExportRequest"> & 
  * Use `create(AddExportRequestSchema)` to create a new message.
  */
 export const AddExportRequestSchema: GenMessage<AddExportRequest> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 55);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 62);
 
 /**
  * @generated from message cairn.dataplane.v1.AddExportResponse
@@ -1542,7 +1671,7 @@ export type AddExportResponse = Message<"cairn.dataplane.v1.AddExportResponse"> 
  * Use `create(AddExportResponseSchema)` to create a new message.
  */
 export const AddExportResponseSchema: GenMessage<AddExportResponse> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 56);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 63);
 
 /**
  * @generated from message cairn.dataplane.v1.RemoveExportRequest
@@ -1564,7 +1693,7 @@ export type RemoveExportRequest = Message<"cairn.dataplane.v1.RemoveExportReques
  * Use `create(RemoveExportRequestSchema)` to create a new message.
  */
 export const RemoveExportRequestSchema: GenMessage<RemoveExportRequest> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 57);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 64);
 
 /**
  * @generated from message cairn.dataplane.v1.RemoveExportResponse
@@ -1577,7 +1706,7 @@ export type RemoveExportResponse = Message<"cairn.dataplane.v1.RemoveExportRespo
  * Use `create(RemoveExportResponseSchema)` to create a new message.
  */
 export const RemoveExportResponseSchema: GenMessage<RemoveExportResponse> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 58);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 65);
 
 /**
  * @generated from message cairn.dataplane.v1.Tls
@@ -1615,7 +1744,7 @@ export type Tls = Message<"cairn.dataplane.v1.Tls"> & {
  * Use `create(TlsSchema)` to create a new message.
  */
 export const TlsSchema: GenMessage<Tls> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 59);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 66);
 
 /**
  * @generated from enum cairn.dataplane.v1.Tls.Mode
@@ -1652,7 +1781,7 @@ export enum Tls_Mode {
  * Describes the enum cairn.dataplane.v1.Tls.Mode.
  */
 export const Tls_ModeSchema: GenEnum<Tls_Mode> = /*@__PURE__*/
-  enumDesc(file_cairn_dataplane_v1_data_plane, 59, 0);
+  enumDesc(file_cairn_dataplane_v1_data_plane, 66, 0);
 
 /**
  * @generated from message cairn.dataplane.v1.SetTlsRequest
@@ -1669,7 +1798,7 @@ export type SetTlsRequest = Message<"cairn.dataplane.v1.SetTlsRequest"> & {
  * Use `create(SetTlsRequestSchema)` to create a new message.
  */
 export const SetTlsRequestSchema: GenMessage<SetTlsRequest> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 60);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 67);
 
 /**
  * @generated from message cairn.dataplane.v1.SetTlsResponse
@@ -1682,7 +1811,7 @@ export type SetTlsResponse = Message<"cairn.dataplane.v1.SetTlsResponse"> & {
  * Use `create(SetTlsResponseSchema)` to create a new message.
  */
 export const SetTlsResponseSchema: GenMessage<SetTlsResponse> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 61);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 68);
 
 /**
  * @generated from message cairn.dataplane.v1.Listener
@@ -1721,7 +1850,7 @@ export type Listener = Message<"cairn.dataplane.v1.Listener"> & {
  * Use `create(ListenerSchema)` to create a new message.
  */
 export const ListenerSchema: GenMessage<Listener> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 62);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 69);
 
 /**
  * @generated from message cairn.dataplane.v1.TcpAddress
@@ -1745,7 +1874,7 @@ export type TcpAddress = Message<"cairn.dataplane.v1.TcpAddress"> & {
  * Use `create(TcpAddressSchema)` to create a new message.
  */
 export const TcpAddressSchema: GenMessage<TcpAddress> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 63);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 70);
 
 /**
  * @generated from message cairn.dataplane.v1.ListenRequest
@@ -1762,7 +1891,7 @@ export type ListenRequest = Message<"cairn.dataplane.v1.ListenRequest"> & {
  * Use `create(ListenRequestSchema)` to create a new message.
  */
 export const ListenRequestSchema: GenMessage<ListenRequest> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 64);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 71);
 
 /**
  * @generated from message cairn.dataplane.v1.ListenResponse
@@ -1779,7 +1908,7 @@ export type ListenResponse = Message<"cairn.dataplane.v1.ListenResponse"> & {
  * Use `create(ListenResponseSchema)` to create a new message.
  */
 export const ListenResponseSchema: GenMessage<ListenResponse> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 65);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 72);
 
 /**
  * @generated from message cairn.dataplane.v1.UnlistenRequest
@@ -1796,7 +1925,7 @@ export type UnlistenRequest = Message<"cairn.dataplane.v1.UnlistenRequest"> & {
  * Use `create(UnlistenRequestSchema)` to create a new message.
  */
 export const UnlistenRequestSchema: GenMessage<UnlistenRequest> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 66);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 73);
 
 /**
  * @generated from message cairn.dataplane.v1.UnlistenResponse
@@ -1809,7 +1938,7 @@ export type UnlistenResponse = Message<"cairn.dataplane.v1.UnlistenResponse"> & 
  * Use `create(UnlistenResponseSchema)` to create a new message.
  */
 export const UnlistenResponseSchema: GenMessage<UnlistenResponse> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 67);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 74);
 
 /**
  * @generated from message cairn.dataplane.v1.ShutdownRequest
@@ -1822,7 +1951,7 @@ export type ShutdownRequest = Message<"cairn.dataplane.v1.ShutdownRequest"> & {
  * Use `create(ShutdownRequestSchema)` to create a new message.
  */
 export const ShutdownRequestSchema: GenMessage<ShutdownRequest> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 68);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 75);
 
 /**
  * @generated from message cairn.dataplane.v1.ShutdownResponse
@@ -1835,7 +1964,7 @@ export type ShutdownResponse = Message<"cairn.dataplane.v1.ShutdownResponse"> & 
  * Use `create(ShutdownResponseSchema)` to create a new message.
  */
 export const ShutdownResponseSchema: GenMessage<ShutdownResponse> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 69);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 76);
 
 /**
  * @generated from enum cairn.dataplane.v1.CacheMode
@@ -2071,6 +2200,37 @@ export const DataPlane: GenService<{
     methodKind: "unary";
     input: typeof ReencryptVolumeRequestSchema;
     output: typeof ReencryptVolumeResponseSchema;
+  },
+  /**
+   * Makes a block device that nobody uses a LUKS2 one for the kernel's dm-crypt. One that has this UUID and a key slot already is
+   * left as it is.
+   *
+   * @generated from rpc cairn.dataplane.v1.DataPlane.FormatPoolDevice
+   */
+  formatPoolDevice: {
+    methodKind: "unary";
+    input: typeof FormatPoolDeviceRequestSchema;
+    output: typeof FormatPoolDeviceResponseSchema;
+  },
+  /**
+   * Lets the kernel decrypt it as /dev/mapper/MAPPING, which outlives this process.
+   *
+   * @generated from rpc cairn.dataplane.v1.DataPlane.OpenPoolDevice
+   */
+  openPoolDevice: {
+    methodKind: "unary";
+    input: typeof OpenPoolDeviceRequestSchema;
+    output: typeof OpenPoolDeviceResponseSchema;
+  },
+  /**
+   * Succeeds if there is no such mapping.
+   *
+   * @generated from rpc cairn.dataplane.v1.DataPlane.ClosePoolDevice
+   */
+  closePoolDevice: {
+    methodKind: "unary";
+    input: typeof ClosePoolDeviceRequestSchema;
+    output: typeof ClosePoolDeviceResponseSchema;
   },
   /**
    * @generated from rpc cairn.dataplane.v1.DataPlane.CreateSnapshot
