@@ -176,6 +176,7 @@ class DataPlane {
   void go_on_with_key_change(Volume& volume);
   void stop_key_change(Volume& volume);
   static Error reencryption_running();
+  static bool key_was_changed(const Volume& volume);
   void finish_unlock(Volume& volume, const Result<dmcrypt::Mending>& unlocked, const Done<Unit>& done);
   void on_key_thread(std::function<Result<Unit>()> work, Done<Unit> done);
   bool exported(const std::string& volume) const;

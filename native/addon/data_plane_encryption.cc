@@ -70,7 +70,8 @@ Task<Result<dmcrypt::Mending>> DataPlane::unlock_plaintext(Volume& volume, dmcry
   const auto on_key_changed = [this, name = volume.name] { control_([this, name] { report_key_changed(name); }); };
   store::LayeredStore& store = *volume.store;
   Result<std::unique_ptr<dmcrypt::EncryptedVolume>> unlocked = co_await dmcrypt::EncryptedVolume::unlock(
-      {*volume.reactor, keys_, buffers, store, store, *volume.keeper, *volume.header}, passphrase, on_key_changed);
+      {*volume.reactor, keys_, buffers, store, store, *volume.keeper, *volume.header, key_was_changed(volume)},
+      passphrase, on_key_changed);
   if (!unlocked.ok()) co_return unlocked.error();
   dmcrypt::Mending mending = unlocked.value()->mending();
   volume.decrypted = std::make_unique<Decrypted>(std::move(unlocked.value()), volume.throttled->throttle());

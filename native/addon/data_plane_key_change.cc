@@ -1,4 +1,7 @@
 // Changes of the volume key of encrypted volumes, and what they keep others from doing meanwhile.
+#include <fcntl.h>
+#include <unistd.h>
+
 #include "addon/data_plane.h"
 #include "addon/data_plane_volume.h"
 #include "store/uuid.h"
@@ -15,6 +18,34 @@ Task<Result<Unit>> StoreSnapshots::remove(std::string name) {
   co_return Unit{};
 }
 
+namespace {
+
+/// Beside the replica's files, from the first change of the volume key on: a revert brings back a header that knows of
+/// none, and snapshots with other keys stay.
+std::string marker_in(const std::string& directory) { return directory + "/key-changed"; }
+
+Result<Unit> mark_key_changed(const std::string& directory) {
+  const std::string path = marker_in(directory);
+  const UniqueFd marker(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+  const UniqueFd parent(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!marker.valid() || !parent.valid() || ::fsync(parent.get()) != 0) return system_error("make", path, errno);
+  return Unit{};
+}
+
+Task<Result<Unit>> begin_key_change(Decrypted& decrypted, Reactor& reactor, BlockingThread& files,
+                                    std::string directory, std::string id, std::shared_ptr<SecureMemory> passphrase) {
+  const auto mark = [&] { return mark_key_changed(directory); };
+  const Result<Unit> marked = co_await Offload(files, reactor, mark);
+  if (!marked.ok()) co_return marked;
+  co_return co_await decrypted.changer().begin(std::move(id), std::move(passphrase));
+}
+
+}  // namespace
+
+bool DataPlane::key_was_changed(const Volume& volume) {
+  return ::access(marker_in(volume.directory).c_str(), F_OK) == 0;
+}
+
 void DataPlane::reencrypt_volume(const std::string& name, const std::string& id, SecureMemory passphrase,
                                  Done<Unit> done) {
   Result<Volume*> found = find(name);
@@ -26,8 +57,8 @@ void DataPlane::reencrypt_volume(const std::string& name, const std::string& id,
   auto shared = std::make_shared<SecureMemory>(std::move(passphrase));
   operate(
       name,
-      [&volume, id, shared](store::LayeredStore&) -> Task<Result<Unit>> {
-        return volume.decrypted->changer().begin(id, shared);
+      [this, &volume, id, shared](store::LayeredStore&) {
+        return begin_key_change(*volume.decrypted, *volume.reactor, keys_, volume.directory, id, shared);
       },
       [this, &volume, done = std::move(done)](Result<Unit> begun) {
         go_on_with_key_change(volume);  // also to remove what one that has failed has left

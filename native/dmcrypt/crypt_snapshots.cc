@@ -28,15 +28,15 @@ Task<Result<std::unique_ptr<BlockDevice>>> CryptSnapshots::open_snapshot(std::st
       std::make_unique<CryptDevice>(reactor_, buffers_, std::move(crypt.value()), std::move(below.value())));
 }
 
-/// Where there is but one, as always before a first change, a snapshot's header need not be whole.
+/// Never that of the volume for want of another: a snapshot may be from before a change of the volume key, or, after a
+/// revert, from after it.
 Task<Result<std::shared_ptr<Crypt>>> CryptSnapshots::key_of(BlockDevice& snapshot) const {
-  if (keys_.size() == 1) co_return keys_.begin()->second;
   const Result<std::string> id = co_await read_key_id(snapshot);
   if (!id.ok()) co_return id.error();
   const auto found = keys_.find(id.value());
   if (found == keys_.end())
     co_return Error{"VOLUME_KEY_MISSING",
-                    "the snapshot is encrypted with an older volume key, which the volume's passphrase does not open: "
+                    "the snapshot is encrypted with another volume key, which the volume's passphrase does not open: "
                     "clone it, and attach the clone with the passphrase of that time"};
   co_return found->second;
 }

@@ -38,7 +38,7 @@ Task<Result<std::unique_ptr<EncryptedVolume>>> EncryptedVolume::unlock(Below bel
   std::unique_ptr<EncryptedVolume> volume(new EncryptedVolume(below, crypt.value(), std::move(on_key_changed)));
   volume->mending_ = mended.ok() ? Mending{mended.value(), ""} : Mending{false, mended.error().message};
   volume->snapshots_.add_key(info.key_id, crypt.value());
-  if (!info.change && !changes_key(below.snapshots)) co_return volume;
+  if (!info.change && !changes_key(below.snapshots) && !below.other_keys) co_return volume;
   std::shared_ptr<Crypt> older;
   if (opened.value().older_key.valid()) {
     const Result<std::shared_ptr<Crypt>> made = crypt_of(info, opened.value().older_key);

@@ -25,6 +25,8 @@ class EncryptedVolume {
     SnapshotSet& snapshots;
     SnapshotKeeper& keeper;
     AsyncMutex& header;  // whoever reads the header to change it holds it
+    /// Snapshots may have other volume keys, though the header says nothing of a change.
+    bool other_keys = false;
   };
 
   /// The caller holds `header`. Errors as luks_unlock has them, and what the store says. A change of the volume key

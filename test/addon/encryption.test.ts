@@ -205,6 +205,48 @@ describe('reencryptVolume', () => {
     expect((await native.volumeInfo('volume')).layers).toHaveLength(1);
   });
 
+  it('leaves snapshots that other volume keys have, which are read with those or not at all', async (context) => {
+    needsTools(context, 'nbdcopy');
+    const plane = startPlane();
+    const { native } = plane;
+    await encrypted(plane, 'volume', mebibyte);
+    await native.addExport(exportOf('volume', { decrypted: true }));
+    const write = async (data: Buffer) =>
+      run('nbdcopy', ['--flush', fileOf(plane, 'data', data), await uriOf(plane, 'volume')]);
+    const [first, second] = [randomBytes(mebibyte), randomBytes(mebibyte)];
+    const [old, young] = ['6d1f5a3e-2f52-4a8e-9c8e-0b8f3f0d6a01', '6d1f5a3e-2f52-4a8e-9c8e-0b8f3f0d6a02'];
+    await write(first);
+    await native.createSnapshot('volume', old, 'old');
+    await native.reencryptVolume('volume', id, passphrase);
+    await plane.event('reencryption-finished', 'volume');
+    await write(second);
+    await native.createSnapshot('volume', young, 'young');
+    await native.removeExport('volume', false);
+
+    // Back to a header that knows of no other key, while there is one.
+    await native.revertSnapshot('volume', old);
+    await native.unlockVolume('volume', passphrase);
+    await native.addExport(exportOf('volume', { decrypted: true }));
+    expect((await contentOf(plane, 'volume')).equals(first)).toBe(true);
+    expect((await contentOf(plane, 'volume@young')).equals(second)).toBe(true);
+    await native.removeExport('volume', false);
+
+    // And a passphrase that opens the one, and not the other.
+    await native.revertSnapshot('volume', young);
+    const next = Buffer.from('next year');
+    await native.addKey('volume', passphrase, next);
+    await native.removeKey('volume', passphrase, next);
+    const { directory } = await native.volumeInfo('volume');
+    await native.closeVolume('volume');
+    const limits = { iops: null, iopsBurst: null, bandwidth: null, bandwidthBurst: null, burstSeconds: null };
+    await native.openVolume({ name: 'volume', directory, cacheMode: 'none', limits });
+    await native.unlockVolume('volume', next);
+    await native.addExport(exportOf('volume', { decrypted: true }));
+    expect((await contentOf(plane, 'volume')).equals(second)).toBe(true);
+    expect((await contentOf(plane, 'volume@young')).equals(second)).toBe(true);
+    await expect(contentOf(plane, 'volume@old')).rejects.toThrow();
+  });
+
   it('keeps off snapshots and reverts until it is done, and goes on when the volume is open again', async (context) => {
     needsTools(context, 'nbdcopy');
     const plane = startPlane();
