@@ -12,7 +12,7 @@ namespace {
 
 using test::Bytes;
 
-constexpr uint64_t clear_size = 8 * mebibyte;
+constexpr uint64_t clear_size = 4 * mebibyte;
 constexpr uint64_t store_size = data_offset_default + clear_size;
 constexpr uint64_t sector = 512;
 
