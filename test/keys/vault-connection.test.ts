@@ -1,8 +1,9 @@
 /** How requests to Vault arrive, and where they never go: TLS, redirections, time limits. */
 import { once } from 'node:events';
+import type { ServerResponse } from 'node:http';
 import { createServer, type AddressInfo, type Server } from 'node:net';
 import { join } from 'node:path';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { VaultClient } from '../../src/keys/vault/client.js';
 import { vaultTimesDefault, type VaultTimes } from '../../src/keys/vault/connection.js';
 import { VaultKvKeys } from '../../src/keys/vault/kv-keys.js';
@@ -147,6 +148,14 @@ describe('a Vault that does not answer', () => {
     expect(vault.requests).toHaveLength(1);
   });
 
+  it('and wants to be left alone for longer than there is time is told with its own words', async () => {
+    const { vault, settings } = await vaultWithKey();
+    vault.nextAnswers.push({ status: 503, headers: { 'retry-after': '3600' }, body: { errors: ['busy'] } });
+    const asked = keysOf(settings, { ...quickTimes, totalMs: 100, retryMaxMs: 60_000 }).passphraseOf('db');
+    expect(await refusal(asked)).toContain('with 503 (busy)');
+    expect(vault.requests).toHaveLength(1);
+  });
+
   it('may stop in the middle of an answer', async () => {
     const { vault, settings } = await vaultWithKey();
     vault.nextAnswers.push((response) => {
@@ -191,10 +200,36 @@ describe('requests', () => {
     expect(vault.requests[0]?.path).toBe('/vault/v1/secret/data/cairn/db');
   });
 
-  it('of many volumes use a few connections', async () => {
+  it('of many volumes wait for one of a few connections', async () => {
     const { vault, settings } = await vaultWithKey();
+    const held: ServerResponse[] = [];
+    const eight = new Promise<void>((resolve) => {
+      vault.nextAnswers.push(
+        ...Array.from({ length: 8 }, () => (each: ServerResponse) => {
+          if (held.push(each) === 8) resolve();
+        }),
+      );
+    });
     const keys = keysOf(settings);
-    await Promise.all(Array.from({ length: 100 }, () => keys.passphraseOf('db')));
-    expect(vault.connectionsHighest).toBeLessThanOrEqual(8);
+    const given = Array.from({ length: 20 }, () => keys.passphraseOf('db'));
+    await eight;
+    await keysOf(settings).passphraseOf('db'); // through connections of its own, after all that were not waiting
+    expect(vault.requests).toHaveLength(9);
+    for (const each of held) each.destroy();
+    expect(await Promise.all(given)).toHaveLength(20);
+  });
+
+  it('leave nothing of an answer behind in the buffers that it came in', async () => {
+    const { settings } = await vaultWithKey();
+    const concatenated = vi.spyOn(Buffer, 'concat');
+    onTestFinished(() => concatenated.mockRestore());
+    await keysOf(settings).passphraseOf('db');
+    const buffers = [
+      ...concatenated.mock.calls.flatMap(([chunks]) => chunks),
+      ...concatenated.mock.results.map(({ value }) => value as Buffer),
+    ];
+    const left = buffers.filter((buffer) => Buffer.from(buffer).includes(canary));
+    expect(concatenated).toHaveBeenCalled();
+    expect(left).toEqual([]);
   });
 });

@@ -47,9 +47,7 @@ export class VaultConnection {
   /** Vault's last answer, which may still be a refusal. Throws `key-unavailable` when there is none. */
   async send(operation: VaultOperation, token: string | undefined, deadline: AbortSignal): Promise<VaultAnswer> {
     for (let attempt = 1; ; attempt++) {
-      const outcome = await this.attempt(operation, token, deadline).catch((error: unknown) =>
-        this.unanswered(error, deadline),
-      );
+      const outcome = await this.attempt(operation, token, deadline).catch((error: unknown) => this.unanswered(error));
       const isPassing = 'status' in outcome ? passingStatuses.includes(outcome.status) : outcome.isPassing;
       if (!isPassing || attempt === attemptsMax) return answerIn(outcome);
       const waitMs = this.waitMs(attempt, 'status' in outcome ? outcome.retryAfter : undefined);
@@ -106,12 +104,12 @@ export class VaultConnection {
     }
   }
 
-  private unanswered(error: unknown, deadline: AbortSignal): Unanswered {
+  private unanswered(error: unknown): Unanswered {
     if (hasCode(error, 'key-unavailable')) return { isPassing: false, error };
     const { code = '', message } = error as NodeJS.ErrnoException;
     if (code === 'ABORT_ERR')
       return {
-        isPassing: !deadline.aborted,
+        isPassing: true,
         error: unavailable(`${this.name} does not answer in time. Check that it runs and that this host reaches it.`),
       };
     if (tlsCodes.test(code))
