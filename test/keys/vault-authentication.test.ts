@@ -54,6 +54,19 @@ describe('a token file', () => {
   });
 });
 
+describe("systemd's credentials", () => {
+  it('may be the token or the secret ID, with the mode that they have for a service that is not root', async () => {
+    const fixture = await vaultWithKey();
+    const { directory: credentialsDirectory } = fixture;
+    for (const settings of [fixture.settings, byAppRole(fixture)]) {
+      chmodSync(settings.tokenFile || settings.approle.secretIdFile, 0o440);
+      await keysOf({ ...settings, credentialsDirectory }).passphraseOf('db');
+      const elsewhere = { ...settings, credentialsDirectory: '/run/credentials/other.service' };
+      expect(await refusal(keysOf(elsewhere).passphraseOf('db'))).toContain('chmod 600');
+    }
+  });
+});
+
 describe('AppRole', () => {
   it('logs in once for all who ask at the same time, and for those after them', async () => {
     const fixture = await vaultWithKey();

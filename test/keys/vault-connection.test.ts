@@ -11,7 +11,15 @@ import type { VaultSettings } from '../../src/keys/vault/settings.js';
 import { CertificateAuthority } from '../support/certificates.js';
 import { keyRefusal } from '../support/key-refusal.js';
 import { scratchDirectory } from '../support/scratch.js';
-import { byAppRole, changed, freshVault, quickTimes, vaultSettings, vaultToken } from '../support/vault-fixture.js';
+import {
+  byAppRole,
+  changed,
+  freshVault,
+  privateFile,
+  quickTimes,
+  vaultSettings,
+  vaultToken,
+} from '../support/vault-fixture.js';
 import type { VaultStubOptions } from '../support/vault-stub.js';
 
 const canary = 'canary-passphrase-77e0';
@@ -54,7 +62,7 @@ describe('TLS', () => {
     const other = changed(settings, { caFile: join(authority().directory, 'ca-cert.pem') });
     for (const each of [settings, other])
       expect(await refusal(keysOf(each).passphraseOf('db'))).toMatch(
-        /is not trusted \([A-Z_]+: .*Let keys\.vault\.caFile/,
+        /is not trusted \([A-Z_]+: .*Check its certificate, and that keys\.vault\.caFile/,
       );
     expect(vault.requests).toEqual([]);
   });
@@ -73,6 +81,15 @@ describe('TLS', () => {
     const { vault, settings } = await vaultWithKey();
     const secured = changed(settings, { address: vault.address.replace('http:', 'https:') });
     expect(await refusal(keysOf(secured).passphraseOf('db'))).toContain('is not trusted');
+    expect(vault.requests).toEqual([]);
+  });
+
+  it.each(['', 'no certificate'])('is not trusted when the file of authorities holds %j', async (content) => {
+    const { vault, settings } = await vaultWithKey({ certificates: authority().directory });
+    const caFile = privateFile(join(scratchDirectory(), 'ca.pem'), content);
+    expect(await refusal(keysOf(changed(settings, { caFile })).passphraseOf('db'))).toMatch(
+      /is not trusted \([A-Z_]+: /,
+    );
     expect(vault.requests).toEqual([]);
   });
 
@@ -108,6 +125,15 @@ describe('a standby', () => {
     second.vault.activeAddress = active.vault.address;
     expect(await refusal(keysOf(first.settings).passphraseOf('db'))).toContain('with 307');
     expect(active.vault.requests).toEqual([]);
+  });
+
+  it('may name an active node that is down, which is told', async () => {
+    const [active, standby] = [await vaultWithKey(), await freshVault()];
+    standby.vault.activeAddress = active.vault.address;
+    await active.vault.close();
+    expect(await refusal(keysOf(standby.settings).passphraseOf('db'))).toContain(
+      `Vault at ${standby.vault.activeAddress} cannot be reached`,
+    );
   });
 
   it.each([

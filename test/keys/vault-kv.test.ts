@@ -84,7 +84,7 @@ describe('a secret without a passphrase', () => {
     [
       'that does not exist',
       make(() => {}),
-      /There is no secret secret\/cairn\/db, or .*vault kv put -mount=secret cairn\/db passphrase=-/,
+      /There is no secret secret\/cairn\/db, or .*For a new volume, .*vault kv put -mount=secret cairn\/db passphrase=-$/,
     ],
     [
       'whose newest version is deleted',
@@ -106,11 +106,23 @@ describe('a secret without a passphrase', () => {
     [
       'without the field',
       make((vault) => vault.put('cairn/db', { password: canary })),
-      /has no field passphrase\. Write it anew: /,
+      /has no field passphrase\. Add .*: vault kv patch -mount=secret cairn\/db passphrase=-$/,
     ],
-    ['with a number', make((vault) => vault.put('cairn/db', { passphrase: 12 })), /is no text/],
-    ['with an object', make((vault) => vault.put('cairn/db', { passphrase: { a: canary } })), /is no text/],
-    ['with nothing but a newline', make((vault) => vault.put('cairn/db', { passphrase: '\n' })), /is empty/],
+    [
+      'with a number',
+      make((vault) => vault.put('cairn/db', { passphrase: 12 })),
+      /has a field passphrase that is no text/,
+    ],
+    [
+      'with an object',
+      make((vault) => vault.put('cairn/db', { passphrase: { a: canary } })),
+      /has a field passphrase that is no text/,
+    ],
+    [
+      'with nothing but a newline',
+      make((vault) => vault.put('cairn/db', { passphrase: '\n' })),
+      /has an empty field passphrase/,
+    ],
   ])('is refused: one %s', async (_what, fill, detail) => {
     const { vault, settings } = await freshVault();
     fill(vault);

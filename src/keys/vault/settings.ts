@@ -14,6 +14,8 @@ export interface VaultSettings {
   approle: { mount: string; roleId: string; secretIdFile: string };
   kv: { mount: string; version: number; path: string; field: string };
   transit: { mount: string; key: string; directory: string };
+  /** Where systemd has put the service's credentials, of which a token or secret ID may be one. */
+  credentialsDirectory?: string | undefined;
 }
 
 /**
