@@ -3,9 +3,6 @@ import { join } from 'node:path';
 import { unavailable, withoutNewline, type KeyProvider } from './key-provider.js';
 import { readPrivateFile } from './private-file.js';
 
-/** systemd gives a service that is not root's its credentials by an access list, whose mask shows as the group's permission. */
-export const credentialMask = 0o037;
-
 export class FileKeys implements KeyProvider {
   constructor(
     private readonly directory: string,

@@ -3,8 +3,9 @@ import type { KeyRef, KeySource } from './key-source.js';
 import { CairnError } from '../errors.js';
 import { CommandKeys } from './command-keys.js';
 import { keepOutOfCoreDumps } from './core-dumps.js';
-import { credentialMask, FileKeys } from './file-keys.js';
+import { FileKeys } from './file-keys.js';
 import { keyProviderNames, unavailable, type KeyProvider, type KeyProviderName } from './key-provider.js';
+import { credentialMask } from './private-file.js';
 import { VaultClient } from './vault/client.js';
 import { VaultKvKeys } from './vault/kv-keys.js';
 import { checkVaultSettings, type VaultSettings } from './vault/settings.js';
@@ -30,7 +31,7 @@ export class KeyProviders implements KeySource {
       file: new FileKeys(directory, (file) => `Make one: (umask 077; head -c 32 /dev/urandom | base64 > ${file})`),
       credential: credentialKeys(credentialsDirectory),
       command: new CommandKeys(command),
-      ...vaultKeys(vault),
+      ...vaultKeys(vault && { ...vault, credentialsDirectory }),
     });
   }
 

@@ -5,6 +5,8 @@ import { passphraseBytesMax, unavailable } from './key-provider.js';
 
 /** Permissions that let others than the owner read or change a file. */
 const othersMask = 0o077;
+/** systemd gives a service that is not root's its credentials by an access list, whose mask shows as the group's permission. */
+export const credentialMask = 0o037;
 
 export interface PrivateFile {
   path: string;

@@ -14,6 +14,9 @@ describe('a valid body', () => {
     { name: 'a', limits: { iops: null, bandwidth: '10MiB', bandwidthBurst: 20_000_000 } },
     { name: 'a', size: '10GiB', blockSize: 512, cacheMode: 'writeback' },
     { name: `a${'.'.repeat(62)}`, size: '1' },
+    { name: 'a', encryption: { provider: 'vault', key: 'team/db.1' } },
+    { name: 'a', encryption: { provider: 'vault-transit', key: 'a'.repeat(63) } },
+    { name: 'a', encryption: { key: 'a/b/c/d/e/f/g/h' } },
   ])('is given back as it is: %j', (value) => {
     expect(body.check(value, 'body')).toBe(value);
   });
@@ -43,6 +46,22 @@ describe('an invalid body', () => {
       ['limits.bandwidth', 'limits.burstSeconds'],
     ],
     [{ name: 'a', size: 1, limits: null }, ['limits']],
+    [{ name: 'a', size: 1, encryption: { provider: 'vaults' } }, ['encryption.provider']],
+    ...[
+      '',
+      '/a',
+      'a/',
+      'a//b',
+      '../a',
+      'a/../b',
+      'a/.b',
+      'A',
+      'a?b',
+      'a%2fb',
+      'a b',
+      'a'.repeat(64),
+      'a/b/c/d/e/f/g/h/i',
+    ].map((key): [unknown, string[]] => [{ name: 'a', size: 1, encryption: { key } }, ['encryption.key']]),
     [{ name: 'a', size: 1, colour: 'red', shape: 'round' }, ['colour', 'shape']],
     [{ nme: 'a', size: {} }, ['name', 'nme', 'size']],
     [[], ['body']],

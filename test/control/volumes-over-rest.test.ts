@@ -68,6 +68,20 @@ describe('creating a volume', () => {
     },
   );
 
+  it.each([
+    ['vault', 201],
+    ['vault-transit', 400],
+    ['file', 400],
+    ['credential', 400],
+    ['command', 400],
+    [undefined, 400],
+  ])('answers a key that is a path of the provider %s with %i', async (provider, expected) => {
+    const encryption = { key: 'team/db', ...(provider !== undefined && { provider }) };
+    const { status, body } = await service.ask('POST', '/v1/volumes', { name: 'db', size: 4096, encryption });
+    expect(status).toBe(expected);
+    if (expected === 400) expect(body.errors?.map(({ field }) => field)).toEqual(['encryption.key']);
+  });
+
   it('refuses a name that is taken', async () => {
     await create();
     const { status, body } = await service.ask('POST', '/v1/volumes', { name: 'db', size: 4096 });

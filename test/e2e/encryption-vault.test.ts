@@ -155,8 +155,17 @@ describe('a volume with its passphrase in Vault', () => {
 
 /** Logs, events, metrics, REST's answers, and what the kernel shows of the processes. */
 async function everythingTold(cairn: RealCairn): Promise<string[]> {
-  const pages = ['/v1/volumes', '/v1/volumes/db', '/v1/events', '/v1/node', '/v1/status', '/metrics', '/readyz'];
+  const pages = [
+    '/v1/volumes',
+    '/v1/volumes/db',
+    '/v1/events',
+    '/v1/node',
+    '/v1/volumes/db/snapshots',
+    '/metrics',
+    '/readyz',
+  ];
   const answers = await Promise.all(pages.map((page) => cairn.rest.send('GET', page)));
+  expect(answers.map(({ status }) => status)).toEqual(pages.map(() => 200));
   const shown = await cli(cairn, 'volume', 'show', 'db');
   const pids = [cairn.servePid, ...cairn.dataPlanePids()];
   const kernel = pids.flatMap((pid) => ['cmdline', 'environ'].map((file) => textOf(`/proc/${pid}/${file}`)));

@@ -1,5 +1,6 @@
 /** How Cairn logs in to Vault: token files, and AppRole with its leases. */
 import { chmodSync, rmSync, writeFileSync } from 'node:fs';
+import type { ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { VaultClient } from '../../src/keys/vault/client.js';
@@ -53,6 +54,19 @@ describe('a token file', () => {
   });
 });
 
+describe("systemd's credentials", () => {
+  it('may be the token or the secret ID, with the mode that they have for a service that is not root', async () => {
+    const fixture = await vaultWithKey();
+    const { directory: credentialsDirectory } = fixture;
+    for (const settings of [fixture.settings, byAppRole(fixture)]) {
+      chmodSync(settings.tokenFile || settings.approle.secretIdFile, 0o440);
+      await keysOf({ ...settings, credentialsDirectory }).passphraseOf('db');
+      const elsewhere = { ...settings, credentialsDirectory: '/run/credentials/other.service' };
+      expect(await refusal(keysOf(elsewhere).passphraseOf('db'))).toContain('chmod 600');
+    }
+  });
+});
+
 describe('AppRole', () => {
   it('logs in once for all who ask at the same time, and for those after them', async () => {
     const fixture = await vaultWithKey();
@@ -94,6 +108,21 @@ describe('AppRole', () => {
     fixture.vault.revokeAll();
     await Promise.all([keys.passphraseOf('db'), keys.passphraseOf('db')]);
     expect(loginsAt(fixture.vault)).toBe(2);
+  });
+
+  it('keeps the new token when the old one is refused once more, late', async () => {
+    const fixture = await vaultWithKey();
+    const { vault } = fixture;
+    const keys = keysOf(byAppRole(fixture), vault);
+    await keys.passphraseOf('db');
+    vault.revokeAll();
+    const held = new Promise<ServerResponse>((resolve) => vault.nextAnswers.push(resolve));
+    const late = keys.passphraseOf('db');
+    const response = await held;
+    await keys.passphraseOf('db');
+    response.writeHead(403).end('{"errors":["permission denied"]}');
+    await late;
+    expect(loginsAt(vault)).toBe(2);
   });
 
   it('does not log in again for what a new token is not allowed either', async () => {

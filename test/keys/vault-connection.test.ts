@@ -1,16 +1,26 @@
 /** How requests to Vault arrive, and where they never go: TLS, redirections, time limits. */
 import { once } from 'node:events';
+import type { ServerResponse } from 'node:http';
 import { createServer, type AddressInfo, type Server } from 'node:net';
 import { join } from 'node:path';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { VaultClient } from '../../src/keys/vault/client.js';
 import { vaultTimesDefault, type VaultTimes } from '../../src/keys/vault/connection.js';
+import { noAnswer } from '../../src/keys/vault/no-answer.js';
 import { VaultKvKeys } from '../../src/keys/vault/kv-keys.js';
 import type { VaultSettings } from '../../src/keys/vault/settings.js';
 import { CertificateAuthority } from '../support/certificates.js';
 import { keyRefusal } from '../support/key-refusal.js';
 import { scratchDirectory } from '../support/scratch.js';
-import { byAppRole, changed, freshVault, quickTimes, vaultSettings, vaultToken } from '../support/vault-fixture.js';
+import {
+  byAppRole,
+  changed,
+  freshVault,
+  privateFile,
+  quickTimes,
+  vaultSettings,
+  vaultToken,
+} from '../support/vault-fixture.js';
 import type { VaultStubOptions } from '../support/vault-stub.js';
 
 const canary = 'canary-passphrase-77e0';
@@ -53,7 +63,7 @@ describe('TLS', () => {
     const other = changed(settings, { caFile: join(authority().directory, 'ca-cert.pem') });
     for (const each of [settings, other])
       expect(await refusal(keysOf(each).passphraseOf('db'))).toMatch(
-        /is not trusted \([A-Z_]+: .*Let keys\.vault\.caFile/,
+        /is not trusted \([A-Z_]+: .*Check its certificate, and that keys\.vault\.caFile/,
       );
     expect(vault.requests).toEqual([]);
   });
@@ -72,6 +82,15 @@ describe('TLS', () => {
     const { vault, settings } = await vaultWithKey();
     const secured = changed(settings, { address: vault.address.replace('http:', 'https:') });
     expect(await refusal(keysOf(secured).passphraseOf('db'))).toContain('is not trusted');
+    expect(vault.requests).toEqual([]);
+  });
+
+  it.each(['', 'no certificate'])('is not trusted when the file of authorities holds %j', async (content) => {
+    const { vault, settings } = await vaultWithKey({ certificates: authority().directory });
+    const caFile = privateFile(join(scratchDirectory(), 'ca.pem'), content);
+    expect(await refusal(keysOf(changed(settings, { caFile })).passphraseOf('db'))).toMatch(
+      /is not trusted \([A-Z_]+: /,
+    );
     expect(vault.requests).toEqual([]);
   });
 
@@ -109,6 +128,15 @@ describe('a standby', () => {
     expect(active.vault.requests).toEqual([]);
   });
 
+  it('may name an active node that is down, which is told', async () => {
+    const [active, standby] = [await vaultWithKey(), await freshVault()];
+    standby.vault.activeAddress = active.vault.address;
+    await active.vault.close();
+    expect(await refusal(keysOf(standby.settings).passphraseOf('db'))).toContain(
+      `Vault at ${standby.vault.activeAddress} cannot be reached`,
+    );
+  });
+
   it.each([
     ['out of TLS', (other: string) => `${other}/v1/secret/data/cairn/db`, true],
     ['out of this host without TLS', () => 'http://vault.invalid:8200/v1/secret/data/cairn/db', false],
@@ -134,16 +162,23 @@ describe('a Vault that does not answer', () => {
   it('is waited for as long as one request may take, and asked again', async () => {
     const { vault, settings } = await vaultWithKey();
     vault.nextAnswers.push(hangs);
-    const passphrase = await keysOf(settings, { ...quickTimes, attemptMs: 200 }).passphraseOf('db');
+    const passphrase = await keysOf(settings, { ...quickTimes, attemptMs: 300 }).passphraseOf('db');
     expect(Buffer.from(passphrase).toString()).toBe(canary);
-    expect(vault.requests).toHaveLength(2);
+    expect(vault.requests.length).toBeGreaterThan(1);
   });
 
   it('is given up when the time for everything is over', async () => {
     const { vault, settings } = await vaultWithKey();
     vault.nextAnswers.push(hangs);
-    const asked = keysOf(settings, { ...quickTimes, totalMs: 50 }).passphraseOf('db');
+    const asked = keysOf(settings, { ...quickTimes, totalMs: 300 }).passphraseOf('db');
     expect(await refusal(asked)).toMatch(/does not answer in time\. Check that it runs/);
+  });
+
+  it('and wants to be left alone for longer than there is time is told with its own words', async () => {
+    const { vault, settings } = await vaultWithKey();
+    vault.nextAnswers.push({ status: 503, headers: { 'retry-after': '3600' }, body: { errors: ['busy'] } });
+    const asked = keysOf(settings, { ...quickTimes, totalMs: 1500, retryMaxMs: 60_000 }).passphraseOf('db');
+    expect(await refusal(asked)).toContain('with 503 (busy)');
     expect(vault.requests).toHaveLength(1);
   });
 
@@ -154,6 +189,18 @@ describe('a Vault that does not answer', () => {
       response.write(`{"data": {"data": {"passphrase": "${canary}`, () => response.destroy());
     });
     expect(Buffer.from(await keysOf(settings).passphraseOf('db')).toString()).toBe(canary);
+  });
+
+  it('is told from a defect of Cairn, which is not hidden', () => {
+    const defect = new TypeError('x is not a function');
+    expect(() => noAnswer(defect, 'https://vault.example')).toThrow(defect);
+  });
+
+  it('is told in one short line, whatever the libraries say', () => {
+    const said = Object.assign(new Error(`a\n\u001B[2J${'x'.repeat(1000)}`), { code: 'EPROTO' });
+    const { detail } = noAnswer(said, 'https://vault.example').error;
+    expect(detail).toMatch(/^Vault at https:\/\/vault\.example is not trusted \(EPROTO: a \[2Jx{290,}\)/);
+    expect(detail.length).toBeLessThan(500);
   });
 
   it('may be down', async () => {
@@ -191,10 +238,36 @@ describe('requests', () => {
     expect(vault.requests[0]?.path).toBe('/vault/v1/secret/data/cairn/db');
   });
 
-  it('of many volumes use a few connections', async () => {
+  it('of many volumes wait for one of a few connections', async () => {
     const { vault, settings } = await vaultWithKey();
+    const held: ServerResponse[] = [];
+    const eight = new Promise<void>((resolve) => {
+      vault.nextAnswers.push(
+        ...Array.from({ length: 8 }, () => (each: ServerResponse) => {
+          if (held.push(each) === 8) resolve();
+        }),
+      );
+    });
     const keys = keysOf(settings);
-    await Promise.all(Array.from({ length: 100 }, () => keys.passphraseOf('db')));
-    expect(vault.connectionsHighest).toBeLessThanOrEqual(8);
+    const given = Array.from({ length: 20 }, () => keys.passphraseOf('db'));
+    await eight;
+    await keysOf(settings).passphraseOf('db'); // through connections of its own, after all that were not waiting
+    expect(vault.requests).toHaveLength(9);
+    for (const each of held) each.destroy();
+    expect(await Promise.all(given)).toHaveLength(20);
+  });
+
+  it('leave nothing of an answer behind in the buffers that it came in', async () => {
+    const { settings } = await vaultWithKey();
+    const concatenated = vi.spyOn(Buffer, 'concat');
+    onTestFinished(() => concatenated.mockRestore());
+    await keysOf(settings).passphraseOf('db');
+    const buffers = [
+      ...concatenated.mock.calls.flatMap(([chunks]) => chunks),
+      ...concatenated.mock.results.map(({ value }) => value as Buffer),
+    ];
+    const left = buffers.filter((buffer) => Buffer.from(buffer).includes(canary));
+    expect(concatenated).toHaveBeenCalled();
+    expect(left).toEqual([]);
   });
 });

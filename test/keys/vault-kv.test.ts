@@ -1,4 +1,5 @@
 /** Passphrases in Vault's KV engine: what is taken, and what each refusal of Vault's is turned into. */
+import { chmodSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { KeyProviders } from '../../src/keys/key-providers.js';
 import { VaultClient } from '../../src/keys/vault/client.js';
@@ -84,7 +85,7 @@ describe('a secret without a passphrase', () => {
     [
       'that does not exist',
       make(() => {}),
-      /There is no secret secret\/cairn\/db, or .*vault kv put -mount=secret cairn\/db passphrase=-/,
+      /There is no secret secret\/cairn\/db, or .*For a new volume, .*vault kv put -mount=secret cairn\/db passphrase=-$/,
     ],
     [
       'whose newest version is deleted',
@@ -106,11 +107,23 @@ describe('a secret without a passphrase', () => {
     [
       'without the field',
       make((vault) => vault.put('cairn/db', { password: canary })),
-      /has no field passphrase\. Write it anew: /,
+      /has no field passphrase\. Add .*: vault kv patch -mount=secret cairn\/db passphrase=-$/,
     ],
-    ['with a number', make((vault) => vault.put('cairn/db', { passphrase: 12 })), /is no text/],
-    ['with an object', make((vault) => vault.put('cairn/db', { passphrase: { a: canary } })), /is no text/],
-    ['with nothing but a newline', make((vault) => vault.put('cairn/db', { passphrase: '\n' })), /is empty/],
+    [
+      'with a number',
+      make((vault) => vault.put('cairn/db', { passphrase: 12 })),
+      /has a field passphrase that is no text/,
+    ],
+    [
+      'with an object',
+      make((vault) => vault.put('cairn/db', { passphrase: { a: canary } })),
+      /has a field passphrase that is no text/,
+    ],
+    [
+      'with nothing but a newline',
+      make((vault) => vault.put('cairn/db', { passphrase: '\n' })),
+      /has an empty field passphrase/,
+    ],
   ])('is refused: one %s', async (_what, fill, detail) => {
     const { vault, settings } = await freshVault();
     fill(vault);
@@ -194,8 +207,8 @@ describe("Vault's refusals", () => {
 });
 
 describe('the providers', () => {
-  const from = (vault: VaultSettings | undefined) =>
-    KeyProviders.from({ directory: '/nowhere', command: '', credentialsDirectory: undefined, ...(vault && { vault }) });
+  const from = (vault: VaultSettings | undefined, credentialsDirectory?: string) =>
+    KeyProviders.from({ directory: '/nowhere', command: '', credentialsDirectory, ...(vault && { vault }) });
 
   it('zero what Vault gave', async () => {
     const { vault, settings } = await freshVault();
@@ -215,5 +228,20 @@ describe('the providers', () => {
       expect(await refusal(from(vault).use({ provider, key: 'db' }, () => Promise.resolve()))).toContain(
         'Set keys.vault.address',
       );
+  });
+
+  it('refuse settings that cannot be meant so, at once', async () => {
+    const { settings } = await freshVault();
+    expect(() => from({ ...settings, tokenFile: '' })).toThrow(expect.objectContaining({ code: 'invalid-config' }));
+  });
+
+  it("know systemd's credentials", async () => {
+    const { vault, settings, directory } = await freshVault();
+    vault.put('cairn/db', { passphrase: canary });
+    chmodSync(settings.tokenFile, 0o440);
+    const given = from(settings, directory).use({ provider: 'vault', key: 'db' }, ({ length }) =>
+      Promise.resolve(length),
+    );
+    expect(await given).toBe(canary.length);
   });
 });

@@ -54,8 +54,6 @@ export class VaultStub {
   readonly requests: VaultRequest[] = [];
   /** Sees each request as it comes. */
   onRequest: (request: IncomingMessage) => void = () => {};
-  /** How many there were at the same time. */
-  connectionsHighest = 0;
   readonly roleId = 'role-of-cairn';
   /** Milliseconds; tests move it. */
   nowMs = 0;
@@ -84,7 +82,6 @@ export class VaultStub {
     server.on('request', (request, response) => void this.serve(request, response));
     server.on('connection', (socket: Socket) => {
       this.connections.add(socket);
-      this.connectionsHighest = Math.max(this.connectionsHighest, this.connections.size);
       socket.once('close', () => this.connections.delete(socket));
     });
   }

@@ -1,6 +1,7 @@
 /** How Cairn proves to Vault who it is. */
+import { dirname } from 'node:path';
 import { unavailable } from '../key-provider.js';
-import { readPrivateFile } from '../private-file.js';
+import { credentialMask, readPrivateFile, type PrivateFile } from '../private-file.js';
 import type { VaultConnection } from './connection.js';
 import { documentIn, fieldOf } from './json.js';
 import type { VaultOperation } from './operation.js';
@@ -27,11 +28,12 @@ const leaseUsed = 0.9;
 
 /** A token in a file, which Vault Agent or the administrator renews: read each time. */
 export class TokenFile implements VaultAuthentication {
-  constructor(private readonly path: string) {}
+  constructor(private readonly settings: VaultSettings) {}
 
   async token(): Promise<VaultToken> {
     const advice = 'Let Vault Agent write it, or make one: vault token create -policy=cairn -field=token';
-    return { text: await secretLine(this.path, 'token file', advice), isFresh: true };
+    const { tokenFile: path, credentialsDirectory } = this.settings;
+    return { text: await secretLine({ path, what: 'token file', advice }, credentialsDirectory), isFresh: true };
   }
 
   forget(): void {
@@ -65,7 +67,7 @@ export class AppRole implements VaultAuthentication {
   private async logIn(deadline: AbortSignal): Promise<string> {
     const operation = await this.operation();
     const askedMs = this.nowMs();
-    const { status, body } = await this.connection.send(operation, undefined, deadline);
+    const { status, body } = await this.connection.send({ operation, token: undefined, deadline });
     const document = documentIn(body);
     if (status !== 200) throw refusal(new URL(this.settings.address), operation, { status, document });
     const auth = fieldOf(document, 'auth');
@@ -81,10 +83,11 @@ export class AppRole implements VaultAuthentication {
 
   /** "Login with AppRole" of the AppRole auth method's API. */
   private async operation(): Promise<VaultOperation> {
-    const { mount, roleId, secretIdFile } = this.settings.approle;
+    const { approle, credentialsDirectory } = this.settings;
+    const { mount, roleId, secretIdFile: path } = approle;
     const advice = `Make one: vault write -f -field=secret_id auth/${mount}/role/ROLE/secret-id`;
-    const secretId = await secretLine(secretIdFile, 'file with the secret ID', advice);
-    const refused = `Check keys.vault.approle.roleId, and put a new secret ID into ${secretIdFile}. ${advice}`;
+    const secretId = await secretLine({ path, what: 'file with the secret ID', advice }, credentialsDirectory);
+    const refused = `Check keys.vault.approle.roleId, and put a new secret ID into ${path}. ${advice}`;
     return {
       method: 'POST',
       path: `auth/${mount}/login`,
@@ -99,10 +102,11 @@ export class AppRole implements VaultAuthentication {
   }
 }
 
-async function secretLine(path: string, what: string, advice: string): Promise<string> {
-  const bytes = await readPrivateFile({ path, what, advice });
+async function secretLine(file: PrivateFile, credentialsDirectory: string | undefined): Promise<string> {
+  const isCredential = credentialsDirectory !== undefined && dirname(file.path) === credentialsDirectory;
+  const bytes = await readPrivateFile({ ...file, ...(isCredential && { refusedMode: credentialMask }) });
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1').trim();
   bytes.fill(0);
   if (printable.test(text)) return text;
-  throw unavailable(`The ${what} ${path} must hold one line of printable characters. ${advice}`);
+  throw unavailable(`The ${file.what} ${file.path} must hold one line of printable characters. ${file.advice}`);
 }

@@ -21,29 +21,25 @@ export class VaultClient {
   constructor(settings: VaultSettings, { times, nowMs }: VaultClientOptions = {}) {
     this.address = new URL(settings.address);
     this.connection = new VaultConnection(settings, times);
-    const { tokenFile } = settings;
-    this.authentication = tokenFile === '' ? new AppRole(this.connection, settings, nowMs) : new TokenFile(tokenFile);
+    this.authentication =
+      settings.tokenFile === '' ? new AppRole(this.connection, settings, nowMs) : new TokenFile(settings);
   }
 
   /** The document of Vault's answer. Throws `key-unavailable` for any status but 200. */
   async ask(operation: VaultOperation): Promise<unknown> {
-    const { answer, token } = await this.answered(operation, this.connection.deadline());
-    const { status } = answer;
-    const document = documentIn(answer.body);
-    if (status !== 200) throw refusal(this.address, operation, { status, document }, token.text);
-    return document;
+    const deadline = this.connection.deadline();
+    const token = await this.authentication.token(deadline);
+    const answer = await this.connection.send({ operation, token: token.text, deadline });
+    if (answer.status !== 403) return this.documentOf(operation, answer, token);
+    this.authentication.forget(token);
+    if (token.isFresh) return this.documentOf(operation, answer, token);
+    const next = await this.authentication.token(deadline);
+    return this.documentOf(operation, await this.connection.send({ operation, token: next.text, deadline }), next);
   }
 
-  private async answered(
-    operation: VaultOperation,
-    deadline: AbortSignal,
-  ): Promise<{ answer: VaultAnswer; token: VaultToken }> {
-    const token = await this.authentication.token(deadline);
-    const answer = await this.connection.send(operation, token.text, deadline);
-    if (answer.status !== 403) return { answer, token };
-    this.authentication.forget(token);
-    if (token.isFresh) return { answer, token };
-    const next = await this.authentication.token(deadline);
-    return { answer: await this.connection.send(operation, next.text, deadline), token: next };
+  private documentOf(operation: VaultOperation, { status, body }: VaultAnswer, { text }: VaultToken): unknown {
+    const document = documentIn(body);
+    if (status === 200) return document;
+    throw refusal(this.address, operation, { status, document }, text);
   }
 }

@@ -61,7 +61,8 @@ async function readBody(response: IncomingMessage): Promise<Buffer> {
     for await (const chunk of response as AsyncIterable<Buffer>) {
       chunks.push(chunk);
       length += chunk.length;
-      if (length > answerBytesMax) throw unavailable('The answer is longer than 2 MiB: what answers is not Vault.');
+      if (length > answerBytesMax)
+        throw unavailable('The answer is longer than 2 MiB. Check that keys.vault.address is that of Vault.');
     }
     return Buffer.concat(chunks);
   } finally {

@@ -1,4 +1,5 @@
 /** Passphrases that are fields of secrets in Vault's KV engine. */
+import type { CairnError } from '../../errors.js';
 import { unavailable, withoutNewline, type KeyProvider } from '../key-provider.js';
 import type { VaultClient } from './client.js';
 import { bytesOf, fieldOf } from './json.js';
@@ -19,12 +20,11 @@ export class VaultKvKeys implements KeyProvider {
     const { version, field } = this.settings;
     const document = await this.client.ask(this.operation(key));
     const text = fieldOf(document, ...(version === 1 ? ['data'] : ['data', 'data']), field);
-    const put = `Write it anew: ${this.putCommand(key)}`;
-    if (text === undefined) throw unavailable(`${this.secret(key)} has no field ${field}. ${put}`);
-    if (typeof text !== 'string') throw unavailable(`The field ${field} of ${this.secret(key)} is no text. ${put}`);
+    if (text === undefined) throw this.unusable(key, `has no field ${field}`);
+    if (typeof text !== 'string') throw this.unusable(key, `has a field ${field} that is no text`);
     const passphrase = withoutNewline(bytesOf(text, 'utf8'));
     if (passphrase.length > 0) return passphrase;
-    throw unavailable(`The field ${field} of ${this.secret(key)} is empty. ${put}`);
+    throw this.unusable(key, `has an empty field ${field}`);
   }
 
   /** "Read Secret Version" of the KV engine's API, version 2: the newest one; "Read Secret" of version 1. */
@@ -53,11 +53,14 @@ export class VaultKvKeys implements KeyProvider {
       return `Version ${version}, the newest of ${this.secret(key)}, is deleted. Bring it back: vault kv undelete -versions=${version} ${flags}`;
     }
     const { mount, version: engine } = this.settings;
-    return `There is no ${this.secret(key)}, or ${mount} is no KV engine of version ${engine} (keys.vault.kv). Make one: ${this.putCommand(key)}`;
+    return `There is no ${this.secret(key)}, or ${mount} is no KV engine of version ${engine} (keys.vault.kv). For a new volume, make one: head -c 32 /dev/urandom | base64 | vault kv put ${this.flags(key)} ${this.settings.field}=-`;
   }
 
-  private putCommand(key: string): string {
-    return `head -c 32 /dev/urandom | base64 | vault kv put ${this.flags(key)} ${this.settings.field}=-`;
+  /** What is there already may be the only copy of something: nothing that is told replaces it. */
+  private unusable(key: string, what: string): CairnError {
+    const { version, field } = this.settings;
+    const command = version === 1 ? '' : `: vault kv patch ${this.flags(key)} ${field}=-`;
+    return unavailable(`The ${this.secret(key)} ${what}. Add the passphrase of the volume as that field${command}`);
   }
 
   private flags(key: string): string {

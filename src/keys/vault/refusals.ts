@@ -2,9 +2,8 @@
 import type { CairnError } from '../../errors.js';
 import { unavailable } from '../key-provider.js';
 import { fieldOf } from './json.js';
+import { oneLine } from './one-line.js';
 import type { VaultOperation } from './operation.js';
-
-const saidCharactersMax = 300;
 
 const advice: Readonly<Partial<Record<number, string>>> = {
   400: 'Check that the mounts in keys.vault name the right secrets engines.',
@@ -43,11 +42,10 @@ export function refusal(
   return unavailable(`${what}${said === '' ? '' : ` (${said})`}. ${todo}`);
 }
 
-/** The errors that Vault tells, in one line that no terminal takes for commands; empty if it tells none. */
+/** The errors that Vault tells; empty if it tells none. */
 function saidIn(document: unknown, token: string): string {
   const errors = fieldOf(document, 'errors');
   if (!Array.isArray(errors)) return '';
   const text = errors.filter((error) => typeof error === 'string').join('; ');
-  const line = text.replaceAll(/[\p{C}\s]+/gu, ' ').trim();
-  return (token === '' ? line : line.replaceAll(token, '(token)')).slice(0, saidCharactersMax);
+  return oneLine(token === '' ? text : text.replaceAll(token, '(token)'));
 }

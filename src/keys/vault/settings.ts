@@ -14,6 +14,8 @@ export interface VaultSettings {
   approle: { mount: string; roleId: string; secretIdFile: string };
   kv: { mount: string; version: number; path: string; field: string };
   transit: { mount: string; key: string; directory: string };
+  /** Where systemd has put the service's credentials, of which a token or secret ID may be one. */
+  credentialsDirectory?: string | undefined;
 }
 
 /**
@@ -33,12 +35,12 @@ export function checkVaultSettings(settings: VaultSettings): void {
   checkAddress(settings.address);
   checkAuthentication(settings);
   const { namespace, approle, kv, transit } = settings;
-  if (namespace !== '') checkPath('keys.vault.namespace', namespace.replace(/\/$/, ''));
-  checkPath('keys.vault.approle.mount', approle.mount);
-  checkPath('keys.vault.kv.mount', kv.mount);
-  if (kv.path !== '') checkPath('keys.vault.kv.path', kv.path);
-  checkPath('keys.vault.transit.mount', transit.mount);
-  checkPath('keys.vault.transit.key', transit.key);
+  if (namespace !== '') checkPath('namespace', namespace.replace(/\/$/, ''));
+  checkPath('approle.mount', approle.mount);
+  checkPath('kv.mount', kv.mount);
+  if (kv.path !== '') checkPath('kv.path', kv.path);
+  checkPath('transit.mount', transit.mount);
+  checkPath('transit.key', transit.key);
 }
 
 function checkAddress(text: string): void {
@@ -58,10 +60,10 @@ function checkAuthentication({ tokenFile, approle }: VaultSettings): void {
   if (roleId !== '' && !printable.test(roleId)) throw wrong('approle.roleId', 'must be printable, without spaces');
 }
 
-function checkPath(field: string, path: string): void {
+function checkPath(setting: string, path: string): void {
   if (isVaultPath(path)) return;
   throw wrong(
-    field.replace('keys.vault.', ''),
+    setting,
     'must be letters, digits, "_", "-" and "." with "/" between its parts, none of which begins or ends with a "."',
   );
 }

@@ -17,7 +17,7 @@ export class VaultTransitKeys implements KeyProvider {
     private readonly client: VaultClient,
     private readonly settings: VaultSettings['transit'],
   ) {
-    this.files = new FileKeys(settings.directory, (file) => `Make one: ${this.makeCommand(file)}`);
+    this.files = new FileKeys(settings.directory, (file) => `For a new volume, make one: ${this.makeCommand(file)}`);
   }
 
   /** Exactly the bytes that were encrypted: a newline at their end belongs to them. */
@@ -29,7 +29,9 @@ export class VaultTransitKeys implements KeyProvider {
       'plaintext',
     );
     if (typeof text === 'string' && text !== '' && base64.test(text)) return bytesOf(text, 'base64');
-    throw unavailable(`Vault has decrypted ${file} to nothing. Make another one: ${this.makeCommand(file)}`);
+    throw unavailable(
+      `Vault has decrypted ${file} to nothing that could be a passphrase. Put back the ciphertext that the volume was made with.`,
+    );
   }
 
   private async ciphertextOf(key: string, file: string): Promise<string> {
@@ -38,7 +40,7 @@ export class VaultTransitKeys implements KeyProvider {
     bytes.fill(0);
     if (ciphertextForm.test(text)) return text;
     throw unavailable(
-      `${file} holds no ciphertext of transit's, which begins with vault:v1: or another version. Make one: ${this.makeCommand(file)}`,
+      `${file} holds no ciphertext of transit's, which begins with vault:v1: or another version. Put back the one that the volume was made with.`,
     );
   }
 
