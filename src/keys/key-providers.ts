@@ -28,7 +28,7 @@ export class KeyProviders implements KeySource {
   /** Throws `invalid-config` for settings that contradict each other. */
   static from({ directory, command, credentialsDirectory, vault }: KeySettings): KeyProviders {
     return new KeyProviders({
-      file: new FileKeys(directory, (file) => `Make one: (umask 077; head -c 32 /dev/urandom | base64 > ${file})`),
+      file: new FileKeys(directory, adviceOnFile),
       credential: credentialKeys(credentialsDirectory),
       command: new CommandKeys(command),
       ...vaultKeys(vault && { ...vault, credentialsDirectory }),
@@ -70,4 +70,10 @@ function vaultKeys(settings: VaultSettings | undefined): Record<'vault' | 'vault
 
 function notSetUp(detail: string): KeyProvider {
   return { passphraseOf: () => Promise.reject(unavailable(detail)) };
+}
+
+/** Only the passphrase that it was made with opens a volume that is there. */
+function adviceOnFile(file: string): string {
+  const command = `(umask 077; head -c 32 /dev/urandom | base64 > ${file})`;
+  return `Of a volume that is there, put its passphrase back. For a new one: ${command}`;
 }

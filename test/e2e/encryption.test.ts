@@ -138,7 +138,7 @@ describe('an encrypted volume', () => {
     const cairn = await new Keys().cairn();
     const { exitCode, stderr } = await cli(cairn, 'volume', 'create', 'db', '--size', '64MiB', '--encrypt');
     expect(exitCode).toBe(1);
-    expect(stderr).toMatch(/There is no key file .*Make one:/);
+    expect(stderr).toMatch(/There is no key file .*For a new one: \(umask 077/);
     expect((await cli(cairn, 'volume', 'list', '-o', 'json')).stdout).toContain('"volumes": []');
   });
 
