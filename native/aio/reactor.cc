@@ -6,8 +6,10 @@
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <future>
 #include <new>
 
@@ -17,6 +19,17 @@ namespace cairn {
 namespace {
 
 constexpr unsigned completion_batch = 64;
+
+/// Before Linux 6.13, a file that has left the table of registered ones is released when every request that was begun
+/// before on any of them has ended (io_uring/rsrc.c, io_rsrc_node_ref_zero). One that waits on a socket, for hours,
+/// would keep deleted volumes on the disk and their file system busy: there, sockets stay out of the table.
+bool releases_in_any_order() {
+  utsname name{};
+  int major = 0;
+  int minor = 0;
+  if (::uname(&name) != 0 || std::sscanf(name.release, "%d.%d", &major, &minor) != 2) return false;
+  return major > 6 || (major == 6 && minor >= 13);
+}
 
 Error ring_error(int error) {
   const std::string detail = std::strerror(error);
@@ -129,6 +142,7 @@ Result<Unit> Reactor::set_up() {
   // Each snapshot is a file that stays open; the soft limit is for programs that select().
   files.rlim_cur = files.rlim_max;
   (void)::setrlimit(RLIMIT_NOFILE, &files);
+  registers_sockets_ = releases_in_any_order();
   const auto slots = static_cast<unsigned>(std::min<rlim_t>(fixed_files_max, files.rlim_cur));
   if (io_uring_register_files_sparse(&ring_, slots) == 0)
     for (unsigned slot = slots; slot > 0; --slot) free_slots_.push_back(static_cast<int>(slot - 1));
@@ -244,8 +258,9 @@ io_uring_sqe* Reactor::next_sqe() {
 File Reactor::adopt(UniqueFd fd) {
   File file;
   file.reactor_ = this;
-  file.page_cache_ = is_regular(fd.get()) && (::fcntl(fd.get(), F_GETFL) & O_DIRECT) == 0;
-  file.slot_ = take_slot(fd.get());
+  const bool regular = is_regular(fd.get());
+  file.page_cache_ = regular && (::fcntl(fd.get(), F_GETFL) & O_DIRECT) == 0;
+  if (regular || registers_sockets_) file.slot_ = take_slot(fd.get());
   file.fd_ = std::move(fd);
   return file;
 }

@@ -266,6 +266,7 @@ class Reactor {
   ReadyQueue ready_;
   std::unique_ptr<BufferPool> buffers_;
   IntrusiveList<Deferred> deferred_;
+  bool registers_sockets_ = false;
   std::vector<int> free_slots_;
   std::vector<TimerEntry> timers_;  // a heap, earliest first
   size_t background_timers_ = 0;    // among them

@@ -4,6 +4,7 @@ import type { Input, Output } from '../api/operations.js';
 import { exampleOf } from './help-text.js';
 import { absent, print, tableOf } from './output.js';
 import { clientOf } from './service-client.js';
+import { keyProviderOption } from './volume-encryption.js';
 import { sizeOrAbsent } from './volume-output.js';
 
 type NewPool = Input<'addPool'>['body'];
@@ -34,13 +35,7 @@ function addAdd(pool: Command): void {
     .command('add [name] [directory]')
     .description('Add a directory, or a blank device that the kernel encrypts')
     .option('--encrypt <device>', 'format it with LUKS2, and mount it now and whenever the service starts')
-    .addOption(
-      new Option('--key-provider <name>', 'who has its passphrase (default: file)').choices([
-        'file',
-        'credential',
-        'command',
-      ]),
-    )
+    .addOption(keyProviderOption())
     .option('--key <name>', "under which name (default: the pool's)")
     .addOption(new Option('--file-system <type>', 'what is made on it (default: ext4)').choices(['ext4', 'xfs']));
   exampleOf(
