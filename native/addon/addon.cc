@@ -288,10 +288,10 @@ class DataPlaneObject : public Napi::ObjectWrap<DataPlaneObject> {
   Napi::Value listen_tcp(const Napi::CallbackInfo& info) {
     const std::string host = argument_string(info, 0, "host");
     const uint16_t port = argument_port(info, 1, "port");
-    return promise<nbd::TcpAddress>(info, [&](auto done) { done(plane_->listen_tcp(host, port)); });
+    return promise<TcpAddress>(info, [&](auto done) { done(plane_->listen_tcp(host, port)); });
   }
   Napi::Value unlisten_tcp(const Napi::CallbackInfo& info) {
-    const nbd::TcpAddress address{argument_string(info, 0, "host"), argument_port(info, 1, "port")};
+    const TcpAddress address{argument_string(info, 0, "host"), argument_port(info, 1, "port")};
     return promise<Unit>(info, [&](auto done) { plane_->unlisten_tcp(address, done); });
   }
   Napi::Value listen_unix(const Napi::CallbackInfo& info) {

@@ -335,7 +335,7 @@ Napi::Value to_js(Napi::Env env, const dmcrypt::LuksInfo& info) {
   return object;
 }
 
-Napi::Value to_js(Napi::Env env, const nbd::TcpAddress& address) {
+Napi::Value to_js(Napi::Env env, const TcpAddress& address) {
   Napi::Object object = Napi::Object::New(env);
   object["host"] = address.host;
   object["port"] = number(env, address.port);

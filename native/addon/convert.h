@@ -55,7 +55,7 @@ PoolDevice read_pool_device(const Fields& device);
 Napi::Value to_js(Napi::Env env, const Unit& unit);
 Napi::Value to_js(Napi::Env env, const VolumeInfo& info);
 Napi::Value to_js(Napi::Env env, const dmcrypt::LuksInfo& info);
-Napi::Value to_js(Napi::Env env, const nbd::TcpAddress& address);
+Napi::Value to_js(Napi::Env env, const TcpAddress& address);
 Napi::Value to_js(Napi::Env env, const DataPlaneEvent& event);
 /// An Error with `code`.
 Napi::Value to_js(Napi::Env env, const Error& error);

@@ -410,12 +410,12 @@ Result<Unit> DataPlane::set_tls(const nbd::TlsSettings& settings) {
   return server_->set_tls(settings);
 }
 
-Result<nbd::TcpAddress> DataPlane::listen_tcp(const std::string& host, uint16_t port) {
+Result<TcpAddress> DataPlane::listen_tcp(const std::string& host, uint16_t port) {
   if (closing_) return closed();
   return server_->listen_tcp(host, port);
 }
 
-void DataPlane::unlisten_tcp(const nbd::TcpAddress& address, Done<Unit> done) {
+void DataPlane::unlisten_tcp(const TcpAddress& address, Done<Unit> done) {
   if (closing_) return done(closed());
   server_->unlisten_tcp(address, [this, done = std::move(done)](Result<Unit> ended) {
     control_([done, ended = std::move(ended)] { done(ended); });

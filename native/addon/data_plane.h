@@ -144,8 +144,8 @@ class DataPlane {
   void remove_export(const std::string& name, bool force, Done<Unit> done);
   /// Reads files, which blocks the control thread: they are small.
   Result<Unit> set_tls(const nbd::TlsSettings& settings);
-  Result<nbd::TcpAddress> listen_tcp(const std::string& host, uint16_t port);
-  void unlisten_tcp(const nbd::TcpAddress& address, Done<Unit> done);
+  Result<TcpAddress> listen_tcp(const std::string& host, uint16_t port);
+  void unlisten_tcp(const TcpAddress& address, Done<Unit> done);
   Result<Unit> listen_unix(const std::string& path);
   Result<Unit> listen_handover(const std::string& path);
   void close(Done<Unit> done);

@@ -6,12 +6,12 @@
 
 #include "aio/reactor.h"
 #include "base/intrusive_list.h"
+#include "frontend/listen.h"
+#include "frontend/receive_buffer.h"
 #include "nbd/connection_transfer.h"
 #include "nbd/export.h"
-#include "nbd/listen.h"
 #include "nbd/negotiation.h"
 #include "nbd/options/option.h"
-#include "nbd/receive_buffer.h"
 #include "nbd/request.h"
 #include "nbd/tls_pump.h"
 

@@ -5,6 +5,7 @@
 #include <chrono>
 
 #include "base/limits.h"
+#include "frontend/limits.h"
 #include "nbd/wire.h"
 
 namespace cairn::nbd {
@@ -32,7 +33,6 @@ inline constexpr size_t contexts_listed_bytes_max = 48 * kibibyte;
 // ---- Connections ----
 
 inline constexpr size_t connections_per_export_max = 256;
-inline constexpr int listen_backlog = 1024;
 /// After accept failed for want of descriptors or memory.
 inline constexpr std::chrono::milliseconds accept_pause{100};
 /// A hand-over that meets a full queue is tried again this often, and so far apart.
@@ -71,10 +71,6 @@ inline constexpr uint32_t cache_piece = 1 * mebibyte;
 inline constexpr size_t reply_chunks_max = 32;
 inline constexpr size_t reply_chunk_head_max = sizeof(wire::ExtendedReply) + sizeof(wire::OffsetHole);
 
-/// A connection receives into the small buffer that it owns, and under load into a large one that it borrows.
-inline constexpr size_t receive_small_size = 8 * kibibyte;
-inline constexpr size_t receive_large_size = 128 * kibibyte;
-inline constexpr size_t receive_large_kept_max = 64;
 /// What is missing of a payload is received straight into its aligned buffer when it is more than this part of the
 /// connection's buffer; less comes with the requests that follow it, for one receive and a copy.
 inline constexpr size_t direct_receive_divisor = 8;
@@ -90,8 +86,6 @@ inline constexpr unsigned stalled_checks_max = 3;
 /// Buffers of what a client still sent that are thrown away before its connection is closed.
 inline constexpr int goodbye_receives_max = 256;
 
-inline constexpr int unix_socket_buffer = 1 * mebibyte;
-
 // ---- TLS ----
 
 /// What a pump takes at once, in either direction, before it goes on to the other side. It holds no more than this and
@@ -101,15 +95,6 @@ inline constexpr size_t psk_file_max = 1 * mebibyte;
 inline constexpr size_t psk_identity_max = 128;
 inline constexpr size_t psk_key_min = 16;
 inline constexpr size_t psk_key_max = 64;
-
-// ---- TCP ----
-
-/// A peer that is gone is noticed after idle + count * interval.
-inline constexpr int keepalive_idle_seconds = 60;
-inline constexpr int keepalive_interval_seconds = 15;
-inline constexpr int keepalive_count = 4;
-/// And after this, when there is something that it does not acknowledge.
-inline constexpr unsigned unacknowledged_milliseconds = 120'000;
 
 static_assert(request_length_max <= io_buffer_max);
 static_assert(skipped_payload_max >= request_length_max);  // the protocol: 32 MiB is never a denial of service

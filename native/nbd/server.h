@@ -16,6 +16,8 @@
 #include "block/admission.h"
 #include "block/block_device.h"
 #include "block/snapshot_set.h"
+#include "frontend/completed.h"
+#include "frontend/listen.h"
 
 namespace cairn::nbd {
 
@@ -38,12 +40,6 @@ struct ExportOptions {
   std::variant<LocalTarget, RemoteTarget> target;
   /// Of the device, and on its reactor; lives as long. Clients reach them as NAME@SNAPSHOT. Null: none.
   SnapshotSet* snapshots = nullptr;
-};
-
-/// Where a TCP listener listens: the numeric address and the port the system chose when 0 was asked for.
-struct TcpAddress {
-  std::string host;
-  uint16_t port = 0;
 };
 
 /// How long things may take; tests shorten them. What takes longer ends the connection.
@@ -82,9 +78,6 @@ struct TlsSettings {
   /// Lines USER:KEY, the key in hexadecimal, as psktool writes them. Empty: no pre-shared keys.
   std::string psk_file;
 };
-
-/// Called once, on a reactor's thread.
-using Completed = std::function<void(Result<Unit>)>;
 
 class ServerCore;
 

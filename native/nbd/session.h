@@ -6,11 +6,11 @@
 #include "aio/reactor.h"
 #include "aio/wait.h"
 #include "base/intrusive_list.h"
+#include "frontend/receive_buffer.h"
 #include "nbd/commands/command.h"
 #include "nbd/export.h"
 #include "nbd/negotiated.h"
 #include "nbd/presence.h"
-#include "nbd/receive_buffer.h"
 #include "nbd/reply_queue.h"
 #include "nbd/request.h"
 

@@ -11,8 +11,10 @@ const nativeLayers: Record<string, readonly string[]> = {
   qos: ['base', 'aio', 'block'],
   dmcrypt: ['base', 'aio', 'block'],
   store: ['base', 'aio', 'block'],
-  nbd: ['base', 'aio', 'block'],
-  addon: ['base', 'aio', 'block', 'qos', 'dmcrypt', 'store', 'nbd'],
+  frontend: ['base', 'aio'],
+  nbd: ['base', 'aio', 'block', 'frontend'],
+  iscsi: ['base', 'aio', 'block', 'frontend'],
+  addon: ['base', 'aio', 'block', 'qos', 'dmcrypt', 'store', 'frontend', 'nbd', 'iscsi'],
 };
 
 /**

@@ -59,7 +59,7 @@ void listen(nbd::Server& server, const Arguments& arguments) {
     value_or_exit(server.listen_unix(arguments.unix_path));
     std::printf("listening on %s\n", arguments.unix_path.c_str());
   } else {
-    const nbd::TcpAddress address = value_or_exit(server.listen_tcp("127.0.0.1", arguments.port));
+    const TcpAddress address = value_or_exit(server.listen_tcp("127.0.0.1", arguments.port));
     std::printf("listening on %s:%u\n", address.host.c_str(), address.port);
   }
   std::fflush(stdout);

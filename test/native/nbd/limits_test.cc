@@ -4,8 +4,8 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
+#include "frontend/listen.h"
 #include "nbd/limits.h"
-#include "nbd/listen.h"
 #include "test/native/nbd/support/running_server.h"
 #include "test/native/nbd/support/tls_files.h"
 

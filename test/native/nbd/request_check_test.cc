@@ -4,9 +4,9 @@
 #include <cerrno>
 #include <random>
 
+#include "frontend/receive_buffer.h"
 #include "nbd/commands/command.h"
 #include "nbd/errors.h"
-#include "nbd/receive_buffer.h"
 
 namespace cairn::test {
 namespace {

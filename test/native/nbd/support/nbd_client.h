@@ -73,7 +73,7 @@ class NbdClient {
  public:
   explicit NbdClient(UniqueFd fd);
   static NbdClient connect_unix(const std::string& path);
-  static NbdClient connect_tcp(const nbd::TcpAddress& address);
+  static NbdClient connect_tcp(const TcpAddress& address);
 
   /// TLS over the same connection from here on; false when the handshake fails. `context`: the client's side.
   bool start_tls(SSL_CTX* context);

@@ -1,10 +1,10 @@
-#include "nbd/receive_buffer.h"
+#include "frontend/receive_buffer.h"
 
 #include <cstring>
 
 #include "base/assert.h"
 
-namespace cairn::nbd {
+namespace cairn {
 
 std::unique_ptr<std::byte[]> ReceiveBufferShelf::take() {
   if (kept_.empty()) return std::make_unique_for_overwrite<std::byte[]>(receive_large_size);
@@ -61,4 +61,4 @@ void ReceiveBuffer::grow() {
 
 void ReceiveBuffer::shrink() { shelf_.put_back(std::move(large_)); }
 
-}  // namespace cairn::nbd
+}  // namespace cairn

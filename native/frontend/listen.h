@@ -8,9 +8,14 @@
 
 #include "base/status.h"
 #include "base/unique_fd.h"
-#include "nbd/server.h"
 
-namespace cairn::nbd {
+namespace cairn {
+
+/// Where a TCP listener listens: the numeric address and the port the system chose when 0 was asked for.
+struct TcpAddress {
+  std::string host;
+  uint16_t port = 0;
+};
 
 enum class ListenerKind : uint8_t { tcp, unix_stream, handover };
 
@@ -43,4 +48,4 @@ Result<ListeningSocket> open_unix_listener(const std::string& path, ListenerKind
 /// Options of an accepted client's socket.
 void set_client_options(int fd, ListenerKind kind);
 
-}  // namespace cairn::nbd
+}  // namespace cairn

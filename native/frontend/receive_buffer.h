@@ -6,9 +6,9 @@
 #include <span>
 #include <vector>
 
-#include "nbd/limits.h"
+#include "frontend/limits.h"
 
-namespace cairn::nbd {
+namespace cairn {
 
 /// Large receive buffers that the busy connections of one reactor share, so that idle ones cost little and busy ones
 /// allocate nothing.
@@ -54,4 +54,4 @@ class ReceiveBuffer {
   std::array<std::byte, receive_small_size> small_;
 };
 
-}  // namespace cairn::nbd
+}  // namespace cairn

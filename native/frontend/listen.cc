@@ -1,4 +1,4 @@
-#include "nbd/listen.h"
+#include "frontend/listen.h"
 
 #include <netdb.h>
 #include <netinet/in.h>
@@ -11,9 +11,9 @@
 #include <memory>
 #include <utility>
 
-#include "nbd/limits.h"
+#include "frontend/limits.h"
 
-namespace cairn::nbd {
+namespace cairn {
 namespace {
 
 using Addresses = std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)>;
@@ -134,4 +134,4 @@ void set_client_options(int fd, ListenerKind kind) {
   }
 }
 
-}  // namespace cairn::nbd
+}  // namespace cairn
