@@ -89,4 +89,6 @@ Task<Outcome> LogicalUnit::run(const CommandRow& row, Command command) {
   // It may have been reserved while the command's data came.
   if (reservations_.conflicts(command.nexus, row.reservation)) return conflicting();
   return row.run(*this, command);
+}
+
 }  // namespace cairn::scsi
