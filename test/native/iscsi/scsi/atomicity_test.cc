@@ -28,7 +28,7 @@ struct World {
   std::mt19937_64 random;
   MemoryDevice memory{mebibyte, 512};
   HesitantDevice device{memory, random};
-  Unit unit{{.device = &device}};
+  Unit unit{{.device = &device, .buffer_bytes = 4 * mebibyte}};
   int unfinished = 0;
   uint64_t increments = 0;
   uint64_t misses = 0;

@@ -67,7 +67,7 @@ struct Trapped {
   Trap trap;
   MemoryDevice memory{2 * mebibyte, 512};
   FaultDevice device{memory, [this](Operation operation, uint64_t, uint64_t) { return trap(operation); }};
-  Unit unit{{.device = &device}};
+  Unit unit{{.device = &device, .buffer_bytes = 4 * mebibyte}};
 
   Trapped() { EXPECT_TRUE(unit.execute(write_16(0, 4096), std::string(4096 * 512, 'x')).good()); }
   Answer execute(const Tried& command, size_t number, int error, bool after) {
