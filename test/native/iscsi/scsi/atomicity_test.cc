@@ -24,11 +24,11 @@ std::string number(uint64_t value) {
 }
 
 struct World {
-  explicit World(uint64_t seed) : random(seed) {}
+  World(uint64_t seed, Reactor& reactor) : random(seed), unit({.device = &device, .reactor = &reactor}) {}
   std::mt19937_64 random;
-  MemoryDevice memory{mebibyte, 512};
+  MemoryDevice memory{16 * kibibyte, 512};
   HesitantDevice device{memory, random};
-  Unit unit{{.device = &device, .buffer_bytes = 4 * mebibyte}};
+  Unit unit;
   int unfinished = 0;
   uint64_t increments = 0;
   uint64_t misses = 0;
@@ -68,7 +68,8 @@ Task<void> increment(World& world, TestNexus& nexus, int times) {
 
 TEST(ScsiAtomicity, CompareAndWriteCountsAndNobodySeesHalfOfIt) {
   const uint64_t seed = test_seed();
-  World world(seed);
+  OnReactor loop;
+  World world(seed, loop.reactor());
   SCOPED_TRACE("CAIRN_TEST_SEED=" + std::to_string(seed));
   constexpr int nexuses = 6;
   constexpr int times = 40;
@@ -84,6 +85,31 @@ TEST(ScsiAtomicity, CompareAndWriteCountsAndNobodySeesHalfOfIt) {
   EXPECT_GT(world.misses, 0U);
 }
 
+Task<void> execute(World& world, Cdb cdb, std::string data) {
+  const Answer answer = co_await world.unit.start(world.unit.first(), cdb, std::move(data));
+  EXPECT_TRUE(answer.good()) << text_of(answer);
+}
+
+TEST(ScsiAtomicity, WhateverWritesWaitsForACompareAndWrite) {
+  OnReactor loop;
+  const std::string list = unmap_list({{3, blocks}});
+  const std::pair<Cdb, std::string> others[] = {
+      {write_16(3, blocks), number(100)},        {cdb_16(0x8e, 3, blocks), number(100)},
+      {cdb_16(0x8b, 3, blocks), number(100)},    {cdb_16(0x93, 3, blocks), number(100)},
+      {cdb_16(0x93, 3, blocks, 0x09), ""},       {unmap(list.size()), list},
+      {cdb_16(0x8e, 3, blocks, 2), number(100)},
+  };
+  for (const auto& [cdb, data] : others)
+    for (uint64_t seed = 1; seed <= 300; ++seed) {
+      World world(seed, loop.reactor());
+      world.begin(execute(world, compare_and_write(3, blocks), number(0) + number(1)));
+      world.begin(execute(world, cdb, data));
+      world.run();
+      const std::string left(reinterpret_cast<const char*>(&world.memory.content()[3 * 512]), bytes);
+      ASSERT_EQ(left, number(load_be64(left.data()))) << "opcode " << int{cdb[0]} << ", seed " << seed;
+    }
+}
+
 Task<void> set_bits(World& world, int bit) {
   std::string data(bytes, static_cast<char>(1 << bit));
   const Answer answer = co_await world.unit.start(world.unit.first(), cdb_16(0x8b, 3, blocks), data);
@@ -91,8 +117,9 @@ Task<void> set_bits(World& world, int bit) {
 }
 
 TEST(ScsiAtomicity, OrWritesLoseNoBits) {
-  for (uint64_t seed = 1; seed <= 50; ++seed) {
-    World world(seed);
+  OnReactor loop;
+  for (uint64_t seed = 1; seed <= 100; ++seed) {
+    World world(seed, loop.reactor());
     for (int bit = 0; bit < 8; ++bit) world.begin(set_bits(world, bit));
     world.run();
     for (size_t at = 3 * 512; at < 3 * 512 + bytes; ++at)
@@ -107,8 +134,9 @@ Task<void> write_and_verify(World& world, char with) {
 }
 
 TEST(ScsiAtomicity, WhatIsWrittenAndComparedIsNotOverwrittenInBetween) {
-  for (uint64_t seed = 1; seed <= 50; ++seed) {
-    World world(seed);
+  OnReactor loop;
+  for (uint64_t seed = 1; seed <= 100; ++seed) {
+    World world(seed, loop.reactor());
     for (const char with : {'a', 'b', 'c', 'd'}) world.begin(write_and_verify(world, with));
     world.run();
   }

@@ -99,6 +99,74 @@ TEST(ScsiReadWrite, OnlyWholeBlocksOfShortDataAreWritten) {
   }
 }
 
+/// Remembers how the last write was to be, and how often it was flushed.
+class RecordingDevice final : public BlockDevice {
+ public:
+  Geometry geometry() const override { return memory_.geometry(); }
+  Task<Status> read(uint64_t offset, std::span<std::byte> into) override {
+    flushed_after_read = false;
+    return memory_.read(offset, into);
+  }
+  Task<Status> write(uint64_t offset, std::span<const std::byte> from, Durability durability) override {
+    last = durability;
+    return memory_.write(offset, from, durability);
+  }
+  Task<Status> flush() override {
+    flushed_after_read = true;
+    return memory_.flush();
+  }
+  Task<Status> trim(uint64_t offset, uint64_t length, Durability durability) override {
+    return memory_.trim(offset, length, durability);
+  }
+  Task<Status> write_zeroes(uint64_t offset, uint64_t length, ZeroMode mode, Durability durability) override {
+    return memory_.write_zeroes(offset, length, mode, durability);
+  }
+  Task<Status> block_status(uint64_t offset, uint64_t length, StatusQuery query, size_t extents_max,
+                            std::vector<Extent>& extents) override {
+    return memory_.block_status(offset, length, query, extents_max, extents);
+  }
+
+  std::optional<Durability> last;
+  bool flushed_after_read = false;
+
+ private:
+  MemoryDevice memory_{mebibyte, 512};
+};
+
+TEST(ScsiReadWrite, FuaIsDurableAndNothingElseIs) {
+  RecordingDevice device;
+  Unit unit({.device = &device});
+  constexpr uint8_t fua = 0x08;
+  const std::string zeros(512, '\0');
+  for (const uint8_t opcode : {0x2a, 0xaa, 0x8a, 0x8b, 0x89})
+    for (const uint8_t flags : {uint8_t{0}, fua, uint8_t{0x10}, uint8_t{0x02}}) {
+      device.last.reset();
+      const Cdb cdb = opcode == 0x89 ? compare_and_write(0, 1, flags) : cdb_of(opcode, 0, 1, flags);
+      ASSERT_TRUE(unit.execute(cdb, zeros + zeros).good());
+      EXPECT_EQ(device.last, flags == fua ? Durability::durable : Durability::buffered) << int{opcode};
+    }
+  for (const uint8_t opcode : {0x28, 0xa8, 0x88})
+    for (const uint8_t flags : {uint8_t{0}, fua, uint8_t{0x10}, uint8_t{0x02}}) {
+      ASSERT_TRUE(unit.execute(cdb_of(opcode, 0, 1, flags)).good());
+      EXPECT_EQ(device.flushed_after_read, flags == fua) << int{opcode};
+    }
+  // In six bytes the bit is one of the address.
+  ASSERT_TRUE(unit.execute({0x0a, 0x00, 0x08, 0x00, 1}, zeros).sense().code == SenseCode::block_address_out_of_range);
+  ASSERT_TRUE(unit.execute({0x0a, 0x00, 0x00, 0x08, 1}, zeros).good());
+  EXPECT_EQ(device.last, Durability::buffered);
+}
+
+TEST(ScsiReadWrite, SynchronizeCacheFlushesWhateverItsRange) {
+  RecordingDevice device;
+  Unit unit({.device = &device});
+  for (const uint8_t opcode : {0x35, 0x91})
+    for (const uint8_t flags : {0x00, 0x02, 0x04}) {
+      device.flushed_after_read = false;
+      EXPECT_TRUE(unit.execute(cdb_of(opcode, 5, 0, flags)).good());
+      EXPECT_TRUE(device.flushed_after_read);
+    }
+}
+
 TEST(ScsiReadWrite, AReadOnlyUnitRefusesWhateverWrites) {
   Unit unit({.read_only = true});
   for (const uint8_t opcode : {0x0a, 0x2a, 0xaa, 0x8a, 0x2e, 0xae, 0x8e, 0x41, 0x93, 0x8b, 0x89, 0x42}) {
