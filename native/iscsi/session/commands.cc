@@ -108,6 +108,14 @@ void Session::act_on_data_out(const wire::Header& header, ScsiTask* task, bool i
 // ---- Execution ------------------------------------------------------------------------------------------------------
 
 Detached Session::serve(ScsiTask* task) {
+  // Its place is given back before it is answered: what the answer makes an initiator send does not meet it.
+  const scsi::Outcome outcome = co_await perform(task);
+  end(task, outcome);
+}
+
+Task<scsi::Outcome> Session::perform(ScsiTask* task) {
+  scsi::TaskSet::Place place(nexus_->unit().task_set(), task->attribute());
+  co_await place;
   if (!task->demand.refusal && task->buffer_length() > 0 && !task->buffer.valid() && !task->aborted)
     co_await acquire_buffer(task);
   if (!task->has_all() && !task->aborted) co_await collect_data(task);
@@ -127,7 +135,7 @@ Detached Session::serve(ScsiTask* task) {
          .data_in = task->data_in(),
          .scratch = task->scratch()});
   }
-  end(task, outcome);
+  co_return outcome;
 }
 
 Task<> Session::acquire_buffer(ScsiTask* task) {

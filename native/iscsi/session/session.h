@@ -100,6 +100,7 @@ class Session final : public ListLink, SendQueue<Outgoing>::Owner, public scsi::
   void get_buffer_at_once(ScsiTask* task);
   bool has_room(size_t length) const;
   Detached serve(ScsiTask* task);
+  Task<scsi::Outcome> perform(ScsiTask* task);
   Task<> acquire_buffer(ScsiTask* task);
   Task<> collect_data(ScsiTask* task);
   void request_data(ScsiTask* task);

@@ -6,6 +6,7 @@
 
 #include "iscsi/limits.h"
 #include "test/native/iscsi/support/running_target.h"
+#include "test/native/nbd/support/running_server.h"
 
 namespace cairn::test {
 namespace {
@@ -136,6 +137,25 @@ TEST(IscsiSession, RefusesBeyondTheEndWithoutTheData) {
   EXPECT_EQ(answer.sense_code(), 0x2100);
   EXPECT_EQ(answer.r2ts, 0U);
   EXPECT_EQ(initiator->read(0, 1).status, 0);
+}
+
+TEST(IscsiSession, AnOrderedCommandRunsAlone) {
+  RunningTarget target;
+  auto initiator = target.log_in();
+  target.gate().close_gate();
+  const wire::ScsiCommand before = initiator->command(read_16_cdb(0, 1), 512, false);
+  wire::ScsiCommand ordered = initiator->command(read_16_cdb(1, 1), 512, false);
+  ordered.flags = static_cast<uint8_t>((ordered.flags & ~wire::command_attribute_mask) | wire::ordered);
+  const wire::ScsiCommand behind = initiator->command(read_16_cdb(2, 1), 512, false);
+  wire::ScsiCommand urgent = initiator->command(read_16_cdb(3, 1), 512, false);
+  urgent.flags = static_cast<uint8_t>((urgent.flags & ~wire::command_attribute_mask) | wire::head_of_queue);
+  for (const wire::ScsiCommand& each : {before, ordered, behind, urgent}) initiator->send_pdu(each);
+  EXPECT_TRUE(eventually([&] { return target.gate().waiting() == 2; }));
+  target.gate().open_gate();
+  std::vector<uint32_t> answered;
+  for (int i = 0; i < 4; ++i) answered.push_back(initiator->receive()->header.task_tag);
+  std::sort(answered.begin(), answered.begin() + 2);
+  EXPECT_EQ(answered, (std::vector<uint32_t>{before.task_tag, urgent.task_tag, ordered.task_tag, behind.task_tag}));
 }
 
 // ---- Numbers --------------------------------------------------------------------------------------------------------
@@ -271,7 +291,7 @@ TEST(IscsiSession, LogsOutWhenCommandsAreAnswered) {
   logout.task_tag = initiator->next_tag();
   logout.command_sn = initiator->next_command_sn();
   initiator->send_pdu(logout);
-  while (target.gate().waiting() == 0) std::this_thread::yield();
+  EXPECT_TRUE(eventually([&] { return target.gate().waiting() > 0; }));
   target.gate().open_gate();
   EXPECT_EQ(initiator->finish(command.task_tag).status, 0);
   const std::optional<Pdu> answer = initiator->receive();
@@ -320,7 +340,7 @@ TEST(IscsiTasks, AnAbortedCommandIsNotAnswered) {
   target.gate().close_gate();
   const wire::ScsiCommand command = initiator->command(write_16_cdb(0, 1), 512, true);
   initiator->send_pdu(command, pattern(512));
-  while (target.gate().waiting() == 0) std::this_thread::yield();
+  EXPECT_TRUE(eventually([&] { return target.gate().waiting() > 0; }));
   initiator->send_pdu(task_request(*initiator, wire::TaskFunction::abort_task, command.task_tag));
   // The function is answered when the write is over, not before.
   auto ping = Initiator::make<wire::NopOut>(wire::nop_out);
@@ -361,7 +381,7 @@ TEST(IscsiTasks, AResetEndsTheCommandsOfEverybody) {
   target.gate().close_gate();
   const wire::ScsiCommand command = other->command(read_16_cdb(0, 1), 512, false);
   other->send_pdu(command);
-  while (target.gate().waiting() == 0) std::this_thread::yield();
+  EXPECT_TRUE(eventually([&] { return target.gate().waiting() > 0; }));
   one->send_pdu(task_request(*one, wire::TaskFunction::logical_unit_reset));
   target.gate().open_gate();
   EXPECT_EQ(one->receive()->opcode(), wire::task_response);
@@ -409,7 +429,7 @@ TEST(IscsiSession, ATargetIsRemovedWhenNobodyUsesIt) {
   target.gate().close_gate();
   const wire::ScsiCommand command = initiator->command(read_16_cdb(0, 1), 512, false);
   initiator->send_pdu(command);
-  while (target.gate().waiting() == 0) std::this_thread::yield();
+  EXPECT_TRUE(eventually([&] { return target.gate().waiting() > 0; }));
   std::thread opener([&] {
     // The session is told, and its command answered, before it ends.
     EXPECT_EQ(initiator->receive()->opcode(), wire::async_message);
