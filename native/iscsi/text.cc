@@ -5,17 +5,19 @@
 namespace cairn::iscsi {
 namespace {
 
-bool is_letter_or_digit(char character) {
-  return (character >= 'A' && character <= 'Z') || (character >= 'a' && character <= 'z') ||
-         (character >= '0' && character <= '9');
+bool is_letter(char character) {
+  return (character >= 'A' && character <= 'Z') || (character >= 'a' && character <= 'z');
 }
 
-/// A standard-label of section 6.1, but for "#", which private digests' and methods' names have.
+bool may_be_in_key(char character) {
+  return is_letter(character) || (character >= '0' && character <= '9') ||
+         std::string_view("-.+@_#").find(character) != std::string_view::npos;
+}
+
+/// A standard-label of section 6.1, and "#", which names of private digests and methods have. It should begin with a
+/// capital letter, but iSCSIProtocolLevel does not.
 bool is_key(std::string_view name) {
-  if (name.empty() || name.size() > key_name_max || name[0] < 'A' || name[0] > 'Z') return false;
-  return std::ranges::all_of(name, [](char character) {
-    return is_letter_or_digit(character) || std::string_view("-.+@_#").find(character) != std::string_view::npos;
-  });
+  return !name.empty() && name.size() <= key_name_max && is_letter(name[0]) && std::ranges::all_of(name, may_be_in_key);
 }
 
 }  // namespace
