@@ -16,12 +16,9 @@ bool answered_anywhere(const CommandRow& row) {
   return row.opcode == op_inquiry || row.opcode == op_report_luns || row.opcode == op_request_sense;
 }
 
-/// Peripheral device or flat space addressing of number 0 (SAM-5 sections 4.7.7.2 and 4.7.7.3).
-bool is_the_unit(uint64_t lun) { return (lun & ~(uint64_t{1} << 62)) == 0; }
-
 Task<Outcome> conflicting() { co_return Outcome{StatusCode::reservation_conflict, {}, 0}; }
 
-Demand refused(Outcome outcome) { return {.row = nullptr, .refusal = outcome, .needs = {}}; }
+Demand refused(Outcome outcome) { return {.row = nullptr, .refusal = outcome, .needs = {}, .unit_exists = true}; }
 
 }  // namespace
 
@@ -36,6 +33,8 @@ LogicalUnit::LogicalUnit(LogicalUnitOptions options)
 }
 
 LogicalUnit::~LogicalUnit() { CAIRN_ASSERT(nexuses_.empty()); }
+
+Task<Result<Unit>> LogicalUnit::open() { co_return Unit{}; }
 
 const Geometry& LogicalUnit::geometry() {
   const uint64_t before = geometry_.size;
@@ -63,11 +62,14 @@ Task<> LogicalUnit::reset() {
   co_await aborted_.wait_idle();
 }
 
+/// Peripheral device or flat space addressing of number 0 (SAM-5 sections 4.7.7.2 and 4.7.7.3).
+bool LogicalUnit::is_at(uint64_t lun) { return (lun & ~(uint64_t{1} << 62)) == 0; }
+
 Demand LogicalUnit::judge(Nexus& nexus, uint64_t lun, const Cdb& cdb) {
   geometry();
   bool opcode_known = false;
   const CommandRow* row = find_command(cdb, opcode_known);
-  const bool exists = is_the_unit(lun);
+  const bool exists = is_at(lun);
   if (!exists && (row == nullptr || !answered_anywhere(*row)))
     return refused(illegal_request(SenseCode::logical_unit_not_supported));
   if (row == nullptr && !nexus.attentive())
@@ -77,7 +79,7 @@ Demand LogicalUnit::judge(Nexus& nexus, uint64_t lun, const Cdb& cdb) {
     return refused(check_condition(SenseKey::unit_attention, sense_code(nexus.take_attention())));
   if (std::optional<Outcome> refusal = refuse(nexus, *row, cdb)) return refused(*refusal);
   const Judgement judgement = row->judge(*this, cdb);
-  return {.row = row, .refusal = judgement.refusal, .needs = judgement.needs};
+  return {.row = row, .refusal = judgement.refusal, .needs = judgement.needs, .unit_exists = exists};
 }
 
 std::optional<Outcome> LogicalUnit::refuse(Nexus& nexus, const CommandRow& row, const Cdb& cdb) {

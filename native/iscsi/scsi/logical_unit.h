@@ -34,6 +34,7 @@ struct Demand {
   const CommandRow* row = nullptr;
   std::optional<Outcome> refusal;
   Needs needs;
+  bool unit_exists = true;  // false: of a LUN that is none
 };
 
 /// One device as a SCSI logical unit. Belongs to the device's reactor.
@@ -41,6 +42,8 @@ class LogicalUnit {
  public:
   explicit LogicalUnit(LogicalUnitOptions options);
   ~LogicalUnit();
+  /// Takes up what is kept of its reservations. REPLICA_CORRUPT.
+  Task<Result<Unit>> open();
 
   Reactor& reactor() { return options_.reactor; }
   BlockDevice& device() { return options_.device; }
@@ -70,7 +73,9 @@ class LogicalUnit {
   /// LOGICAL UNIT RESET: every command of every nexus is aborted, RESERVE released. Resumes when all is quiet.
   Task<> reset();
 
-  /// A command for `lun` (as SAM-5 section 4.7 writes it) of a nexus.
+  /// Whether a LUN (as SAM-5 section 4.7 writes it) is this unit's.
+  static bool is_at(uint64_t lun);
+  /// A command for `lun` of a nexus.
   Demand judge(Nexus& nexus, uint64_t lun, const Cdb& cdb);
   /// Runs what was judged and not refused.
   Task<Outcome> run(const CommandRow& row, Command command);

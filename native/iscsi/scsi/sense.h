@@ -79,6 +79,7 @@ enum class SenseCode : uint16_t {
   commands_cleared = 0x2f00,
   saving_not_supported = 0x3900,
   internal_target_failure = 0x4400,
+  protocol_service_crc_error = 0x4705,
   data_phase_error = 0x4b00,
   overlapped_commands = 0x4e00,
   insufficient_resources = 0x5503,
