@@ -83,7 +83,7 @@ Outcome run(World& world, const Demand& demand, const Input& input) {
   std::optional<Outcome> outcome;
   run_detached(world.unit.run(*demand.row, {.cdb = input.cdb,
                                             .nexus = input.nexus,
-                                            .unit_exists = input.lun == 0,
+                                            .unit_exists = demand.unit_exists,
                                             .data_out = data,
                                             .data_in = data_in,
                                             .scratch = scratch}),
