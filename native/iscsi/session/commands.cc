@@ -50,7 +50,10 @@ Landing Session::accept_command(const wire::Header& header) {
   const bool both = (command.flags & wire::command_read) != 0 && (command.flags & wire::command_write) != 0;
   if (both || header.ahs_words != 0)
     task->demand = {.row = nullptr, .refusal = bidirectional_refused(), .needs = {}, .unit_exists = true};
-  task->wanted = static_cast<uint32_t>(std::min<size_t>(task->demand.needs.data_out, task->announced));
+  const scsi::Needs& needs = task->demand.needs;
+  if (needs.exact_data_out && needs.data_out != task->announced)
+    task->demand = {.row = nullptr, .refusal = scsi::wrong_data_length(), .needs = {}, .unit_exists = true};
+  task->wanted = static_cast<uint32_t>(std::min<size_t>(needs.data_out, task->announced));
   task->unsolicited = (command.flags & wire::final_bit) == 0;
   task->burst_end = std::min(task->announced, parameters_.first_burst);
   if (!task->demand.refusal) get_buffer_at_once(task);

@@ -160,6 +160,19 @@ TEST(IscsiSession, AnOrderedCommandRunsAlone) {
 
 // ---- Numbers --------------------------------------------------------------------------------------------------------
 
+TEST(IscsiSession, RefusesDataOfAnotherLengthWhereAllOrNothingIsDone) {
+  RunningTarget target;
+  auto initiator = target.log_in();
+  const scsi::Cdb compare_and_write{0x89, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
+  for (const uint32_t length : {0U, 512U, 1536U, 2048U}) {
+    const CommandAnswer answer = initiator->execute(compare_and_write, length, std::string(length, '\0'));
+    EXPECT_EQ(answer.status, 2) << length;
+    EXPECT_EQ(answer.sense_code(), 0x0e03) << length;
+    EXPECT_EQ(answer.r2ts, 0U);
+  }
+  EXPECT_EQ(initiator->execute(compare_and_write, 1024, std::string(1024, '\0')).status, 0);
+}
+
 TEST(IscsiSession, IgnoresCommandsOutsideOfTheWindow) {
   RunningTarget target;
   auto initiator = target.log_in();
