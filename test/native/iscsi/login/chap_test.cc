@@ -101,6 +101,16 @@ TEST_F(IscsiChap, FailsWithoutACommonAlgorithm) {
   }
 }
 
+/// "fips=yes" without such a provider forbids every digest, as a policy can forbid MD5 alone.
+TEST_F(IscsiChap, OffersNoAlgorithmThatOpensslMayNotUse) {
+  EXPECT_EQ(choose_chap_algorithm("5"), ChapAlgorithm::md5);
+  ASSERT_EQ(EVP_set_default_properties(nullptr, "fips=yes"), 1);
+  EXPECT_EQ(choose_chap_algorithm("5,6,7,8"), std::nullopt);
+  EXPECT_TRUE(chap_digest(ChapAlgorithm::md5, 1, {}, {}).empty());
+  ASSERT_EQ(EVP_set_default_properties(nullptr, ""), 1);
+  EXPECT_EQ(choose_chap_algorithm("5"), ChapAlgorithm::md5);
+}
+
 TEST_F(IscsiChap, TakesTheResponseInBase64) {
   LoginClient client(world.policy());
   begin(client);
