@@ -93,6 +93,14 @@ class DataPlaneObject : public Napi::ObjectWrap<DataPlaneObject> {
                         InstanceMethod<&DataPlaneObject::revert_snapshot>("revertSnapshot"),
                         InstanceMethod<&DataPlaneObject::add_export>("addExport"),
                         InstanceMethod<&DataPlaneObject::remove_export>("removeExport"),
+                        InstanceMethod<&DataPlaneObject::add_target>("addTarget"),
+                        InstanceMethod<&DataPlaneObject::remove_target>("removeTarget"),
+                        InstanceMethod<&DataPlaneObject::set_target_access>("setTargetAccess"),
+                        InstanceMethod<&DataPlaneObject::set_space_low>("setSpaceLow"),
+                        InstanceMethod<&DataPlaneObject::set_discovery>("setDiscovery"),
+                        InstanceMethod<&DataPlaneObject::listen_iscsi>("listenIscsi"),
+                        InstanceMethod<&DataPlaneObject::unlisten_iscsi>("unlistenIscsi"),
+                        InstanceMethod<&DataPlaneObject::listen_iscsi_handover>("listenIscsiHandover"),
                         InstanceMethod<&DataPlaneObject::set_tls>("setTls"),
                         InstanceMethod<&DataPlaneObject::listen_tcp>("listenTcp"),
                         InstanceMethod<&DataPlaneObject::unlisten_tcp>("unlistenTcp"),
@@ -280,6 +288,44 @@ class DataPlaneObject : public Napi::ObjectWrap<DataPlaneObject> {
     const std::string name = argument_string(info, 0, "name");
     const bool force = argument_boolean(info, 1, "force");
     return promise<Unit>(info, [&](auto done) { plane_->remove_export(name, force, done); });
+  }
+  Napi::Value add_target(const Napi::CallbackInfo& info) {
+    NewTarget target = read_new_target(argument_fields(info, 0, "target"));
+    return promise<Unit>(info, [&](auto done) { plane_->add_target(std::move(target), done); });
+  }
+  Napi::Value remove_target(const Napi::CallbackInfo& info) {
+    const std::string name = argument_string(info, 0, "name");
+    const bool force = argument_boolean(info, 1, "force");
+    return promise<Unit>(info, [&](auto done) { plane_->remove_target(name, force, done); });
+  }
+  Napi::Value set_target_access(const Napi::CallbackInfo& info) {
+    const std::string name = argument_string(info, 0, "name");
+    iscsi::Access access = read_access(argument_fields(info, 1, "access"));
+    return promise<Unit>(info, [&](auto done) { done(plane_->set_target_access(name, std::move(access))); });
+  }
+  Napi::Value set_space_low(const Napi::CallbackInfo& info) {
+    const std::string name = argument_string(info, 0, "name");
+    const bool low = argument_boolean(info, 1, "low");
+    return promise<Unit>(info, [&](auto done) { done(plane_->set_space_low(name, low)); });
+  }
+  Napi::Value set_discovery(const Napi::CallbackInfo& info) {
+    const Fields settings = argument_fields(info, 0, "settings");
+    iscsi::Access access = read_access(settings.fields("access"));
+    std::vector<iscsi::Portal> portals = read_portals(settings);
+    return promise<Unit>(info, [&](auto done) { done(plane_->set_discovery(std::move(access), std::move(portals))); });
+  }
+  Napi::Value listen_iscsi(const Napi::CallbackInfo& info) {
+    const std::string host = argument_string(info, 0, "host");
+    const uint16_t port = argument_port(info, 1, "port");
+    return promise<TcpAddress>(info, [&](auto done) { done(plane_->listen_iscsi(host, port)); });
+  }
+  Napi::Value unlisten_iscsi(const Napi::CallbackInfo& info) {
+    const TcpAddress address{argument_string(info, 0, "host"), argument_port(info, 1, "port")};
+    return promise<Unit>(info, [&](auto done) { plane_->unlisten_iscsi(address, done); });
+  }
+  Napi::Value listen_iscsi_handover(const Napi::CallbackInfo& info) {
+    const std::string path = argument_string(info, 0, "path");
+    return promise<Unit>(info, [&](auto done) { done(plane_->listen_iscsi_handover(path)); });
   }
   Napi::Value set_tls(const Napi::CallbackInfo& info) {
     const nbd::TlsSettings settings = read_tls_settings(argument_fields(info, 0, "settings"));

@@ -163,6 +163,28 @@ bool Fields::boolean(const char* field) const { return to_boolean(value(field), 
 uint64_t Fields::whole_number(const char* field, uint64_t max) const {
   return to_whole_number(value(field), path_ + field, max);
 }
+std::vector<Fields> Fields::list(const char* field) const {
+  const Napi::Value all = value(field);
+  if (!all.IsArray()) wrong(field, "an array of objects");
+  const Napi::Array array = all.As<Napi::Array>();
+  std::vector<Fields> list;
+  for (uint32_t i = 0; i < array.Length(); ++i) {
+    const std::string name = path_ + field + "[" + std::to_string(i) + "]";
+    list.emplace_back(to_object(array.Get(i), name), name + ".");
+  }
+  return list;
+}
+
+std::vector<std::string> Fields::strings(const char* field) const {
+  const Napi::Value all = value(field);
+  if (!all.IsArray()) wrong(field, "an array of strings");
+  const Napi::Array array = all.As<Napi::Array>();
+  std::vector<std::string> strings;
+  for (uint32_t i = 0; i < array.Length(); ++i)
+    strings.push_back(to_string(array.Get(i), path_ + field + "[" + std::to_string(i) + "]"));
+  return strings;
+}
+
 Fields Fields::fields(const char* field) const {
   return Fields(to_object(value(field), path_ + field), path_ + field + ".");
 }
@@ -179,17 +201,26 @@ bool argument_boolean(const Napi::CallbackInfo& info, size_t index, const char* 
 uint64_t argument_whole_number(const Napi::CallbackInfo& info, size_t index, const char* name) {
   return to_whole_number(info[index], name, exact_number_max);
 }
-SecureMemory argument_secret(const Napi::CallbackInfo& info, size_t index, const char* name) {
+namespace {
+
+SecureMemory to_secret(const Napi::Value& value, const std::string& name) {
   constexpr size_t length_max = 8 * mebibyte;
-  const Napi::Value value = info[index];
   const bool is_bytes = value.IsTypedArray() && value.As<Napi::TypedArray>().TypedArrayType() == napi_uint8_array;
   const size_t length = is_bytes ? value.As<Napi::Uint8Array>().ByteLength() : 0;
-  if (length == 0 || length > length_max) throw_wrong(info.Env(), name, "a Uint8Array of 1 byte to 8 MiB");
+  if (length == 0 || length > length_max) throw_wrong(value.Env(), name, "a Uint8Array of 1 byte to 8 MiB");
   Result<SecureMemory> memory = SecureMemory::create(length);
-  if (!memory.ok()) throw Napi::Error(info.Env(), to_js(info.Env(), memory.error()));
+  if (!memory.ok()) throw Napi::Error(value.Env(), to_js(value.Env(), memory.error()));
   std::memcpy(memory.value().span().data(), value.As<Napi::Uint8Array>().Data(), length);
   return std::move(memory.value());
 }
+
+}  // namespace
+
+SecureMemory argument_secret(const Napi::CallbackInfo& info, size_t index, const char* name) {
+  return to_secret(info[index], name);
+}
+
+SecureMemory Fields::secret(const char* field) const { return to_secret(value(field), path_ + field); }
 
 uint16_t argument_port(const Napi::CallbackInfo& info, size_t index, const char* name) {
   return static_cast<uint16_t>(to_whole_number(info[index], name, UINT16_MAX));
@@ -201,6 +232,8 @@ DataPlaneOptions read_options(const Fields& options) {
   result.buffer_bytes = options.whole_number("bufferBytes");
   result.nbd.connections_max = options.whole_number("connectionsMax");
   result.nbd.negotiations_max = options.whole_number("negotiationsMax");
+  result.iscsi.connections_max = options.whole_number("iscsiConnectionsMax");
+  result.iscsi.logins_max = options.whole_number("iscsiLoginsMax");
   return result;
 }
 
@@ -282,6 +315,47 @@ NewExport read_new_export(const Fields& exported) {
   const Fields handover = exported.fields("handover");
   result.remote = {.handover_path = handover.string("path")};
   return result;
+}
+
+namespace {
+
+iscsi::Credential read_credential(const Fields& credential) {
+  return {credential.string("user"), std::make_shared<SecureMemory>(credential.secret("secret"))};
+}
+
+}  // namespace
+
+iscsi::Access read_access(const Fields& access) {
+  iscsi::Access result;
+  result.initiators = access.strings("initiators");
+  for (const Fields& credential : access.list("chap")) result.chap.push_back(read_credential(credential));
+  if (!access.is_null("mutual")) result.mutual = read_credential(access.fields("mutual"));
+  return result;
+}
+
+NewTarget read_new_target(const Fields& target) {
+  NewTarget result;
+  result.name = target.string("name");
+  result.alias = target.string("alias");
+  result.read_only = target.boolean("readOnly");
+  result.decrypted = target.boolean("decrypted");
+  result.access = read_access(target.fields("access"));
+  if (target.is_null("volume")) {
+    result.remote = {.handover_path = target.fields("handover").string("path")};
+    return result;
+  }
+  result.volume = target.string("volume");
+  if (result.volume.empty()) target.wrong("volume", "a volume's name or null");
+  result.volume_id = target.string("volumeId");
+  return result;
+}
+
+std::vector<iscsi::Portal> read_portals(const Fields& settings) {
+  std::vector<iscsi::Portal> portals;
+  for (const Fields& portal : settings.list("portals"))
+    portals.push_back(
+        {.host = portal.string("host"), .port = static_cast<uint16_t>(portal.whole_number("port", 65535))});
+  return portals;
 }
 
 dmcrypt::LuksFormat read_luks_format(const Fields& format) {

@@ -4,6 +4,7 @@
 #include <napi.h>
 
 #include <string>
+#include <vector>
 
 #include "addon/data_plane.h"
 
@@ -24,6 +25,11 @@ class Fields {
   uint64_t whole_number(const char* field, uint64_t max = exact_number_max) const;
   bool is_null(const char* field) const { return value(field).IsNull(); }
   Fields fields(const char* field) const;
+  /// The objects of an array.
+  std::vector<Fields> list(const char* field) const;
+  std::vector<std::string> strings(const char* field) const;
+  /// A copy of a Uint8Array, as argument_secret().
+  SecureMemory secret(const char* field) const;
   [[noreturn]] void wrong(const char* field, const char* expected) const;
 
  private:
@@ -49,6 +55,9 @@ VolumeToOpen read_volume_to_open(const Fields& volume);
 qos::Limits read_limits(const Fields& limits);
 nbd::TlsSettings read_tls_settings(const Fields& settings);
 NewExport read_new_export(const Fields& exported);
+NewTarget read_new_target(const Fields& target);
+iscsi::Access read_access(const Fields& access);
+std::vector<iscsi::Portal> read_portals(const Fields& settings);
 dmcrypt::LuksFormat read_luks_format(const Fields& format);
 PoolDevice read_pool_device(const Fields& device);
 

@@ -77,6 +77,7 @@ Result<std::unique_ptr<DataPlane>> DataPlane::start_threads(const DataPlaneOptio
     plane->reactors_.push_back(std::move(thread.value()));
   }
   plane->server_ = std::make_unique<nbd::Server>(reactors, options.nbd);
+  plane->iscsi_ = std::make_unique<iscsi::Server>(reactors, options.iscsi);
   return plane;
 }
 
@@ -234,11 +235,18 @@ void DataPlane::volume_info(const std::string& name, Done<VolumeInfo> done) {
 }
 
 /// What the store knows, on its reactor; what its files take, on a thread that may block.
+size_t DataPlane::clients_of(const Volume& volume) const {
+  size_t clients = 0;
+  for (const Exported& each : exports_) {
+    if (each.volume != volume.name) continue;
+    clients += each.frontend == Exported::Frontend::nbd ? server_->connections(each.name) : iscsi_->sessions(each.name);
+  }
+  return clients;
+}
+
 void DataPlane::gather_info(Volume& volume, Done<VolumeInfo> done) {
   ++volume.operations;
-  size_t clients = 0;
-  for (const Exported& each : exports_)
-    if (each.volume == volume.name) clients += server_->connections(each.name);
+  const size_t clients = clients_of(volume);
   volume.reactor->post([this, &volume, clients, done = std::move(done)] {
     const store::LayeredStore& store = *volume.store;
     const store::VolumeMetadata& metadata = store.metadata();
@@ -383,15 +391,16 @@ Result<Unit> DataPlane::add_export(const NewExport& exported) {
     if (!served.ok()) return served;
   }
   Result<Unit> added = server_->add_export(std::move(options));
-  if (added.ok()) exports_.push_back({exported.name, exported.volume});
+  if (added.ok()) exports_.push_back({Exported::Frontend::nbd, exported.name, exported.volume});
   return added;
 }
 
 void DataPlane::remove_export(const std::string& name, bool force, Done<Unit> done) {
   if (closing_) return done(closed());
   // The latest of that name is the one that clients find.
-  const auto found =
-      std::find_if(exports_.rbegin(), exports_.rend(), [&](const Exported& e) { return e.name == name; });
+  const auto found = std::find_if(exports_.rbegin(), exports_.rend(), [&](const Exported& e) {
+    return e.frontend == Exported::Frontend::nbd && e.name == name;
+  });
   const Exported* record = found == exports_.rend() ? nullptr : &*found;
   // Clients that are disconnected are not waited for at the pace of their limits.
   const std::string lifted = force && record != nullptr ? record->volume : std::string();
@@ -440,9 +449,11 @@ void DataPlane::close(Done<Unit> done) {
   closing_ = true;
   for (const auto& [name, volume] : volumes_) change_throttle(name, &qos::Throttle::lift);
   server_->close([this, done = std::move(done)](Result<Unit> served) {
-    control_([this, done, served = std::move(served)] {
-      exports_.clear();
-      close_volumes([done, served](Result<Unit> volumes) { done(served.ok() ? volumes : served); });
+    iscsi_->close([this, done, served = std::move(served)](Result<Unit> served_too) {
+      control_([this, done, served = served.ok() ? std::move(served_too) : served] {
+        exports_.clear();
+        close_volumes([done, served](Result<Unit> volumes) { done(served.ok() ? volumes : served); });
+      });
     });
   });
 }

@@ -15,6 +15,7 @@
 #include "block/checked_device.h"
 #include "dmcrypt/encrypted_volume.h"
 #include "dmcrypt/luks.h"
+#include "iscsi/server.h"
 #include "nbd/server.h"
 #include "qos/throttled_volume.h"
 #include "store/layered_store.h"
@@ -25,6 +26,7 @@ inline constexpr size_t reactors_max = 64;
 inline constexpr size_t buffer_bytes_min = 1 * mebibyte;
 inline constexpr size_t buffer_bytes_max = 64 * gibibyte;
 inline constexpr size_t nbd_connections_max = 1'000'000;
+inline constexpr size_t iscsi_connections_max = 1'000'000;
 /// Opening waits for the disk and for locks that other processes hold; a process that is restarted opens many volumes.
 inline constexpr size_t opening_threads = 4;
 
@@ -32,6 +34,7 @@ struct DataPlaneOptions {
   size_t reactors = 1;                  // 1 to reactors_max
   size_t buffer_bytes = 64 * mebibyte;  // of each reactor, buffer_bytes_min to buffer_bytes_max
   nbd::Limits nbd;                      // of connections, 1 to nbd_connections_max
+  iscsi::Limits iscsi;                  // of connections, 1 to iscsi_connections_max
 };
 
 struct LayerInfo {
@@ -84,6 +87,17 @@ struct NewExport {
   bool decrypted = false;  // the plaintext of an encrypted volume
   std::string volume;      // of this process; empty: `remote`
   nbd::RemoteTarget remote;
+};
+
+struct NewTarget {
+  std::string name;   // an iSCSI name
+  std::string alias;  // may be empty
+  bool read_only = false;
+  bool decrypted = false;  // the plaintext of an encrypted volume
+  std::string volume;      // of this process; empty: `remote`
+  std::string volume_id;   // its UUID, of which the identifiers of the logical unit are made
+  iscsi::RemoteTarget remote;
+  iscsi::Access access;
 };
 
 /// A block device of the kernel's that is, or becomes, a LUKS2 one with this UUID.
@@ -142,6 +156,17 @@ class DataPlane {
   void revert_snapshot(const std::string& name, const std::string& id, Done<Unit> done);
   Result<Unit> add_export(const NewExport& exported);
   void remove_export(const std::string& name, bool force, Done<Unit> done);
+  /// Initiators can log in when it resolves.
+  void add_target(NewTarget target, Done<Unit> done);
+  void remove_target(const std::string& name, bool force, Done<Unit> done);
+  /// For logins that begin later.
+  Result<Unit> set_target_access(const std::string& name, iscsi::Access access);
+  /// The pool of a target's volume is running out of space, or not any more.
+  Result<Unit> set_space_low(const std::string& name, bool low);
+  Result<Unit> set_discovery(iscsi::Access access, std::vector<iscsi::Portal> portals);
+  Result<TcpAddress> listen_iscsi(const std::string& host, uint16_t port);
+  void unlisten_iscsi(const TcpAddress& address, Done<Unit> done);
+  Result<Unit> listen_iscsi_handover(const std::string& path);
   /// Reads files, which blocks the control thread: they are small.
   Result<Unit> set_tls(const nbd::TlsSettings& settings);
   Result<TcpAddress> listen_tcp(const std::string& host, uint16_t port);
@@ -162,6 +187,8 @@ class DataPlane {
                                                           std::function<void(const DataPlaneEvent&)> on_event);
   Result<Volume*> find(const std::string& name);
   Result<Unit> serve(Volume& volume, bool decrypted, nbd::ExportOptions& options);
+  Result<iscsi::LocalTarget> serve(Volume& volume, const NewTarget& target);
+  size_t clients_of(const Volume& volume) const;
   dmcrypt::CryptBuffers& crypt_buffers(Reactor& reactor);
   Task<Result<dmcrypt::Mending>> unlock_plaintext(Volume& volume, dmcrypt::CryptBuffers& buffers,
                                                   std::shared_ptr<SecureMemory> passphrase);
@@ -201,6 +228,7 @@ class DataPlane {
   std::array<BlockingThread, opening_threads> opening_;
   std::map<Reactor*, std::unique_ptr<dmcrypt::CryptBuffers>> crypt_buffers_;
   std::unique_ptr<nbd::Server> server_;
+  std::unique_ptr<iscsi::Server> iscsi_;
   qos::FairShare shares_;
   std::map<std::string, std::unique_ptr<Volume>> volumes_;
   std::list<Exported> exports_;  // oldest first

@@ -54,8 +54,11 @@ struct DataPlane::Volume {
   Done<Unit> closing;  // set: closes when no operation is under way
 };
 
-/// An export uses its volume until its removal has completed; another may have taken its name before.
+/// An export or an iSCSI target uses its volume until its removal has completed; another may have taken its name
+/// before.
 struct DataPlane::Exported {
+  enum class Frontend : uint8_t { nbd, iscsi };
+  Frontend frontend = Frontend::nbd;
   std::string name;
   std::string volume;  // empty: of another process
 };

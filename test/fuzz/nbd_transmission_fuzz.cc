@@ -11,6 +11,7 @@
 #include "nbd/branch.h"
 #include "nbd/server_core.h"
 #include "nbd/session.h"
+#include "test/fuzz/strict_device.h"
 
 namespace {
 
@@ -19,42 +20,6 @@ using namespace cairn::nbd;
 
 constexpr uint64_t device_size = 256 * kibibyte;
 
-/// Stops the process when it is asked for what a checked device would refuse: the session has to answer that itself.
-class StrictDevice final : public BlockDevice {
- public:
-  explicit StrictDevice(BlockDevice& below) : below_(below) {}
-  Geometry geometry() const override { return below_.geometry(); }
-  Task<Status> read(uint64_t offset, std::span<std::byte> into) override {
-    require(offset, into.size());
-    return below_.read(offset, into);
-  }
-  Task<Status> write(uint64_t offset, std::span<const std::byte> from, Durability durability) override {
-    require(offset, from.size());
-    return below_.write(offset, from, durability);
-  }
-  Task<Status> flush() override { return below_.flush(); }
-  Task<Status> trim(uint64_t offset, uint64_t length, Durability durability) override {
-    require(offset, length);
-    return below_.trim(offset, length, durability);
-  }
-  Task<Status> write_zeroes(uint64_t offset, uint64_t length, ZeroMode mode, Durability durability) override {
-    require(offset, length);
-    return below_.write_zeroes(offset, length, mode, durability);
-  }
-  Task<Status> block_status(uint64_t offset, uint64_t length, StatusQuery query, size_t extents_max,
-                            std::vector<Extent>& extents) override {
-    require(offset, length);
-    return below_.block_status(offset, length, query, extents_max, extents);
-  }
-
- private:
-  static void require(uint64_t offset, uint64_t length) {
-    CAIRN_ASSERT(length > 0 && offset % 512 == 0 && length % 512 == 0);
-    CAIRN_ASSERT(offset <= device_size && length <= device_size - offset);
-  }
-  BlockDevice& below_;
-};
-
 struct World {
   World() : reactor(std::move(Reactor::create({.buffer_bytes = 1 * mebibyte}).value())) {
     core = std::make_shared<ServerCore>(std::vector<Reactor*>{reactor.get()}, Limits{});
@@ -62,7 +27,7 @@ struct World {
         ExportOptions{.name = "disk", .description = "", .target = LocalTarget{reactor.get(), &strict}});
   }
   MemoryDevice memory{device_size, 512};
-  StrictDevice strict{memory};
+  test::StrictDevice strict{memory};
   std::unique_ptr<Reactor> reactor;
   std::shared_ptr<ServerCore> core;
   std::shared_ptr<Export> exported;

@@ -28,7 +28,8 @@ LogicalUnit::LogicalUnit(LogicalUnitOptions options)
       transfer_max_(
           static_cast<uint32_t>(std::min<size_t>(transfer_length_max, options_.reactor.buffers().piece_max() / 2))),
       ranges_(options_.reactor.ready()),
-      aborted_(options_.reactor.ready()) {
+      aborted_(options_.reactor.ready()),
+      task_set_(options_.reactor.ready()) {
   geometry_.read_only |= options_.read_only;
 }
 

@@ -14,6 +14,7 @@
 #include "iscsi/scsi/mode_parameters.h"
 #include "iscsi/scsi/nexus.h"
 #include "iscsi/scsi/reservations.h"
+#include "iscsi/scsi/task_set.h"
 
 namespace cairn::scsi {
 
@@ -75,6 +76,7 @@ class LogicalUnit {
   /// Commands that have been aborted and still touch the medium. A command that waits for them touches it not itself
   /// (its rule is neither `reads` nor `writes`), so that two of them do not wait for each other.
   InFlight& aborted() { return aborted_; }
+  TaskSet& task_set() { return task_set_; }
   /// LOGICAL UNIT RESET: every command of every nexus is aborted, RESERVE released, mode parameters are their defaults.
   /// Resumes when all is quiet.
   Task<> reset();
@@ -97,6 +99,7 @@ class LogicalUnit {
   bool space_low_ = false;
   RangeLock ranges_;
   InFlight aborted_;
+  TaskSet task_set_;
   Reservations reservations_;
   IntrusiveList<Nexus> nexuses_;
 };

@@ -50,7 +50,10 @@ Landing Session::accept_command(const wire::Header& header) {
   const bool both = (command.flags & wire::command_read) != 0 && (command.flags & wire::command_write) != 0;
   if (both || header.ahs_words != 0)
     task->demand = {.row = nullptr, .refusal = bidirectional_refused(), .needs = {}, .unit_exists = true};
-  task->wanted = static_cast<uint32_t>(std::min<size_t>(task->demand.needs.data_out, task->announced));
+  const scsi::Needs& needs = task->demand.needs;
+  if (needs.exact_data_out && needs.data_out != task->announced)
+    task->demand = {.row = nullptr, .refusal = scsi::wrong_data_length(), .needs = {}, .unit_exists = true};
+  task->wanted = static_cast<uint32_t>(std::min<size_t>(needs.data_out, task->announced));
   task->unsolicited = (command.flags & wire::final_bit) == 0;
   task->burst_end = std::min(task->announced, parameters_.first_burst);
   if (!task->demand.refusal) get_buffer_at_once(task);
@@ -108,6 +111,14 @@ void Session::act_on_data_out(const wire::Header& header, ScsiTask* task, bool i
 // ---- Execution ------------------------------------------------------------------------------------------------------
 
 Detached Session::serve(ScsiTask* task) {
+  // Its place is given back before it is answered: what the answer makes an initiator send does not meet it.
+  const scsi::Outcome outcome = co_await perform(task);
+  end(task, outcome);
+}
+
+Task<scsi::Outcome> Session::perform(ScsiTask* task) {
+  scsi::TaskSet::Place place(nexus_->unit().task_set(), task->attribute());
+  co_await place;
   if (!task->demand.refusal && task->buffer_length() > 0 && !task->buffer.valid() && !task->aborted)
     co_await acquire_buffer(task);
   if (!task->has_all() && !task->aborted) co_await collect_data(task);
@@ -127,7 +138,7 @@ Detached Session::serve(ScsiTask* task) {
          .data_in = task->data_in(),
          .scratch = task->scratch()});
   }
-  end(task, outcome);
+  co_return outcome;
 }
 
 Task<> Session::acquire_buffer(ScsiTask* task) {

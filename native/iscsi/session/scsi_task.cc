@@ -49,6 +49,17 @@ bool ScsiTask::touches_medium() const {
          demand.row->reservation == scsi::ReservationRule::writes;
 }
 
+scsi::TaskAttribute ScsiTask::attribute() const {
+  switch (command.flags & wire::command_attribute_mask) {
+    case wire::ordered:
+      return scsi::TaskAttribute::ordered;
+    case wire::head_of_queue:
+      return scsi::TaskAttribute::head_of_queue;
+    default:
+      return scsi::TaskAttribute::simple;
+  }
+}
+
 ScsiTask* TaskTable::find(uint32_t tag) const {
   ScsiTask* task = buckets_[bucket_of(tag)];
   while (task != nullptr && task->command.task_tag != tag) task = task->next_in_bucket;

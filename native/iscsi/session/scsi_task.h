@@ -65,6 +65,7 @@ class ScsiTask final : public Outgoing {
   uint8_t residual_flag = 0;
 
   bool touches_medium() const;
+  scsi::TaskAttribute attribute() const;
 };
 
 /// Tasks of one session that have not been answered, by their initiator task tags.

@@ -6,6 +6,7 @@
 
 #include "iscsi/limits.h"
 #include "test/native/iscsi/support/running_target.h"
+#include "test/native/nbd/support/running_server.h"
 
 namespace cairn::test {
 namespace {
@@ -138,7 +139,39 @@ TEST(IscsiSession, RefusesBeyondTheEndWithoutTheData) {
   EXPECT_EQ(initiator->read(0, 1).status, 0);
 }
 
+TEST(IscsiSession, AnOrderedCommandRunsAlone) {
+  RunningTarget target;
+  auto initiator = target.log_in();
+  target.gate().close_gate();
+  const wire::ScsiCommand before = initiator->command(read_16_cdb(0, 1), 512, false);
+  wire::ScsiCommand ordered = initiator->command(read_16_cdb(1, 1), 512, false);
+  ordered.flags = static_cast<uint8_t>((ordered.flags & ~wire::command_attribute_mask) | wire::ordered);
+  const wire::ScsiCommand behind = initiator->command(read_16_cdb(2, 1), 512, false);
+  wire::ScsiCommand urgent = initiator->command(read_16_cdb(3, 1), 512, false);
+  urgent.flags = static_cast<uint8_t>((urgent.flags & ~wire::command_attribute_mask) | wire::head_of_queue);
+  for (const wire::ScsiCommand& each : {before, ordered, behind, urgent}) initiator->send_pdu(each);
+  EXPECT_TRUE(eventually([&] { return target.gate().waiting() == 2; }));
+  target.gate().open_gate();
+  std::vector<uint32_t> answered;
+  for (int i = 0; i < 4; ++i) answered.push_back(initiator->receive()->header.task_tag);
+  std::sort(answered.begin(), answered.begin() + 2);
+  EXPECT_EQ(answered, (std::vector<uint32_t>{before.task_tag, urgent.task_tag, ordered.task_tag, behind.task_tag}));
+}
+
 // ---- Numbers --------------------------------------------------------------------------------------------------------
+
+TEST(IscsiSession, RefusesDataOfAnotherLengthWhereAllOrNothingIsDone) {
+  RunningTarget target;
+  auto initiator = target.log_in();
+  const scsi::Cdb compare_and_write{0x89, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
+  for (const uint32_t length : {0U, 512U, 1536U, 2048U}) {
+    const CommandAnswer answer = initiator->execute(compare_and_write, length, std::string(length, '\0'));
+    EXPECT_EQ(answer.status, 2) << length;
+    EXPECT_EQ(answer.sense_code(), 0x0e03) << length;
+    EXPECT_EQ(answer.r2ts, 0U);
+  }
+  EXPECT_EQ(initiator->execute(compare_and_write, 1024, std::string(1024, '\0')).status, 0);
+}
 
 TEST(IscsiSession, IgnoresCommandsOutsideOfTheWindow) {
   RunningTarget target;
@@ -271,7 +304,7 @@ TEST(IscsiSession, LogsOutWhenCommandsAreAnswered) {
   logout.task_tag = initiator->next_tag();
   logout.command_sn = initiator->next_command_sn();
   initiator->send_pdu(logout);
-  while (target.gate().waiting() == 0) std::this_thread::yield();
+  EXPECT_TRUE(eventually([&] { return target.gate().waiting() > 0; }));
   target.gate().open_gate();
   EXPECT_EQ(initiator->finish(command.task_tag).status, 0);
   const std::optional<Pdu> answer = initiator->receive();
@@ -320,7 +353,7 @@ TEST(IscsiTasks, AnAbortedCommandIsNotAnswered) {
   target.gate().close_gate();
   const wire::ScsiCommand command = initiator->command(write_16_cdb(0, 1), 512, true);
   initiator->send_pdu(command, pattern(512));
-  while (target.gate().waiting() == 0) std::this_thread::yield();
+  EXPECT_TRUE(eventually([&] { return target.gate().waiting() > 0; }));
   initiator->send_pdu(task_request(*initiator, wire::TaskFunction::abort_task, command.task_tag));
   // The function is answered when the write is over, not before.
   auto ping = Initiator::make<wire::NopOut>(wire::nop_out);
@@ -361,7 +394,7 @@ TEST(IscsiTasks, AResetEndsTheCommandsOfEverybody) {
   target.gate().close_gate();
   const wire::ScsiCommand command = other->command(read_16_cdb(0, 1), 512, false);
   other->send_pdu(command);
-  while (target.gate().waiting() == 0) std::this_thread::yield();
+  EXPECT_TRUE(eventually([&] { return target.gate().waiting() > 0; }));
   one->send_pdu(task_request(*one, wire::TaskFunction::logical_unit_reset));
   target.gate().open_gate();
   EXPECT_EQ(one->receive()->opcode(), wire::task_response);
@@ -409,7 +442,7 @@ TEST(IscsiSession, ATargetIsRemovedWhenNobodyUsesIt) {
   target.gate().close_gate();
   const wire::ScsiCommand command = initiator->command(read_16_cdb(0, 1), 512, false);
   initiator->send_pdu(command);
-  while (target.gate().waiting() == 0) std::this_thread::yield();
+  EXPECT_TRUE(eventually([&] { return target.gate().waiting() > 0; }));
   std::thread opener([&] {
     // The session is told, and its command answered, before it ends.
     EXPECT_EQ(initiator->receive()->opcode(), wire::async_message);

@@ -1,7 +1,6 @@
 // READ CAPACITY (SBC-3 sections 5.15 and 5.16).
 #include <algorithm>
 #include <bit>
-#include <cstring>
 
 #include "base/byte_order.h"
 #include "iscsi/scsi/commands/table.h"
@@ -36,7 +35,7 @@ Task<Outcome> run_16(LogicalUnit& unit, Command command) {
   // Logical blocks in a physical one, as an exponent.
   answer[13] = static_cast<uint8_t>(std::countr_zero(std::max(geometry.preferred_block_size / unit.block_size(), 1U)));
   if (geometry.can_trim) answer[14] = provisioned_and_zeroing;
-  std::memcpy(command.data_in.data(), answer.data(), command.data_in.size());
+  std::ranges::copy(std::as_bytes(std::span(answer)).first(command.data_in.size()), command.data_in.begin());
   co_return good(command.data_in.size());
 }
 

@@ -2,7 +2,6 @@
 // nevertheless.
 #include <algorithm>
 #include <array>
-#include <cstring>
 
 #include "base/byte_order.h"
 #include "iscsi/scsi/commands/table.h"
@@ -20,7 +19,7 @@ Judgement judge_10(LogicalUnit&, const Cdb& cdb) {
 }
 Task<Outcome> run_10(LogicalUnit&, Command command) {
   const std::array<uint8_t, length_of_10> header{0, command.cdb[2]};
-  std::memcpy(command.data_in.data(), header.data(), command.data_in.size());
+  std::ranges::copy(std::as_bytes(std::span(header)).first(command.data_in.size()), command.data_in.begin());
   co_return good(command.data_in.size());
 }
 
@@ -29,7 +28,7 @@ Judgement judge_12(LogicalUnit&, const Cdb& cdb) {
 }
 Task<Outcome> run_12(LogicalUnit&, Command command) {
   const std::array<uint8_t, length_of_12> header{0, command.cdb[1]};
-  std::memcpy(command.data_in.data(), header.data(), command.data_in.size());
+  std::ranges::copy(std::as_bytes(std::span(header)).first(command.data_in.size()), command.data_in.begin());
   co_return good(command.data_in.size());
 }
 

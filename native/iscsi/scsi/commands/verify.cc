@@ -26,7 +26,7 @@ Judgement judge(LogicalUnit& unit, const Cdb& cdb) {
   if (check_of(cdb) == ByteCheck::reserved) return invalid_field(1, 2);
   if (std::optional<Outcome> refusal = check_transfer(unit, cdb, range)) return *refusal;
   const size_t bytes = range.count * unit.block_size();
-  Needs needs{.scratch = scratch_for(unit, bytes), .exact_data_out = true};
+  Needs needs{.scratch = scratch_for(unit, bytes)};
   if (check_of(cdb) == ByteCheck::data) needs.data_out = bytes;
   if (check_of(cdb) == ByteCheck::block && bytes > 0) needs.data_out = unit.block_size();
   return needs;

@@ -22,7 +22,7 @@ Judgement judge(LogicalUnit& unit, const Cdb& cdb) {
   const BlockRange range = range_to_end(unit, cdb);
   if (std::optional<Outcome> refusal = check_range(unit, range)) return *refusal;
   if ((cdb[1] & cdb_unmap) != 0 && !unit.geometry().can_trim) return invalid_field(1, 3);
-  if (without_data(cdb)) return Needs{.exact_data_out = true};
+  if (without_data(cdb)) return Needs{};
   return Needs{.data_out = unit.block_size(),
                .scratch = scratch_for(unit, range.count * unit.block_size()),
                .exact_data_out = true};

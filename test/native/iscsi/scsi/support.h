@@ -94,7 +94,7 @@ class Unit {
     data_out.resize(std::min(data_out.size(), demand.needs.data_out));
     scsi::Command command{.cdb = cdb,
                           .nexus = *nexus,
-                          .unit_exists = lun == 0,
+                          .unit_exists = demand.unit_exists,
                           .data_out = std::as_bytes(std::span(data_out)),
                           .data_in = data_in,
                           .scratch = scratch};
