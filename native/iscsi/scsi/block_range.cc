@@ -64,8 +64,10 @@ std::optional<Outcome> check_transfer(LogicalUnit& unit, const Cdb& cdb, const B
 }
 
 std::optional<Outcome> check_writable(LogicalUnit& unit) {
-  if (!unit.geometry().read_only) return {};
-  return check_condition(SenseKey::data_protect, SenseCode::write_protected);
+  if (unit.geometry().read_only) return check_condition(SenseKey::data_protect, SenseCode::write_protected);
+  if (unit.mode().software_write_protect)
+    return check_condition(SenseKey::data_protect, SenseCode::software_write_protected);
+  return {};
 }
 
 Durability durability_of(const Cdb& cdb) {

@@ -29,7 +29,7 @@ uint16_t length_byte(const Cdb& cdb);
 std::optional<Outcome> check_range(LogicalUnit& unit, const BlockRange& range);
 /// As check_range(), and INVALID FIELD IN CDB for more than one command transfers.
 std::optional<Outcome> check_transfer(LogicalUnit& unit, const Cdb& cdb, const BlockRange& range);
-/// WRITE PROTECTED.
+/// WRITE PROTECTED, or SOFTWARE WRITE PROTECTED.
 std::optional<Outcome> check_writable(LogicalUnit& unit);
 
 /// FUA, which a CDB of 6 bytes has not.

@@ -25,4 +25,6 @@ std::array<uint8_t, 8> Identity::naa() const {
   return name;
 }
 
+std::string Identity::target_port_name() const { return target_name + ",t,0x0001"; }
+
 }  // namespace cairn::scsi

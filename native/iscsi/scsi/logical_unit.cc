@@ -56,9 +56,19 @@ void LogicalUnit::set_space_low(bool low) {
   space_low_ = low;
 }
 
+Task<Outcome> LogicalUnit::set_mode(ModeParameters parameters, const Nexus* asked_by) {
+  const bool flushes = mode_.write_cache && !parameters.write_cache;
+  if (parameters != mode_) establish(UnitAttention::mode_parameters_changed, asked_by);
+  mode_ = parameters;
+  if (!flushes) co_return good();
+  const Status status = co_await device().flush();
+  co_return outcome_of(status, Access::writing);
+}
+
 Task<> LogicalUnit::reset() {
   nexuses_.for_each([](Nexus* nexus) { nexus->tasks().abort_all(); });
   reservations_.release_reserve();
+  mode_ = {};
   establish(UnitAttention::device_reset);
   co_await aborted_.wait_idle();
 }
@@ -91,7 +101,16 @@ std::optional<Outcome> LogicalUnit::refuse(Nexus& nexus, const CommandRow& row, 
 Task<Outcome> LogicalUnit::run(const CommandRow& row, Command command) {
   // It may have been reserved while the command's data came.
   if (reservations_.conflicts(command.nexus, row.reservation)) return conflicting();
+  if (!mode_.write_cache && row.reservation == ReservationRule::writes) return run_write_through(row, command);
   return row.run(*this, command);
+}
+
+/// WCE is off: what a command has written is durable before it is answered.
+Task<Outcome> LogicalUnit::run_write_through(const CommandRow& row, Command command) {
+  const Outcome outcome = co_await row.run(*this, command);
+  if (!outcome.good()) co_return outcome;
+  const Status status = co_await device().flush();
+  co_return outcome_of(status, Access::writing, outcome.data_in_length);
 }
 
 }  // namespace cairn::scsi

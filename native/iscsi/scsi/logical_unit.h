@@ -11,6 +11,7 @@
 #include "block/block_device.h"
 #include "iscsi/scsi/command.h"
 #include "iscsi/scsi/identity.h"
+#include "iscsi/scsi/mode_parameters.h"
 #include "iscsi/scsi/nexus.h"
 #include "iscsi/scsi/reservations.h"
 #include "iscsi/scsi/task_set.h"
@@ -63,6 +64,10 @@ class LogicalUnit {
   /// Bytes that one command reads or writes at most.
   uint32_t transfer_max() const { return transfer_max_; }
 
+  const ModeParameters& mode() const { return mode_; }
+  /// Those who did not ask for the change are told. What had been written is durable when the write cache is off.
+  Task<Outcome> set_mode(ModeParameters parameters, const Nexus* asked_by);
+
   /// Told to every nexus but one.
   void establish(UnitAttention attention, const Nexus* except = nullptr);
   /// The pool is running out of space, or not any more.
@@ -72,7 +77,8 @@ class LogicalUnit {
   /// (its rule is neither `reads` nor `writes`), so that two of them do not wait for each other.
   InFlight& aborted() { return aborted_; }
   TaskSet& task_set() { return task_set_; }
-  /// LOGICAL UNIT RESET: every command of every nexus is aborted, RESERVE released. Resumes when all is quiet.
+  /// LOGICAL UNIT RESET: every command of every nexus is aborted, RESERVE released, mode parameters are their defaults.
+  /// Resumes when all is quiet.
   Task<> reset();
 
   /// Whether a LUN (as SAM-5 section 4.7 writes it) is this unit's.
@@ -84,10 +90,12 @@ class LogicalUnit {
 
  private:
   std::optional<Outcome> refuse(Nexus& nexus, const CommandRow& row, const Cdb& cdb);
+  Task<Outcome> run_write_through(const CommandRow& row, Command command);
 
   LogicalUnitOptions options_;
   Geometry geometry_;
   uint32_t transfer_max_;
+  ModeParameters mode_;
   bool space_low_ = false;
   RangeLock ranges_;
   InFlight aborted_;

@@ -66,6 +66,7 @@ enum class SenseCode : uint16_t {
   inline_data_length_exceeded = 0x260b,
   copy_operation_failed = 0x260c,
   write_protected = 0x2700,
+  software_write_protected = 0x2702,
   space_allocation_failed = 0x2707,
   power_on_or_reset = 0x2900,
   device_reset = 0x2903,
