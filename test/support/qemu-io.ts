@@ -27,9 +27,10 @@ export class QemuIo {
     });
   }
 
-  /** Ended after the running test. `options`: more of qemu-io's. */
-  static async open(url: string, ...options: string[]): Promise<QemuIo> {
-    const child = spawn(pathOf('qemu-io') ?? 'qemu-io', ['-f', 'raw', ...options, url], { stdio: 'pipe' });
+  /** Ended after the running test. `image`: a URL, or options of qemu's block drivers; `options`: more of qemu-io's. */
+  static async open(image: string, ...options: string[]): Promise<QemuIo> {
+    const form = image.includes('://') ? ['-f', 'raw'] : ['--image-opts'];
+    const child = spawn(pathOf('qemu-io') ?? 'qemu-io', [...form, ...options, image], { stdio: 'pipe' });
     const client = new QemuIo(child);
     onTestFinished(() => {
       child.kill('SIGKILL');
