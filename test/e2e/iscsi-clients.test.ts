@@ -174,8 +174,8 @@ describe('qemu', () => {
         await client.run(`discard ${where}`);
         part.fill(0);
       } else {
-        for (const run of runsOf(part)) {
-          await client.run(`read -P ${run.value} ${at * sector + run.start} ${run.length}`);
+        for (const { value, start, length: count } of runsOf(part)) {
+          await client.run(`read -P ${value} ${at * sector + start} ${count}`);
         }
       }
     }

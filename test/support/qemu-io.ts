@@ -60,7 +60,8 @@ export class QemuIo {
       if (this.hasEnded) throw new Error(`qemu-io has ended: ${this.errors}${this.output}`);
       await new Promise<void>((resolve, reject) => {
         this.arrived = resolve;
-        late.onabort = () => reject(new Error(`qemu-io does not answer: ${this.errors}${this.output}`));
+        const refuse = () => reject(new Error(`qemu-io does not answer: ${this.errors}${this.output}`));
+        late.addEventListener('abort', refuse, { once: true });
       });
     }
     const said = this.output.slice(0, -prompt.length);
