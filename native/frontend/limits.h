@@ -1,6 +1,8 @@
 // Limits of sockets and buffers that every frontend has.
 #pragma once
 
+#include <chrono>
+
 #include "base/limits.h"
 
 namespace cairn {
@@ -19,5 +21,15 @@ inline constexpr int keepalive_interval_seconds = 15;
 inline constexpr int keepalive_count = 4;
 /// And after this, when there is something that it does not acknowledge.
 inline constexpr unsigned unacknowledged_milliseconds = 120'000;
+
+/// One gathering send.
+inline constexpr size_t send_pieces_max = 128;
+inline constexpr size_t send_bytes_max = 1 * mebibyte;
+
+/// After accept failed for want of descriptors or memory.
+inline constexpr std::chrono::milliseconds accept_pause{100};
+/// A hand-over that meets a full queue is tried again this often, and so far apart.
+inline constexpr unsigned handover_attempts_max = 50;
+inline constexpr std::chrono::milliseconds handover_pause{10};
 
 }  // namespace cairn

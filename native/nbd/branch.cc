@@ -14,6 +14,7 @@ namespace cairn::nbd {
 Branch::Branch(ServerCore& core, Reactor& reactor)
     : core_(core),
       reactor_(reactor),
+      acceptor_(reactor, [this](UniqueFd client, ListenerKind kind) { accepted(std::move(client), kind); }),
       stall_timer_(reactor, [this] { check_progress(); }),
       close_timer_(reactor, [this] {
         for_each_session([](Session* session) { session->terminate(); });
@@ -23,6 +24,8 @@ Branch::Branch(ServerCore& core, Reactor& reactor)
 Branch::~Branch() = default;
 
 const TimeLimits& Branch::times() const { return core_.times(); }
+
+Presence Branch::presence() const { return core_.presence(); }
 
 HandshakeSite Branch::handshake_site(bool may_leave_process, const TlsPolicy* tls) const {
   return {.exports = core_.exports(),
@@ -38,60 +41,18 @@ void Branch::negotiation_ended() { core_.negotiation_ended(); }
 
 // ---- Connections ----------------------------------------------------------------------------------------------------
 
-void Branch::listen(ListeningSocket socket, Presence presence) {
-  auto* listener = new Listener;
-  listener->socket = reactor_.adopt(std::move(socket.fd));
-  listener->kind = socket.kind;
-  listener->file = std::move(socket.file);
-  listener->presence = std::move(presence);
-  listener->address = std::move(socket.address);
-  listeners_.push_back(listener);
-  accept_from(listener);
-}
-
-void Branch::unlisten(const TcpAddress& address, Completed done) {
-  Listener* found = nullptr;
-  listeners_.for_each([&](Listener* each) {
-    const bool is_it = each->kind == ListenerKind::tcp && !each->ending && each->address.host == address.host &&
-                       each->address.port == address.port;
-    if (is_it) found = each;
-  });
-  if (found == nullptr || closing_) return done(Unit{});
-  found->ending = true;
-  found->ended = std::move(done);
-  cancel_accept(found);
-}
-
-Detached Branch::accept_from(Listener* listener) {
-  while (!closing_ && !listener->ending) {
-    const int result = co_await reactor_.accept(listener->socket);
-    if (result >= 0) {
-      accepted(UniqueFd(result), listener->kind);
-    } else if (result == -EMFILE || result == -ENFILE || result == -ENOMEM || result == -ENOBUFS) {
-      co_await reactor_.sleep(accept_pause);
-    } else if (result != -ECONNABORTED && result != -EINTR && result != -EAGAIN && result != -EPROTO) {
-      break;  // cancelled
-    }
-  }
-  const Completed ended = std::move(listener->ended);
-  listener->unlink();
-  delete listener;
-  if (ended) ended(Unit{});
-}
-
 bool Branch::has_room() const {
   const Limits& limits = core_.limits();
   return core_.connections() < limits.connections_max && core_.negotiations() < limits.negotiations_max;
 }
 
 void Branch::accepted(UniqueFd client, ListenerKind kind) {
-  if (closing_) return;
   if (kind == ListenerKind::handover) {
     receive_handover(std::move(client), presence());
     return;
   }
   if (!has_room()) return;
-  Presence presence(core_, Presence::Kind::connection);
+  Presence presence(core_.attendance(), Presence::Kind::connection);
   set_client_options(client.get(), kind);
   negotiate({.socket = std::move(client),
              .negotiated = {},
@@ -112,7 +73,7 @@ Detached Branch::receive_handover(UniqueFd connection, Presence presence) {
   if (!received.ok()) co_return;
   if (auto* transfer = std::get_if<ConnectionTransfer>(&received.value())) {
     if (!has_room()) co_return;
-    transfer->presence = Presence(core_, Presence::Kind::connection);
+    transfer->presence = Presence(core_.attendance(), Presence::Kind::connection);
     negotiate(std::move(*transfer));
     co_return;
   }
@@ -182,11 +143,9 @@ Detached Branch::remove(std::shared_ptr<Export> removed, bool force, Completed d
   done(Unit{});
 }
 
-Detached Branch::cancel_accept(Listener* listener) { co_await reactor_.cancel(listener->socket); }
-
 void Branch::close() {
   closing_ = true;
-  listeners_.for_each([this](Listener* listener) { cancel_accept(listener); });
+  acceptor_.close();
   negotiations_.for_each([](Negotiation* negotiation) { negotiation->close(); });
   for_each_session([](Session* session) { session->drain(); });
   pumps_.for_each([](TlsPump* pump) { pump->close(); });

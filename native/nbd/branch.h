@@ -6,7 +6,7 @@
 
 #include "aio/reactor.h"
 #include "base/intrusive_list.h"
-#include "frontend/listen.h"
+#include "frontend/acceptor.h"
 #include "frontend/receive_buffer.h"
 #include "nbd/connection_transfer.h"
 #include "nbd/export.h"
@@ -21,17 +21,17 @@ class ServerCore;
 
 /// A server's part on one reactor: the listeners, handshakes and sessions there, and what they share. Lives on that
 /// reactor's thread but for its construction and destruction.
-class Branch {
+class Branch final : public ServerPart {
  public:
   Branch(ServerCore& core, Reactor& reactor);
   ~Branch();
 
-  Reactor& reactor() { return reactor_; }
+  Reactor& reactor() override { return reactor_; }
   const TimeLimits& times() const;
   bool closing() const { return closing_; }
   HandshakeSite handshake_site(bool may_leave_process, const TlsPolicy* tls) const;
   /// One that is not counted as a connection.
-  Presence presence() const { return Presence(core_, Presence::Kind::other); }
+  Presence presence() const;
   ReceiveBufferShelf& receive_buffers() { return receive_buffers_; }
   RequestPool& requests() { return requests_; }
   IntrusiveList<Negotiation>& negotiations() { return negotiations_; }
@@ -39,9 +39,7 @@ class Branch {
   void negotiation_ended();
   IntrusiveList<TlsPump>& pumps() { return pumps_; }
 
-  void listen(ListeningSocket socket, Presence presence);
-  /// No new connection comes in at the address; those that are there stay. Succeeds when nothing listens there.
-  void unlisten(const TcpAddress& address, Completed done);
+  Acceptor& acceptor() { return acceptor_; }
   void negotiate(ConnectionTransfer connection) { Negotiation::start(*this, std::move(connection)); }
   /// On whichever reactor is next: TLS is work that one of them could not do for all.
   void start_pump(TlsPump::Coupling coupling);
@@ -49,31 +47,17 @@ class Branch {
   void move_to(Reactor& reactor, ConnectionTransfer connection);
   /// Of an export of this reactor, or (on the first one) of a remote one.
   Detached remove(std::shared_ptr<Export> removed, bool force, Completed done, Presence presence);
-  /// No new connections; those there are end when what is in flight has ended, at the latest when the time is up.
-  void close();
-  /// After everything has ended: what still runs on this reactor is taken back.
-  void finish();
+  void close() override;
+  void finish() override;
 
   /// Sessions and pumps: what is checked for progress.
   void checked_started();
   void checked_ended();
 
  private:
-  struct Listener : ListLink {
-    File socket;
-    ListenerKind kind = ListenerKind::tcp;
-    SocketFile file;
-    Presence presence;
-    TcpAddress address;   // of a TCP one
-    bool ending = false;  // its own end, not the server's
-    Completed ended;      // told when nothing listens there any more
-  };
-
-  Detached accept_from(Listener* listener);
   void accepted(UniqueFd client, ListenerKind kind);
   bool has_room() const;
   Detached receive_handover(UniqueFd connection, Presence presence);
-  Detached cancel_accept(Listener* listener);
   template <typename Visit>
   void for_each_session(Visit visit);
   void check_progress();
@@ -81,10 +65,10 @@ class Branch {
   ServerCore& core_;
   Reactor& reactor_;
   bool closing_ = false;
+  Acceptor acceptor_;
   ReceiveBufferShelf receive_buffers_;
   RequestPool requests_;
   IntrusiveList<Negotiation> negotiations_;
-  IntrusiveList<Listener> listeners_;
   IntrusiveList<TlsPump> pumps_;
   size_t checked_count_ = 0;
   Timer stall_timer_;

@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "base/unique_fd.h"
+#include "frontend/presence.h"
 #include "nbd/negotiated.h"
-#include "nbd/presence.h"
 #include "nbd/tls_policy.h"
 
 namespace cairn::nbd {

@@ -1,98 +1,15 @@
 #include "nbd/handover_socket.h"
 
-#include <sys/socket.h>
-#include <sys/un.h>
-
-#include <array>
-#include <cstring>
-
-#include "nbd/limits.h"
-
 namespace cairn::nbd {
-namespace {
-
-union DescriptorMessage {
-  cmsghdr align;
-  std::array<char, CMSG_SPACE(sizeof(int))> bytes;
-};
-
-Error protocol_error() { return {"EPROTO", "a hand-over message could not be read"}; }
-
-bool same_user(int connection) {
-  ucred peer{};
-  socklen_t length = sizeof peer;
-  return ::getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 &&
-         (peer.uid == ::geteuid() || peer.uid == 0);
-}
-
-/// Closes every descriptor that the message carries but one.
-UniqueFd take_descriptor(msghdr& message) {
-  UniqueFd taken;
-  for (cmsghdr* control = CMSG_FIRSTHDR(&message); control != nullptr; control = CMSG_NXTHDR(&message, control)) {
-    if (control->cmsg_level != SOL_SOCKET || control->cmsg_type != SCM_RIGHTS) continue;
-    int fd = -1;
-    std::memcpy(&fd, CMSG_DATA(control), sizeof fd);
-    taken = UniqueFd(fd);
-  }
-  return taken;
-}
-
-}  // namespace
-
-Status connect_handover(const std::string& path, UniqueFd& connection) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof address.sun_path) return Status::from_errno(ENAMETOOLONG);
-  std::memcpy(address.sun_path, path.c_str(), path.size());
-  connection = UniqueFd(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!connection.valid()) return Status::from_errno(errno);
-  if (::connect(connection.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0)
-    return Status::from_errno(errno);
-  return Status();
-}
-
-Status send_transfer(const std::string& path, int client, std::span<const std::byte> message) {
-  UniqueFd connection;
-  if (const Status connected = connect_handover(path, connection); !connected.ok()) return connected;
-  iovec body{const_cast<std::byte*>(message.data()), message.size()};
-  DescriptorMessage descriptor{};
-  msghdr header{};
-  header.msg_iov = &body;
-  header.msg_iovlen = 1;
-  header.msg_control = &descriptor;
-  header.msg_controllen = sizeof descriptor.bytes;
-  cmsghdr* control = CMSG_FIRSTHDR(&header);
-  control->cmsg_level = SOL_SOCKET;
-  control->cmsg_type = SCM_RIGHTS;
-  control->cmsg_len = CMSG_LEN(sizeof client);
-  std::memcpy(CMSG_DATA(control), &client, sizeof client);
-  return ::sendmsg(connection.get(), &header, MSG_NOSIGNAL) < 0 ? Status::from_errno(errno) : Status();
-}
-
-Status send_message(int connection, std::span<const std::byte> message) {
-  const ssize_t sent = ::send(connection, message.data(), message.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-  return sent < 0 ? Status::from_errno(errno) : Status();
-}
 
 Result<HandoverMessage> receive_handover_message(int connection) {
-  if (!same_user(connection)) return Error{"EPERM", "a process of another user tried to hand a connection over"};
-  std::vector<std::byte> buffer(handover_message_max);
-  iovec body{buffer.data(), buffer.size()};
-  DescriptorMessage descriptor{};
-  msghdr header{};
-  header.msg_iov = &body;
-  header.msg_iovlen = 1;
-  header.msg_control = &descriptor;
-  header.msg_controllen = sizeof descriptor.bytes;
-  const ssize_t length = ::recvmsg(connection, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-  if (length <= 0) return protocol_error();
-  UniqueFd client = take_descriptor(header);
-  if ((header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) return protocol_error();
-  const auto message = std::span(buffer).first(static_cast<size_t>(length));
-  if (std::optional<DescriptionQuestion> question = decode_question(message)) return HandoverMessage(*question);
-  std::optional<ConnectionTransfer> transfer = decode_transfer(message);
-  if (!transfer || !client.valid()) return protocol_error();
-  transfer->socket = std::move(client);
+  Result<HandoverPacket> received = receive_packet(connection);
+  if (!received.ok()) return received.error();
+  HandoverPacket& packet = received.value();
+  if (std::optional<DescriptionQuestion> question = decode_question(packet.message)) return HandoverMessage(*question);
+  std::optional<ConnectionTransfer> transfer = decode_transfer(packet.message);
+  if (!transfer || !packet.descriptor.valid()) return Error{"EPROTO", "a hand-over message could not be read"};
+  transfer->socket = std::move(packet.descriptor);
   return HandoverMessage(std::move(*transfer));
 }
 

@@ -5,6 +5,7 @@
 #include <chrono>
 
 #include "base/limits.h"
+#include "frontend/handover_socket.h"
 #include "frontend/limits.h"
 #include "nbd/wire.h"
 
@@ -33,13 +34,6 @@ inline constexpr size_t contexts_listed_bytes_max = 48 * kibibyte;
 // ---- Connections ----
 
 inline constexpr size_t connections_per_export_max = 256;
-/// After accept failed for want of descriptors or memory.
-inline constexpr std::chrono::milliseconds accept_pause{100};
-/// A hand-over that meets a full queue is tried again this often, and so far apart.
-inline constexpr unsigned handover_attempts_max = 50;
-inline constexpr std::chrono::milliseconds handover_pause{10};
-/// Of a hand-over, a question and an answer. Fits a socket's default buffer.
-inline constexpr size_t handover_message_max = 64 * kibibyte;
 
 // ---- Transmission ----
 
@@ -77,9 +71,6 @@ inline constexpr size_t direct_receive_divisor = 8;
 /// After a payload of this size only a header is received, because what follows it is probably as large.
 inline constexpr size_t large_payload_min = 64 * kibibyte;
 
-/// One gathering send.
-inline constexpr size_t send_pieces_max = 128;
-inline constexpr size_t send_bytes_max = 1 * mebibyte;
 /// A client that takes no reply for so many checks (TimeLimits) is disconnected: it holds buffers that others wait for.
 inline constexpr unsigned stalled_checks_max = 3;
 

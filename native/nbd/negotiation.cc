@@ -166,7 +166,7 @@ Task<bool> Negotiation::move_to_process(const Export& chosen) {
   const std::string path = chosen.handover_path();
   const std::vector<std::byte> message = encode_transfer(negotiated_for(chosen), unconsumed());
   for (unsigned attempt = 0; attempt < handover_attempts_max; ++attempt) {
-    const Status status = send_transfer(path, socket_.fd(), message);
+    const Status status = send_descriptor(path, socket_.fd(), message);
     if (status.ok()) co_return true;
     if (status.error() != EAGAIN) co_return false;
     co_await reactor_.sleep(handover_pause);

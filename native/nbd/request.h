@@ -49,8 +49,17 @@ struct Request : ListLink {
   std::vector<Extent> extents;  // what the device says while the reply is made
 
   bool has(wire::CommandFlag flag) const { return fields.has(flag); }
-  size_t reply_length() const { return chunks.empty() ? head_length + payload.size() : chunks_length; }
-  size_t reply_pieces() const { return chunks.empty() ? 2 : chunks.size(); }
+  size_t send_length() const { return chunks.empty() ? head_length + payload.size() : chunks_length; }
+  size_t send_pieces() const { return chunks.empty() ? 2 : chunks.size(); }
+  template <typename Visit>
+  void for_each_piece(Visit visit) const {
+    if (chunks.empty()) [[likely]] {
+      visit(head.data(), head_length);
+      if (!payload.empty()) visit(payload.data(), payload.size());
+    } else {
+      for (const iovec& chunk : chunks) visit(chunk.iov_base, chunk.iov_len);
+    }
+  }
   void drop_chunks() {
     chunk_heads.clear();
     chunks.clear();

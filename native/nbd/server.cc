@@ -33,9 +33,10 @@ void listen_on_first(ServerCore& core, ListeningSocket socket) {
     ListeningSocket socket;
     Presence presence;
   };
-  auto carried = std::make_shared<Carried>(Carried{std::move(socket), Presence(core, Presence::Kind::other)});
-  core.first().reactor().post(
-      [&branch = core.first(), carried] { branch.listen(std::move(carried->socket), std::move(carried->presence)); });
+  auto carried = std::make_shared<Carried>(Carried{std::move(socket), core.presence()});
+  core.first().reactor().post([&branch = core.first(), carried] {
+    branch.acceptor().listen(std::move(carried->socket), std::move(carried->presence));
+  });
 }
 
 }  // namespace
@@ -66,7 +67,7 @@ void Server::remove_export(const std::string& name, bool force, Completed done) 
   if (found == nullptr)
     return first->post([done = std::move(done), name] { done(Error{"EXPORT_MISSING", "there is no export " + name}); });
   Branch& branch = found->reactor() == nullptr ? core_->first() : core_->branch_of(*found->reactor());
-  auto presence = std::make_shared<Presence>(*core_, Presence::Kind::other);
+  auto presence = std::make_shared<Presence>(core_->presence());
   branch.reactor().post([&branch, found, force, done = std::move(done), presence] {
     branch.remove(found, force, done, std::move(*presence));
   });
@@ -97,9 +98,10 @@ Result<TcpAddress> Server::listen_tcp(const std::string& host, uint16_t port) {
 void Server::unlisten_tcp(const TcpAddress& address, Completed done) {
   Reactor& reactor = core_->first().reactor();
   if (core_->closed()) return reactor.post([done = std::move(done)] { done(closed_error()); });
-  auto presence = std::make_shared<Presence>(*core_, Presence::Kind::other);
-  reactor.post(
-      [&branch = core_->first(), address, done = std::move(done), presence] { branch.unlisten(address, done); });
+  auto presence = std::make_shared<Presence>(core_->presence());
+  reactor.post([&branch = core_->first(), address, done = std::move(done), presence] {
+    branch.acceptor().unlisten(address, done);
+  });
 }
 
 Result<Unit> Server::listen_unix(const std::string& path) {

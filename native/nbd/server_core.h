@@ -5,9 +5,9 @@
 #include <mutex>
 #include <vector>
 
+#include "frontend/presence.h"
 #include "nbd/branch.h"
 #include "nbd/export.h"
-#include "nbd/presence.h"
 #include "nbd/server.h"
 #include "nbd/tls_policy.h"
 
@@ -17,7 +17,6 @@ namespace cairn::nbd {
 class ServerCore : public std::enable_shared_from_this<ServerCore> {
  public:
   ServerCore(std::vector<Reactor*> reactors, const Limits& limits);
-  ~ServerCore();
 
   const Limits& limits() const { return limits_; }
   const TimeLimits& times() const { return limits_.times; }
@@ -32,34 +31,27 @@ class ServerCore : public std::enable_shared_from_this<ServerCore> {
   Branch& branch_of(const Reactor& reactor);
   bool owns(const Reactor* reactor) const;
   /// Handshakes and sessions of all reactors.
-  size_t connections() const { return connections_; }
+  size_t connections() const { return attendance_.connections(); }
   size_t negotiations() const { return negotiations_; }
   void negotiation_started() { ++negotiations_; }
   void negotiation_ended() { --negotiations_; }
 
-  bool closed() const { return closed_; }
+  Attendance& attendance() { return attendance_; }
+  /// One that is not counted as a connection.
+  Presence presence() { return Presence(attendance_, Presence::Kind::other); }
+  bool closed() const { return attendance_.closed(); }
   /// On the control thread, once.
   void close(Completed done);
 
  private:
-  friend class Presence;
-  void enter(Presence::Kind kind);
-  void leave(Presence::Kind kind);
-  void all_left();
-
   const Limits limits_;
   mutable std::mutex tls_mutex_;
   std::shared_ptr<const TlsPolicy> tls_;
   std::atomic<size_t> next_branch_ = 0;
   ExportTable exports_;
   std::vector<std::unique_ptr<Branch>> branches_;
-  std::atomic<size_t> connections_ = 0;
   std::atomic<size_t> negotiations_ = 0;
-  bool closed_ = false;
-  std::shared_ptr<ServerCore> self_;  // while somebody is present
-  Completed closed_done_;
-  std::atomic<size_t> present_ = 1;  // the server itself, until it is closed
-  std::atomic<size_t> unfinished_ = 0;
+  Attendance attendance_;
 };
 
 }  // namespace cairn::nbd

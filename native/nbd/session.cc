@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "nbd/branch.h"
+#include "nbd/limits.h"
 #include "nbd/reply.h"
 
 namespace cairn::nbd {
@@ -138,7 +139,7 @@ Task<> Session::read_requests() {
       request->buffer = co_await reactor_.buffers().acquire(buffer_length);
     }
     if (payload > 0 && !take_received_payload(*request) && !co_await receive_payload(*request)) {
-      replied(request);
+      sent(request);
       co_return;
     }
     mid_request_ = false;
@@ -245,7 +246,7 @@ Task<bool> Session::refuse(Request* request, const Refusal& refusal, uint64_t pa
   const bool skipped = payload <= skipped_payload_max && (payload == 0 || co_await skip(payload));
   if (!skipped) {
     terminate();
-    replied(request);
+    sent(request);
     co_return false;
   }
   mid_request_ = false;
@@ -262,7 +263,7 @@ Detached Session::serve(Request* request) {
   replies_.push(request);
 }
 
-void Session::replied(Request* request) {
+void Session::sent(Request* request) {
   bytes_in_flight_ -= request->buffer_held;
   request->buffer.reset();
   branch_.requests().put_back(request);

@@ -6,12 +6,12 @@
 #include "aio/reactor.h"
 #include "aio/wait.h"
 #include "base/intrusive_list.h"
+#include "frontend/presence.h"
 #include "frontend/receive_buffer.h"
+#include "frontend/send_queue.h"
 #include "nbd/commands/command.h"
 #include "nbd/export.h"
 #include "nbd/negotiated.h"
-#include "nbd/presence.h"
-#include "nbd/reply_queue.h"
 #include "nbd/request.h"
 
 namespace cairn::nbd {
@@ -20,7 +20,7 @@ class Branch;
 
 /// One connection in the transmission phase. It reads requests in one coroutine, runs each in another, and ends itself
 /// when the client is done, gone or told to go and every request has been answered or dropped.
-class Session final : public ListLink, ReplyQueue::Owner {
+class Session final : public ListLink, SendQueue<Request>::Owner {
  public:
   struct Connection {
     File socket;
@@ -64,7 +64,7 @@ class Session final : public ListLink, ReplyQueue::Owner {
   /// For check_progress(): a request is arriving, or a reply leaving, for too long, however steadily.
   bool too_slow();
 
-  void replied(Request* request) override;
+  void sent(Request* request) override;
   void send_failed() override;
 
   Branch& branch_;
@@ -77,7 +77,7 @@ class Session final : public ListLink, ReplyQueue::Owner {
   RequestRules rules_;
   const size_t header_size_;
   ReceiveBuffer input_;
-  ReplyQueue replies_;
+  SendQueue<Request> replies_;
   InFlight in_flight_;
   WaitQueue room_;
   size_t bytes_in_flight_ = 0;

@@ -7,7 +7,7 @@
 #include "aio/reactor.h"
 #include "aio/wait.h"
 #include "base/intrusive_list.h"
-#include "nbd/presence.h"
+#include "frontend/presence.h"
 #include "nbd/tls_policy.h"
 
 typedef struct bio_st BIO;

@@ -4,7 +4,7 @@
 
 #include "nbd/commands/command.h"
 #include "nbd/limits.h"
-#include "nbd/message_bytes.h"
+#include "frontend/message_bytes.h"
 #include "nbd/reply.h"
 
 namespace cairn::nbd {

@@ -8,7 +8,7 @@
 
 #include "nbd/description.h"
 #include "nbd/export.h"
-#include "nbd/message_bytes.h"
+#include "frontend/message_bytes.h"
 #include "nbd/negotiated.h"
 #include "nbd/option_reply.h"
 #include "nbd/wire.h"

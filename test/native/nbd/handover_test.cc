@@ -192,7 +192,7 @@ TEST_F(NbdHandover, AClosingServerClosesWhatIsHandedOver) {
   ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
   NbdClient client{UniqueFd(ends[0])};
   UniqueFd given(ends[1]);
-  ASSERT_TRUE(send_transfer(path(), given.get(), encode_transfer(Negotiated{.fixed_newstyle = true}, {})).ok());
+  ASSERT_TRUE(send_descriptor(path(), given.get(), encode_transfer(Negotiated{.fixed_newstyle = true}, {})).ok());
   given.reset();
   ASSERT_TRUE(back_.close().ok());
   EXPECT_TRUE(client.closed());

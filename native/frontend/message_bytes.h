@@ -6,21 +6,21 @@
 #include <string>
 #include <vector>
 
-#include "nbd/wire.h"
+#include "base/big_endian.h"
 
-namespace cairn::nbd {
+namespace cairn {
 
 /// Builds a message from structures and strings.
 class MessageWriter {
  public:
   template <typename Structure>
   void add(const Structure& structure) {
-    add_bytes(wire::bytes_of(structure));
+    add_bytes(bytes_of(structure));
   }
   void add_text(std::string_view text) { add_bytes(std::as_bytes(std::span(text))); }
   /// After its 32-bit length.
   void add_counted(std::string_view text) {
-    add(wire::u32(static_cast<uint32_t>(text.size())));
+    add(BigEndian<uint32_t>(static_cast<uint32_t>(text.size())));
     add_text(text);
   }
   void add_bytes(std::span<const std::byte> bytes) { message_.insert(message_.end(), bytes.begin(), bytes.end()); }
@@ -35,7 +35,7 @@ class MessageReader {
  public:
   explicit MessageReader(std::span<const std::byte> bytes) : rest_(bytes) {}
 
-  /// A structure of wire.h, or one of its integers.
+  /// A structure of big-endian fields, or one of them.
   template <typename Structure>
   std::optional<Structure> take() {
     Structure structure;
@@ -52,13 +52,13 @@ class MessageReader {
   }
   /// A string after its 32-bit length.
   std::optional<std::string> take_counted() {
-    const std::optional<wire::u32> length = take<wire::u32>();
+    const std::optional<BigEndian<uint32_t>> length = take<BigEndian<uint32_t>>();
     if (!length) return std::nullopt;
     return take_text(*length);
   }
   /// `count` strings after their lengths. Nothing, and no memory taken, for more than there can be.
   std::optional<std::vector<std::string>> take_strings(size_t count, size_t length_max) {
-    if (count > rest_.size() / sizeof(wire::u32)) return std::nullopt;
+    if (count > rest_.size() / sizeof(BigEndian<uint32_t>)) return std::nullopt;
     std::vector<std::string> strings;
     for (size_t i = 0; i < count; ++i) {
       std::optional<std::string> text = take_counted();
@@ -74,4 +74,4 @@ class MessageReader {
   std::span<const std::byte> rest_;
 };
 
-}  // namespace cairn::nbd
+}  // namespace cairn

@@ -1,0 +1,235 @@
+#include "iscsi/arrival.h"
+
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "frontend/handover_socket.h"
+#include "iscsi/branch.h"
+#include "iscsi/server_core.h"
+
+namespace cairn::iscsi {
+namespace {
+
+/// What one receive brings; an initiator that is not authenticated holds no more memory than this, a login request and
+/// the text of the first one.
+constexpr size_t receive_size = 8 * kibibyte;
+/// Of the first request, in all its PDUs.
+constexpr size_t first_text_max = 32 * kibibyte;
+/// MaxRecvDataSegmentLength during a login (RFC 7143 section 13.12).
+constexpr size_t login_segment_max = 8 * kibibyte;
+
+}  // namespace
+
+// ---- Life -----------------------------------------------------------------------------------------------------------
+
+void Arrival::start(Branch& branch, ConnectionTransfer connection, From from) {
+  auto* arrival = new Arrival(branch, std::move(connection), from);
+  arrival->run();
+}
+
+Arrival::Arrival(Branch& branch, ConnectionTransfer connection, From from)
+    : branch_(branch),
+      reactor_(branch.reactor()),
+      presence_(std::move(connection.presence)),
+      socket_(reactor_.adopt(std::move(connection.socket))),
+      from_(from),
+      from_other_process_(connection.from_other_process),
+      deadline_(reactor_, [this] { close(); }),
+      request_(connection.request),
+      text_(std::move(connection.text)),
+      input_(std::move(connection.unconsumed)),
+      status_sn_(connection.status_sn) {
+  branch_.arrivals().push_back(this);
+  branch_.core().login_started();
+  deadline_.start(branch_.times().login);
+}
+
+Arrival::~Arrival() {
+  branch_.core().login_ended();
+  unlink();
+}
+
+void Arrival::close() { ::shutdown(socket_.fd(), SHUT_RDWR); }
+
+Detached Arrival::run() {
+  if (branch_.closing()) close();
+  bool here = from_ == From::elsewhere;
+  if (!here) here = co_await receive_first_request();
+  bool left = false;
+  if (here) left = co_await route();
+  if (here && !left) co_await negotiate();
+  delete this;
+}
+
+// ---- Requests in ----------------------------------------------------------------------------------------------------
+
+Task<bool> Arrival::receive_more() {
+  input_.erase(input_.begin(), input_.begin() + static_cast<ptrdiff_t>(consumed_));
+  consumed_ = 0;
+  const size_t kept = input_.size();
+  input_.resize(kept + receive_size);
+  const int received = co_await reactor_.receive(socket_, std::span(input_).subspan(kept));
+  input_.resize(kept + (received > 0 ? static_cast<size_t>(received) : 0));
+  co_return received > 0;
+}
+
+Task<bool> Arrival::receive_request() {
+  for (;;) {
+    const std::span<const std::byte> bytes = unconsumed();
+    if (bytes.size() >= wire::header_size) {
+      std::memcpy(&request_, bytes.data(), sizeof request_);
+      // Anything but a login ends a connection that has not logged in (RFC 7143 section 6.3).
+      const auto opcode = static_cast<wire::Opcode>(request_.opcode_byte & wire::opcode_mask);
+      if (opcode != wire::login_request || request_.data_length > login_segment_max) co_return false;
+      const size_t text_at = wire::header_size + size_t{request_.ahs_words} * 4;
+      const size_t size = text_at + wire::padded(request_.data_length);
+      if (bytes.size() >= size) {
+        const auto text = bytes.subspan(text_at, request_.data_length);
+        text_.insert(text_.end(), text.begin(), text.end());
+        consumed_ += size;
+        co_return true;
+      }
+    }
+    const bool more = co_await receive_more();
+    if (!more) co_return false;
+  }
+}
+
+/// Who the target is may be told in any of the PDUs of the first request.
+Task<bool> Arrival::receive_first_request() {
+  for (;;) {
+    const bool received = co_await receive_request();
+    if (!received || text_.size() > first_text_max) co_return false;
+    if ((request_.flags & wire::continue_bit) == 0) co_return true;
+    // An empty answer asks for the rest.
+    Login::Reply reply;
+    reply.header.opcode_byte = wire::login_response;
+    reply.header.flags = request_.flags & wire::stages(wire::Stage::full_feature, wire::Stage::security);
+    reply.header.isid = request_.isid;
+    reply.header.task_tag = request_.task_tag;
+    const bool sent = co_await send_reply(reply);
+    if (!sent) co_return false;
+  }
+}
+
+// ---- To where the target is -----------------------------------------------------------------------------------------
+
+Task<bool> Arrival::route() {
+  const FirstRequest first = peek(request_, text_);
+  if (first.discovery) co_return false;
+  target_ = branch_.core().targets().find(first.target_name);
+  if (target_ == nullptr || target_->moved() != nullptr) co_return false;
+  if (target_->reactor() == &reactor_) co_return false;
+  if (target_->reactor() != nullptr) {
+    branch_.move_to(*target_->reactor(), leave());
+    co_return true;
+  }
+  // Not to a third process: two that name each other would pass it on for ever.
+  if (from_other_process_) co_return false;
+  const bool moved = co_await move_to_process(*target_->remote());
+  co_return moved;
+}
+
+ConnectionTransfer Arrival::leave() {
+  deadline_.stop();
+  ConnectionTransfer transfer;
+  transfer.socket = socket_.release();
+  transfer.request = request_;
+  transfer.text = std::move(text_);
+  transfer.unconsumed.assign(unconsumed().begin(), unconsumed().end());
+  transfer.status_sn = status_sn_;
+  transfer.from_other_process = from_other_process_;
+  transfer.presence = std::move(presence_);
+  return transfer;
+}
+
+Task<bool> Arrival::move_to_process(const RemoteTarget& target) {
+  ConnectionTransfer transfer;
+  transfer.request = request_;
+  transfer.text = text_;
+  transfer.unconsumed.assign(unconsumed().begin(), unconsumed().end());
+  transfer.status_sn = status_sn_;
+  const std::vector<std::byte> message = encode_transfer(transfer);
+  for (unsigned attempt = 0; attempt < handover_attempts_max; ++attempt) {
+    const Status status = send_descriptor(target.handover_path, socket_.fd(), message);
+    if (status.ok()) co_return true;
+    if (status.error() != EAGAIN) co_return false;
+    co_await reactor_.sleep(handover_pause);
+  }
+  co_return false;
+}
+
+// ---- The login ------------------------------------------------------------------------------------------------------
+
+Task<> Arrival::negotiate() {
+  login_.emplace(peek(request_, text_).discovery || target_ != nullptr);
+  for (;;) {
+    Login::Reply reply = login_->handle(request_, text_);
+    text_.clear();
+    if (reply.outcome == Login::Outcome::full_feature) {
+      const bool entered = co_await enter_target();
+      if (!entered) co_return;
+      reply.header.tsih = login_->parameters().tsih;
+    }
+    const bool sent = co_await send_reply(reply);
+    if (!sent || reply.outcome == Login::Outcome::failed) co_return;
+    if (reply.outcome == Login::Outcome::full_feature) co_return start_session();
+    const bool received = co_await receive_request();
+    if (!received) co_return;
+  }
+}
+
+Task<bool> Arrival::enter_target() {
+  SessionParameters& parameters = login_->parameters();
+  if (parameters.type == SessionParameters::Type::discovery) {
+    parameters.tsih = 1;
+    co_return true;
+  }
+  // Session reinstatement (RFC 7143 section 6.3.5): the old one ends first.
+  while (Session* old = target_->find_session(parameters.initiator_name, parameters.isid)) {
+    old->terminate();
+    co_await target_->session_ended();
+  }
+  if (target_->removed() || target_->session_count() >= sessions_per_target_max) co_return false;
+  use_.emplace(target_);
+  parameters.tsih = target_->new_tsih();
+  co_return true;
+}
+
+void Arrival::start_session() {
+  deadline_.stop();
+  Session::start(branch_, {.socket = std::move(socket_),
+                           .parameters = login_->parameters(),
+                           .use = std::move(use_),
+                           .presence = std::move(presence_),
+                           .received = unconsumed(),
+                           .command_sn = uint32_t{request_.command_sn},
+                           .status_sn = status_sn_,
+                           .local_address = {}});
+  use_.reset();
+}
+
+Task<bool> Arrival::send_reply(const Login::Reply& reply) {
+  Message message;
+  message.frame.head.fill(std::byte{});
+  std::memcpy(message.frame.head.data(), &reply.header, sizeof reply.header);
+  wire::Header& header = message.frame.header();
+  header.sn_1 = status_sn_++;
+  header.sn_2 = uint32_t{request_.command_sn};
+  header.sn_3 = uint32_t{request_.command_sn};
+  message.set_data(reply.text);
+  message.add(message.frame, message.data(), {});
+  std::vector<iovec> pieces;
+  message.for_each_piece([&pieces](const void* data, size_t length) {
+    pieces.push_back({const_cast<void*>(data), length});
+  });
+  msghdr all{};
+  all.msg_iov = pieces.data();
+  all.msg_iovlen = pieces.size();
+  const int sent = co_await reactor_.send(socket_, &all);
+  co_return sent >= 0 && static_cast<size_t>(sent) == message.send_length();
+}
+
+}  // namespace cairn::iscsi

@@ -1,0 +1,21 @@
+// Limits of a logical unit. docs/protocols/iscsi.md repeats them for people.
+#pragma once
+
+#include "base/limits.h"
+
+namespace cairn::scsi {
+
+/// Bytes that one command reads or writes. Smaller where the reactor's buffer pool is.
+inline constexpr size_t transfer_length_max = 16 * mebibyte;
+/// The transfer length that is best (VPD page B0h).
+inline constexpr size_t transfer_length_optimal = 1 * mebibyte;
+/// WRITE SAME writes as many bytes at most; of zeros, and UNMAP, any number.
+inline constexpr uint64_t write_same_max = 64 * mebibyte;
+/// Block descriptors of one UNMAP.
+inline constexpr uint32_t unmap_descriptors_max = 256;
+/// Blocks of one COMPARE AND WRITE, as its CDB has room for.
+inline constexpr uint32_t compare_blocks_max = 255;
+/// Parameter data that a command gives back at most, but for the medium's.
+inline constexpr size_t parameter_data_max = 64 * kibibyte;
+
+}  // namespace cairn::scsi

@@ -1,0 +1,171 @@
+#include "iscsi/server.h"
+
+#include <future>
+
+#include "iscsi/login/names.h"
+#include "iscsi/server_core.h"
+
+namespace cairn::iscsi {
+namespace {
+
+constexpr size_t alias_length_max = 255;  // RFC 7143 section 6.1
+
+Error closed_error() { return {"CLOSED", "the iSCSI server is closed"}; }
+Error missing_error(const std::string& name) { return {"EXPORT_MISSING", "there is no target " + name}; }
+
+Result<Unit> check(const ServerCore& core, const TargetOptions& options) {
+  const auto invalid = [&options](const std::string& why) {
+    return Error{"INVALID_ARGUMENT", "target " + options.name + ": " + why};
+  };
+  if (!is_iscsi_name(options.name))
+    return invalid("this is no iSCSI name (iqn.YYYY-MM.DOMAIN:NAME, at most 223 bytes)");
+  if (options.alias.size() > alias_length_max) return invalid("an alias has at most 255 bytes");
+  if (options.alias.find('\0') != std::string::npos) return invalid("an alias has no NUL in it");
+  if (Result<Unit> access = check_access(options.access); !access.ok()) return access;
+  if (const auto* local = std::get_if<LocalTarget>(&options.target)) {
+    if (local->device == nullptr || !core.owns(local->reactor)) return invalid("no device on a reactor of the server");
+  } else if (const auto* remote = std::get_if<RemoteTarget>(&options.target)) {
+    if (remote->handover_path.empty()) return invalid("no hand-over path");
+  } else if (std::get<MovedTarget>(options.target).address.empty()) {
+    return invalid("no address to send initiators to");
+  }
+  return Unit{};
+}
+
+void listen_on_first(ServerCore& core, ListeningSocket socket) {
+  // Shared because a std::function must be copyable. The presence keeps a close() that comes next waiting for it.
+  struct Carried {
+    ListeningSocket socket;
+    Presence presence;
+  };
+  auto carried = std::make_shared<Carried>(Carried{std::move(socket), core.presence()});
+  core.first().reactor().post([&branch = core.first(), carried] {
+    branch.acceptor().listen(std::move(carried->socket), std::move(carried->presence));
+  });
+}
+
+Branch& branch_of(ServerCore& core, const Target& target) {
+  return target.reactor() == nullptr ? core.first() : core.branch_of(*target.reactor());
+}
+
+}  // namespace
+
+Server::Server(std::vector<Reactor*> reactors, const Limits& limits)
+    : core_(std::make_shared<ServerCore>(std::move(reactors), limits)) {}
+
+Server::~Server() {
+  if (core_->closed()) return;
+  std::promise<void> closed;
+  close([&closed](Result<Unit>) { closed.set_value(); });
+  closed.get_future().wait();
+}
+
+// ---- Targets --------------------------------------------------------------------------------------------------------
+
+void Server::add_target(TargetOptions options, Completed done) {
+  const auto fail = [this, &done](Error error) {
+    core_->first().reactor().post([done, error = std::move(error)] { done(error); });
+  };
+  if (core_->closed()) return fail(closed_error());
+  if (Result<Unit> checked = check(*core_, options); !checked.ok()) return fail(checked.error());
+  if (core_->targets().find(options.name) != nullptr)
+    return fail({"EXPORT_EXISTS", "there is a target " + options.name + " already"});
+  auto target = std::make_shared<Target>(std::move(options), core_->blocking());
+  Branch& branch = branch_of(*core_, *target);
+  auto presence = std::make_shared<Presence>(core_->presence());
+  branch.reactor().post(
+      [&branch, target, done = std::move(done), presence] { branch.add(target, done, std::move(*presence)); });
+}
+
+void Server::remove_target(const std::string& name, bool force, Completed done) {
+  Reactor& first = core_->first().reactor();
+  if (core_->closed()) return first.post([done = std::move(done)] { done(closed_error()); });
+  std::shared_ptr<Target> found = core_->targets().find(name);
+  if (found == nullptr) return first.post([done = std::move(done), name] { done(missing_error(name)); });
+  Branch& branch = branch_of(*core_, *found);
+  auto presence = std::make_shared<Presence>(core_->presence());
+  branch.reactor().post([&branch, found, force, done = std::move(done), presence] {
+    branch.remove(found, force, done, std::move(*presence));
+  });
+}
+
+Result<Unit> Server::set_access(const std::string& name, Access access) {
+  if (core_->closed()) return closed_error();
+  if (Result<Unit> checked = check_access(access); !checked.ok()) return checked;
+  const std::shared_ptr<Target> found = core_->targets().find(name);
+  if (found == nullptr) return missing_error(name);
+  found->set_access(std::move(access));
+  return Unit{};
+}
+
+void Server::set_space_low(const std::string& name, bool low) {
+  if (core_->closed()) return;
+  const std::shared_ptr<Target> found = core_->targets().find(name);
+  if (found == nullptr || found->reactor() == nullptr) return;
+  auto presence = std::make_shared<Presence>(core_->presence());
+  found->reactor()->post([found, low, presence] {
+    if (!found->removed()) found->unit().set_space_low(low);
+    presence->release();
+  });
+}
+
+size_t Server::sessions(const std::string& name) const {
+  const std::shared_ptr<Target> found = core_->targets().find(name);
+  return found == nullptr ? 0 : found->session_count();
+}
+
+// ---- Discovery ------------------------------------------------------------------------------------------------------
+
+Result<Unit> Server::set_discovery_access(Access access) {
+  if (core_->closed()) return closed_error();
+  if (Result<Unit> checked = check_access(access); !checked.ok()) return checked;
+  core_->set_discovery_access(std::move(access));
+  return Unit{};
+}
+
+Result<Unit> Server::set_portals(std::vector<Portal> portals) {
+  if (core_->closed()) return closed_error();
+  for (const Portal& portal : portals)
+    if (portal.host.empty() || portal.host.size() > 255 || portal.port == 0)
+      return Error{"INVALID_ARGUMENT", "portal " + portal.host + ": it needs a host and a port"};
+  core_->set_portals(std::move(portals));
+  return Unit{};
+}
+
+// ---- Listeners ------------------------------------------------------------------------------------------------------
+
+Result<TcpAddress> Server::listen_tcp(const std::string& host, uint16_t port) {
+  if (core_->closed()) return closed_error();
+  Result<ListeningSocket> socket = open_tcp_listener(host, port);
+  if (!socket.ok()) return socket.error();
+  TcpAddress address = socket.value().address;
+  listen_on_first(*core_, std::move(socket.value()));
+  return address;
+}
+
+void Server::unlisten_tcp(const TcpAddress& address, Completed done) {
+  Reactor& reactor = core_->first().reactor();
+  if (core_->closed()) return reactor.post([done = std::move(done)] { done(closed_error()); });
+  auto presence = std::make_shared<Presence>(core_->presence());
+  reactor.post([&branch = core_->first(), address, done = std::move(done), presence] {
+    branch.acceptor().unlisten(address, done);
+  });
+}
+
+Result<Unit> Server::listen_handover(const std::string& path) {
+  if (core_->closed()) return closed_error();
+  Result<ListeningSocket> socket = open_unix_listener(path, ListenerKind::handover);
+  if (!socket.ok()) return socket.error();
+  listen_on_first(*core_, std::move(socket.value()));
+  return Unit{};
+}
+
+void Server::close(Completed done) {
+  if (core_->closed()) {
+    core_->first().reactor().post([done = std::move(done)] { done(closed_error()); });
+    return;
+  }
+  core_->close(std::move(done));
+}
+
+}  // namespace cairn::iscsi
