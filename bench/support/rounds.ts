@@ -150,7 +150,8 @@ async function sample(plan: Plan, asked: Case, target: Target, sizeBytes: number
   };
 }
 
-function load({ ground }: Plan, target: Target, run: FioRun, repeat: boolean): Promise<FioResult> {
-  if (target.iscsi !== undefined) return runIscsiLoad(ground.dataDirectory, target.iscsi, run.workload, run.seconds);
-  return runFio(ground.dataDirectory, target.fio, run, repeat);
+function load({ ground }: Plan, target: Target, fioRun: FioRun, repeat: boolean): Promise<FioResult> {
+  if (target.iscsi !== undefined)
+    return runIscsiLoad(ground.dataDirectory, target.iscsi, fioRun.workload, fioRun.seconds);
+  return runFio(ground.dataDirectory, target.fio, fioRun, repeat);
 }
