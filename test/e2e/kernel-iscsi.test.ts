@@ -207,7 +207,9 @@ it('a volume with two paths goes on when one is cut', async (context) => {
   const group = ({ device }: ScsiDisk) => `round-robin 0 1 1 ${device} 1000`;
   const table = `0 ${sizeBytes / 512} multipath 0 0 2 1 ${group(first)} ${group(second)}`;
   await run('dmsetup', ['create', 'cairn-test', '--table', table]);
-  onTestFinished(() => run('dmsetup', ['remove', '--force', '--retry', 'cairn-test']).then(() => {}));
+  onTestFinished(async () => {
+    await run('dmsetup', ['remove', '--force', '--retry', 'cairn-test']);
+  });
   await run('dmsetup', ['mknodes']);
   const load = verifying('/dev/mapper/cairn-test', '--rate_iops=1000');
   await moreWritten(first, 2048);

@@ -39,7 +39,9 @@ export class KernelInitiator {
   /** The targets of a portal. */
   async discover(portal: string): Promise<string[]> {
     const found = await run('iscsiadm', ['-m', 'discovery', '-t', 'sendtargets', '-p', portal]);
-    onTestFinished(() => ignore(run('iscsiadm', ['-m', 'discoverydb', '-t', 'st', '-p', portal, '-o', 'delete'])));
+    onTestFinished(async () => {
+      await succeeds(run('iscsiadm', ['-m', 'discoverydb', '-t', 'st', '-p', portal, '-o', 'delete']));
+    });
     return found
       .split('\n')
       .filter((line) => line !== '')
@@ -50,7 +52,9 @@ export class KernelInitiator {
   async addInitiator(name: string, initiator: string): Promise<void> {
     const one = ['-m', 'iface', '-I', name, '-o'];
     await run('iscsiadm', [...one, 'new']);
-    onTestFinished(() => ignore(run('iscsiadm', [...one, 'delete'])));
+    onTestFinished(async () => {
+      await succeeds(run('iscsiadm', [...one, 'delete']));
+    });
     await run('iscsiadm', [...one, 'update', '-n', 'iface.initiatorname', '-v', initiator]);
     await run('iscsiadm', [...one, 'update', '-n', 'iface.transport_name', '-v', 'tcp']);
   }
@@ -64,8 +68,8 @@ export class KernelInitiator {
     }
     const before = readdirSync(sessions);
     onTestFinished(async () => {
-      await ignore(run('iscsiadm', [...node, '--logout']));
-      await ignore(run('iscsiadm', [...node, '-o', 'delete']));
+      await succeeds(run('iscsiadm', [...node, '--logout']));
+      await succeeds(run('iscsiadm', [...node, '-o', 'delete']));
     });
     await run('iscsiadm', [...node, '--login']);
     const session = readdirSync(sessions).find((each) => !before.includes(each));
@@ -140,7 +144,7 @@ let daemon: ChildProcess | undefined;
 /** Of this host, for all tests of the file. */
 async function startDaemon(): Promise<void> {
   daemon = spawn(pathOf('iscsid') ?? 'iscsid', ['-f'], { stdio: 'ignore' });
-  await eventually('iscsid answers', () => ignore(run('iscsiadm', ['-m', 'iface'])).then((done) => done));
+  await eventually('iscsid answers', () => succeeds(run('iscsiadm', ['-m', 'iface'])));
 }
 
 /** The daemon, if it was started here. */
@@ -149,7 +153,7 @@ export async function endDaemon(): Promise<void> {
   daemon = undefined;
 }
 
-function ignore(done: Promise<unknown>): Promise<boolean> {
+function succeeds(done: Promise<unknown>): Promise<boolean> {
   return done.then(
     () => true,
     () => false,
