@@ -1,6 +1,9 @@
 #include "iscsi/scsi/block_range.h"
 
+#include <algorithm>
+
 #include "base/byte_order.h"
+#include "iscsi/scsi/limits.h"
 #include "iscsi/scsi/logical_unit.h"
 
 namespace cairn::scsi {
@@ -9,7 +12,9 @@ namespace {
 constexpr uint64_t blocks_of_6_at_zero = 256;
 constexpr uint32_t address_bits_of_6 = 0x1fffff;
 
-uint16_t transfer_length_byte(const Cdb& cdb) {
+}  // namespace
+
+uint16_t length_byte(const Cdb& cdb) {
   switch (cdb_length(cdb[0])) {
     case 6:
       return 4;
@@ -21,8 +26,6 @@ uint16_t transfer_length_byte(const Cdb& cdb) {
       return 10;
   }
 }
-
-}  // namespace
 
 BlockRange range_of(const Cdb& cdb) {
   switch (cdb_length(cdb[0])) {
@@ -37,6 +40,14 @@ BlockRange range_of(const Cdb& cdb) {
   }
 }
 
+BlockRange range_to_end(LogicalUnit& unit, const Cdb& cdb) {
+  BlockRange range = range_of(cdb);
+  const uint64_t blocks = unit.block_count();
+  // One that begins beyond the end stays what it is, to be refused.
+  if (range.count == 0) range.count = range.first < blocks ? blocks - range.first : 1;
+  return range;
+}
+
 std::optional<Outcome> check_range(LogicalUnit& unit, const BlockRange& range) {
   const uint64_t blocks = unit.block_count();
   if (range.first <= blocks && range.count <= blocks - range.first) [[likely]]
@@ -48,13 +59,21 @@ std::optional<Outcome> check_range(LogicalUnit& unit, const BlockRange& range) {
 
 std::optional<Outcome> check_transfer(LogicalUnit& unit, const Cdb& cdb, const BlockRange& range) {
   if (std::optional<Outcome> beyond = check_range(unit, range)) return beyond;
-  if (range.count > unit.transfer_max() / unit.block_size()) return invalid_field(transfer_length_byte(cdb));
+  if (range.count > unit.transfer_max() / unit.block_size()) return invalid_field(length_byte(cdb));
   return {};
 }
 
 std::optional<Outcome> check_writable(LogicalUnit& unit) {
   if (!unit.geometry().read_only) return {};
   return check_condition(SenseKey::data_protect, SenseCode::write_protected);
+}
+
+Durability durability_of(const Cdb& cdb) {
+  return cdb_length(cdb[0]) > 6 && (cdb[1] & cdb_fua) != 0 ? Durability::durable : Durability::buffered;
+}
+
+uint32_t compare_blocks(LogicalUnit& unit) {
+  return std::min(compare_blocks_max, unit.transfer_max() / (2 * unit.block_size()));
 }
 
 }  // namespace cairn::scsi

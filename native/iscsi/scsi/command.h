@@ -27,6 +27,9 @@ struct Needs {
   size_t data_out = 0;  // comes from the initiator; an initiator may send less
   size_t data_in = 0;   // what it may give back at most
   size_t scratch = 0;
+  /// An initiator that offers more or less data-out than that is refused with wrong_data_length() before any comes. Of
+  /// commands that are done as far as the data go, it is not asked.
+  bool exact_data_out = false;
 };
 
 /// What a reservation of another nexus does to a command (SPC-4 table 66, SBC-3 table 13; SPC-2 for RESERVE).

@@ -15,6 +15,12 @@ inline constexpr uint64_t write_same_max = 64 * mebibyte;
 inline constexpr uint32_t unmap_descriptors_max = 256;
 /// Blocks of one COMPARE AND WRITE, as its CDB has room for.
 inline constexpr uint32_t compare_blocks_max = 255;
+/// Memory of a command that reads or writes more of the medium than it transfers: it does so in pieces of this size.
+inline constexpr size_t scratch_max = 1 * mebibyte;
+/// PRE-FETCH reads at most so many bytes.
+inline constexpr uint64_t prefetch_max = 64 * mebibyte;
+/// GET LBA STATUS looks at as many bytes, so that it does not keep others waiting. Their blocks fit a descriptor.
+inline constexpr uint64_t lba_status_bytes_max = 1 * tebibyte;
 /// Parameter data that a command gives back at most, but for the medium's.
 inline constexpr size_t parameter_data_max = 64 * kibibyte;
 

@@ -98,6 +98,14 @@ Outcome invalid_parameter(uint16_t byte, int8_t bit) {
   return with_field(SenseCode::invalid_field_in_parameter_list, {.in_cdb = false, .byte = byte, .bit = bit});
 }
 
+Outcome miscompare(uint64_t offset) {
+  Outcome outcome = check_condition(SenseKey::miscompare, SenseCode::miscompare_during_verify);
+  outcome.sense.information = offset;
+  return outcome;
+}
+
+Outcome wrong_data_length() { return illegal_request(SenseCode::invalid_field_in_information_unit); }
+
 Outcome outcome_of(Status status, Access access, size_t data_in_length) {
   return status.ok() ? good(data_in_length) : failed(status.error(), access);
 }

@@ -46,6 +46,7 @@ enum class SenseCode : uint16_t {
   copy_target_unreachable = 0x0d02,
   third_party_device_failure = 0x0d01,
   write_error = 0x0c00,
+  invalid_field_in_information_unit = 0x0e03,
   unrecovered_read_error = 0x1100,
   parameter_list_length_error = 0x1a00,
   miscompare_during_verify = 0x1d00,
@@ -123,6 +124,10 @@ inline Outcome illegal_request(SenseCode code) { return check_condition(SenseKey
 Outcome invalid_field(uint16_t byte, int8_t bit = -1);
 /// INVALID FIELD IN PARAMETER LIST.
 Outcome invalid_parameter(uint16_t byte, int8_t bit = -1);
+/// MISCOMPARE: `offset` is that of the first byte that differs.
+Outcome miscompare(uint64_t offset);
+/// The initiator sends less or more data than its CDB asks for, and no part of them is worth doing.
+Outcome wrong_data_length();
 /// What the device said; GOOD when it is ok.
 enum class Access : uint8_t { reading, writing };
 Outcome outcome_of(Status status, Access access, size_t data_in_length = 0);

@@ -23,7 +23,7 @@ class StoreFixture {
   StoreFixture(uint64_t size, uint32_t block_size, store::CacheMode mode = store::CacheMode::none) : mode_(mode) {
     const store::NewReplica replica{path(), store::format_uuid(store::random_uuid()),
                                     store::format_uuid(store::random_uuid()), size, block_size};
-    const Result<Unit> created = store::create_replica(replica);
+    const Result<cairn::Unit> created = store::create_replica(replica);
     EXPECT_TRUE(created.ok()) << (created.ok() ? "" : created.error().message);
     open();
   }
@@ -55,7 +55,7 @@ class StoreFixture {
   void abandon() { store_.reset(); }
   void new_boot() { boot_ = store::random_uuid(); }
   void close() {
-    const Result<Unit> closed = wait(store_->close());
+    const Result<cairn::Unit> closed = wait(store_->close());
     EXPECT_TRUE(closed.ok()) << (closed.ok() ? "" : closed.error().message);
     store_.reset();
   }
@@ -79,9 +79,9 @@ class StoreFixture {
               Durability durability = Durability::buffered) {
     return wait(store_->write_zeroes(offset, length, mode, durability));
   }
-  Result<Unit> snapshot(const std::string& id) { return wait(store_->create_snapshot(id, "of " + id)); }
-  Result<Unit> remove(const std::string& id) { return wait(store_->delete_snapshot(id)); }
-  Result<Unit> revert(const std::string& id) { return wait(store_->revert(id)); }
+  Result<cairn::Unit> snapshot(const std::string& id) { return wait(store_->create_snapshot(id, "of " + id)); }
+  Result<cairn::Unit> remove(const std::string& id) { return wait(store_->delete_snapshot(id)); }
+  Result<cairn::Unit> revert(const std::string& id) { return wait(store_->revert(id)); }
   /// Until every merge that can be done is done.
   void settle() { loop_.wait(store_->wait_maintenance()); }
 

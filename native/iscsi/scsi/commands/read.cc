@@ -14,17 +14,22 @@ Judgement judge(LogicalUnit& unit, const Cdb& cdb) {
   return Needs{.data_in = range.count * unit.block_size()};
 }
 
+/// Waits only for what must be one step: nobody sees half of it.
+Task<Status> read(LogicalUnit& unit, BlockRange range, std::span<std::byte> into) {
+  RangeLock::Hold hold(unit.ranges(), range.first, range.end(), RangeLock::Mode::shared);
+  co_await hold;
+  co_return co_await unit.device().read(range.first * unit.block_size(), into);
+}
+
 /// FUA asks for what is on stable storage. What a device reads is what was written last, whether it has got there yet
-/// or not; a flush first makes it the same.
+/// or not; a flush after it makes it the same.
 Task<Outcome> run(LogicalUnit& unit, Command command) {
   if (command.data_in.empty()) co_return good();
-  const bool fua = cdb_length(command.cdb[0]) > 6 && (command.cdb[1] & cdb_fua) != 0;
-  if (fua) {
-    const Status flushed = co_await unit.device().flush();
-    if (!flushed.ok()) co_return outcome_of(flushed, Access::writing);
-  }
-  const Status status = co_await unit.device().read(range_of(command.cdb).first * unit.block_size(), command.data_in);
-  co_return outcome_of(status, Access::reading, command.data_in.size());
+  const Status status = co_await read(unit, range_of(command.cdb), command.data_in);
+  if (!status.ok()) co_return outcome_of(status, Access::reading);
+  if (durability_of(command.cdb) == Durability::buffered) co_return good(command.data_in.size());
+  const Status flushed = co_await unit.device().flush();
+  co_return outcome_of(flushed, Access::writing, command.data_in.size());
 }
 
 constexpr CommandRow row(uint8_t opcode, Cdb usage) {
@@ -34,9 +39,9 @@ constexpr CommandRow row(uint8_t opcode, Cdb usage) {
 }  // namespace
 
 constexpr CommandRow read_6 = row(0x08, {0x08, 0x1f, 0xff, 0xff, 0xff});
-constexpr CommandRow read_10 = row(0x28, {0x28, flags, 0xff, 0xff, 0xff, 0xff, 0x00, 0xff, 0xff});
-constexpr CommandRow read_12 = row(0xa8, {0xa8, flags, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff});
+constexpr CommandRow read_10 = row(0x28, {0x28, flags, 0xff, 0xff, 0xff, 0xff, cdb_group, 0xff, 0xff});
+constexpr CommandRow read_12 = row(0xa8, {0xa8, flags, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, cdb_group});
 constexpr CommandRow read_16 =
-    row(0x88, {0x88, flags, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff});
+    row(0x88, {0x88, flags, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, cdb_group});
 
 }  // namespace cairn::scsi

@@ -22,10 +22,8 @@ Task<Outcome> run(LogicalUnit& unit, Command command) {
   const uint64_t first = range_of(command.cdb).first;
   RangeLock::Hold hold(unit.ranges(), first, first + blocks, RangeLock::Mode::shared);
   co_await hold;
-  const bool fua = cdb_length(command.cdb[0]) > 6 && (command.cdb[1] & cdb_fua) != 0;
-  const Status status =
-      co_await unit.device().write(first * unit.block_size(), command.data_out.first(blocks * unit.block_size()),
-                                   fua ? Durability::durable : Durability::buffered);
+  const Status status = co_await unit.device().write(
+      first * unit.block_size(), command.data_out.first(blocks * unit.block_size()), durability_of(command.cdb));
   co_return outcome_of(status, Access::writing);
 }
 
@@ -36,9 +34,9 @@ constexpr CommandRow row(uint8_t opcode, Cdb usage) {
 }  // namespace
 
 constexpr CommandRow write_6 = row(0x0a, {0x0a, 0x1f, 0xff, 0xff, 0xff});
-constexpr CommandRow write_10 = row(0x2a, {0x2a, flags, 0xff, 0xff, 0xff, 0xff, 0x00, 0xff, 0xff});
-constexpr CommandRow write_12 = row(0xaa, {0xaa, flags, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff});
+constexpr CommandRow write_10 = row(0x2a, {0x2a, flags, 0xff, 0xff, 0xff, 0xff, cdb_group, 0xff, 0xff});
+constexpr CommandRow write_12 = row(0xaa, {0xaa, flags, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, cdb_group});
 constexpr CommandRow write_16 =
-    row(0x8a, {0x8a, flags, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff});
+    row(0x8a, {0x8a, flags, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, cdb_group});
 
 }  // namespace cairn::scsi
