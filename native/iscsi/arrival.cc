@@ -1,5 +1,6 @@
 #include "iscsi/arrival.h"
 
+#include <openssl/rand.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -15,10 +16,8 @@ namespace {
 /// What one receive brings; an initiator that is not authenticated holds no more memory than this, a login request and
 /// the text of the first one.
 constexpr size_t receive_size = 8 * kibibyte;
-/// Of the first request, in all its PDUs.
-constexpr size_t first_text_max = 32 * kibibyte;
-/// MaxRecvDataSegmentLength during a login (RFC 7143 section 13.12).
-constexpr size_t login_segment_max = 8 * kibibyte;
+/// Of every discovery session: nobody joins or replaces one.
+constexpr uint16_t discovery_tsih = 1;
 
 }  // namespace
 
@@ -82,7 +81,7 @@ Task<bool> Arrival::receive_request() {
       std::memcpy(&request_, bytes.data(), sizeof request_);
       // Anything but a login ends a connection that has not logged in (RFC 7143 section 6.3).
       const auto opcode = static_cast<wire::Opcode>(request_.opcode_byte & wire::opcode_mask);
-      if (opcode != wire::login_request || request_.data_length > login_segment_max) co_return false;
+      if (opcode != wire::login_request || request_.data_length > segment_max_default) co_return false;
       const size_t text_at = wire::header_size + size_t{request_.ahs_words} * 4;
       const size_t size = text_at + wire::padded(request_.data_length);
       if (bytes.size() >= size) {
@@ -101,15 +100,9 @@ Task<bool> Arrival::receive_request() {
 Task<bool> Arrival::receive_first_request() {
   for (;;) {
     const bool received = co_await receive_request();
-    if (!received || text_.size() > first_text_max) co_return false;
+    if (!received || text_.size() > text_max) co_return false;
     if ((request_.flags & wire::continue_bit) == 0) co_return true;
-    // An empty answer asks for the rest.
-    Login::Reply reply;
-    reply.header.opcode_byte = wire::login_response;
-    reply.header.flags = request_.flags & wire::stages(wire::Stage::full_feature, wire::Stage::security);
-    reply.header.isid = request_.isid;
-    reply.header.task_tag = request_.task_tag;
-    const bool sent = co_await send_reply(reply);
+    const bool sent = co_await send_reply(Login::ask_for_more(request_));
     if (!sent) co_return false;
   }
 }
@@ -163,51 +156,81 @@ Task<bool> Arrival::move_to_process(const RemoteTarget& target) {
 
 // ---- The login ------------------------------------------------------------------------------------------------------
 
+LoginPolicy Arrival::policy() {
+  LoginPolicy policy;
+  policy.discovery_access = branch_.core().discovery_access();
+  policy.find_target = [this](std::string_view) { return find_target(); };
+  policy.find_session = [this](const SessionParameters& parameters) { return find_session(parameters); };
+  policy.assign_tsih = [this](const SessionParameters& parameters) { return enter_session(parameters); };
+  policy.randomize = [](std::span<std::byte> bytes) {
+    CAIRN_ASSERT(RAND_bytes(reinterpret_cast<unsigned char*>(bytes.data()), static_cast<int>(bytes.size())) == 1);
+  };
+  return policy;
+}
+
+FoundTarget Arrival::find_target() const {
+  if (target_ == nullptr) return TargetMissing{};
+  if (const MovedTarget* moved = target_->moved()) return TargetMoved{moved->address};
+  // Where it is could not be reached.
+  if (target_->reactor() != &reactor_) return TargetUnavailable{};
+  if (target_->removed()) return TargetMissing{};
+  return LoginTarget{.name = target_->name(),
+                     .alias = target_->alias(),
+                     .access = target_->access(),
+                     .portal_group = scsi::port_group};
+}
+
+FoundSession Arrival::find_session(const SessionParameters& parameters) const {
+  const Session* found = target_ == nullptr ? nullptr : target_->find_session(parameters.tsih);
+  if (found == nullptr || found->parameters().initiator_name != parameters.initiator_name ||
+      found->parameters().isid != parameters.isid)
+    return FoundSession::none;
+  return found->parameters().connection_id == parameters.connection_id ? FoundSession::with_connection
+                                                                       : FoundSession::without_connection;
+}
+
+uint16_t Arrival::enter_session(const SessionParameters& parameters) {
+  if (parameters.type == SessionParameters::Type::discovery) return discovery_tsih;
+  Session* old = target_->find_session(parameters.initiator_name, parameters.isid);
+  if (target_->removed() || (old == nullptr && target_->session_count() >= sessions_per_target_max)) return 0;
+  use_.emplace(target_);
+  return target_->new_tsih();
+}
+
 Task<> Arrival::negotiate() {
-  login_.emplace(peek(request_, text_).discovery || target_ != nullptr);
+  Login login(policy());
   for (;;) {
-    Login::Reply reply = login_->handle(request_, text_);
+    const Login::Reply reply = login.handle(request_, text_);
     text_.clear();
-    if (reply.outcome == Login::Outcome::full_feature) {
-      const bool entered = co_await enter_target();
-      if (!entered) co_return;
-      reply.header.tsih = login_->parameters().tsih;
-    }
+    if (reply.outcome == Login::Outcome::full_feature && use_) co_await end_former_session(login.parameters());
     const bool sent = co_await send_reply(reply);
     if (!sent || reply.outcome == Login::Outcome::failed) co_return;
-    if (reply.outcome == Login::Outcome::full_feature) co_return start_session();
+    if (reply.outcome == Login::Outcome::full_feature) co_return start_session(login.parameters());
     const bool received = co_await receive_request();
     if (!received) co_return;
   }
 }
 
-Task<bool> Arrival::enter_target() {
-  SessionParameters& parameters = login_->parameters();
-  if (parameters.type == SessionParameters::Type::discovery) {
-    parameters.tsih = 1;
-    co_return true;
-  }
-  // Session reinstatement (RFC 7143 section 6.3.5): the old one ends first.
+/// Session reinstatement: the session of the same port ends before the new one begins (RFC 7143 section 6.3.5).
+Task<> Arrival::end_former_session(const SessionParameters& parameters) {
   while (Session* old = target_->find_session(parameters.initiator_name, parameters.isid)) {
     old->terminate();
     co_await target_->session_ended();
   }
-  if (target_->removed() || target_->session_count() >= sessions_per_target_max) co_return false;
-  use_.emplace(target_);
-  parameters.tsih = target_->new_tsih();
-  co_return true;
 }
 
-void Arrival::start_session() {
+void Arrival::start_session(const SessionParameters& parameters) {
   deadline_.stop();
+  // Two logins of one port at the same time: the later one stays.
+  if (Session* other = use_ ? target_->find_session(parameters.initiator_name, parameters.isid) : nullptr)
+    other->terminate();
   Session::start(branch_, {.socket = std::move(socket_),
-                           .parameters = login_->parameters(),
+                           .parameters = parameters,
                            .use = std::move(use_),
                            .presence = std::move(presence_),
                            .received = unconsumed(),
                            .command_sn = uint32_t{request_.command_sn},
-                           .status_sn = status_sn_,
-                           .local_address = {}});
+                           .status_sn = status_sn_});
   use_.reset();
 }
 

@@ -42,11 +42,15 @@ class Arrival final : public ListLink {
   Task<bool> route();
   void move_to_reactor(Reactor& reactor);
   Task<bool> move_to_process(const RemoteTarget& target);
+  LoginPolicy policy();
+  FoundTarget find_target() const;
+  FoundSession find_session(const SessionParameters& parameters) const;
+  /// Holds the target; the session's TSIH, or 0.
+  uint16_t enter_session(const SessionParameters& parameters);
   Task<> negotiate();
+  Task<> end_former_session(const SessionParameters& parameters);
   Task<bool> send_reply(const Login::Reply& reply);
-  /// Ends the session that this one takes the place of, and holds the target.
-  Task<bool> enter_target();
-  void start_session();
+  void start_session(const SessionParameters& parameters);
   ConnectionTransfer leave();
 
   Branch& branch_;
@@ -62,7 +66,6 @@ class Arrival final : public ListLink {
   size_t consumed_ = 0;
   uint32_t status_sn_ = 0;
   std::shared_ptr<Target> target_;  // null in a discovery session
-  std::optional<Login> login_;
   std::optional<TargetUse> use_;
 };
 

@@ -42,8 +42,6 @@ inline constexpr size_t direct_receive_min = 16 * kibibyte;
 inline constexpr size_t large_segment_min = 64 * kibibyte;
 /// The longest header segment: with all the additional ones that its length can name, and a digest.
 inline constexpr size_t header_max = wire::header_size + 255 * 4 + wire::digest_size;
-/// Text of one request of the full feature phase.
-inline constexpr size_t text_max = 16 * kibibyte;
 /// Buffers of what an initiator still sent that are thrown away before its connection is closed.
 inline constexpr int goodbye_receives_max = 256;
 

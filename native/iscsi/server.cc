@@ -2,7 +2,8 @@
 
 #include <future>
 
-#include "iscsi/login/names.h"
+#include "iscsi/login/check_access.h"
+#include "iscsi/login/iscsi_name.h"
 #include "iscsi/server_core.h"
 
 namespace cairn::iscsi {

@@ -1,20 +1,9 @@
 #include "iscsi/target.h"
 
-#include <algorithm>
-
+#include "iscsi/login/iscsi_name.h"
 #include "iscsi/session/session.h"
 
 namespace cairn::iscsi {
-namespace {
-
-std::string folded(std::string name) {
-  std::ranges::transform(name, name.begin(),
-                         [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
-  return name;
-}
-
-}  // namespace
-
 // ---- Target ---------------------------------------------------------------------------------------------------------
 
 Target::Target(TargetOptions options, BlockingThread& blocking) : options_(std::move(options)), blocking_(blocking) {
@@ -57,7 +46,7 @@ WaitQueue::Wait Target::room() const { return local().admission->room(); }
 
 Session* Target::find_session(const std::string& initiator_name, const wire::Isid& isid) {
   return sessions_.find([&](const Session* session) {
-    return session->parameters().isid == isid && folded(session->parameters().initiator_name) == folded(initiator_name);
+    return session->parameters().isid == isid && session->parameters().initiator_name == initiator_name;
   });
 }
 
@@ -90,13 +79,13 @@ TargetUse::~TargetUse() {
 
 bool TargetTable::add(std::shared_ptr<Target> added) {
   std::lock_guard lock(mutex_);
-  std::string name = folded(added->name());
+  std::string name = lower_case(added->name());
   return by_name_.try_emplace(std::move(name), std::move(added)).second;
 }
 
 bool TargetTable::remove(const Target& removed) {
   std::lock_guard lock(mutex_);
-  const auto found = by_name_.find(folded(removed.name()));
+  const auto found = by_name_.find(lower_case(removed.name()));
   if (found == by_name_.end() || found->second.get() != &removed) return false;
   by_name_.erase(found);
   return true;
@@ -104,7 +93,7 @@ bool TargetTable::remove(const Target& removed) {
 
 std::shared_ptr<Target> TargetTable::find(const std::string& name) const {
   std::lock_guard lock(mutex_);
-  const auto found = by_name_.find(folded(name));
+  const auto found = by_name_.find(lower_case(name));
   return found == by_name_.end() ? nullptr : found->second;
 }
 

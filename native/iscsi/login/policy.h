@@ -10,6 +10,7 @@
 #include <variant>
 
 #include "iscsi/access.h"
+#include "iscsi/limits.h"
 #include "iscsi/login/session_parameters.h"
 
 namespace cairn::iscsi {
@@ -44,11 +45,11 @@ using Randomize = std::function<void(std::span<std::byte>)>;
 /// The most, or the best, that this target agrees to.
 struct TargetOffer : Negotiable {
   TargetOffer() {
-    receive_segment_max = 262144;
-    max_burst = 1048576;
-    first_burst = 262144;
+    receive_segment_max = iscsi::receive_segment_max;
+    max_burst = burst_max;
+    first_burst = first_burst_max;
     initial_r2t = false;
-    outstanding_r2t_max = 16;
+    outstanding_r2t_max = iscsi::outstanding_r2t_max;
     time_to_retain = 0;  // at error recovery level 0 nothing is kept for a connection that is gone
   }
 };

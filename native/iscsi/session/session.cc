@@ -5,6 +5,9 @@
 #include <algorithm>
 
 #include "iscsi/branch.h"
+#include "iscsi/login/policy.h"
+#include "iscsi/portals.h"
+#include "iscsi/server_core.h"
 
 namespace cairn::iscsi {
 namespace {
@@ -35,7 +38,6 @@ Session::Session(Branch& branch, Connection connection)
       presence_(std::move(connection.presence)),
       use_(std::move(connection.use)),
       parameters_(std::move(connection.parameters)),
-      local_address_(std::move(connection.local_address)),
       socket_(std::move(connection.socket)),
       input_(reactor_, socket_, branch.receive_buffers()),
       output_(reactor_, socket_, *this),
@@ -154,6 +156,17 @@ Landing Session::accept(const PduRow* row) {
     if (verdict == CommandSequence::Verdict::missing) return reject_and_end(header, wire::RejectReason::protocol_error);
   }
   return row->accept(*this, header);
+}
+
+TextNegotiation& Session::texts() {
+  if (texts_ == nullptr) {
+    const auto list = [this](const SessionParameters& asking) {
+      const ServerCore& core = branch_.core();
+      return list_targets(core.targets(), core.portals(), asking.initiator_name, local_address(socket_.fd()));
+    };
+    texts_ = std::make_unique<TextNegotiation>(parameters_, TargetOffer(), list);
+  }
+  return *texts_;
 }
 
 std::span<std::byte> Session::text_memory(size_t length) {

@@ -11,6 +11,7 @@
 #include "frontend/presence.h"
 #include "frontend/send_queue.h"
 #include "iscsi/login/session_parameters.h"
+#include "iscsi/login/text_negotiation.h"
 #include "iscsi/pdu/input.h"
 #include "iscsi/pdu/outgoing.h"
 #include "iscsi/session/command_sequence.h"
@@ -34,13 +35,11 @@ class Session final : public ListLink, SendQueue<Outgoing>::Owner, public scsi::
     std::span<const std::byte> received;  // after the login; copied
     uint32_t command_sn = 0;              // of the initiator's next request
     uint32_t status_sn = 0;               // of our next answer
-    std::string local_address;            // where the initiator has connected to: HOST:PORT
   };
   /// On the target's reactor.
   static void start(Branch& branch, Connection connection);
 
   const SessionParameters& parameters() const { return parameters_; }
-  const std::string& local_address() const { return local_address_; }
   Branch& branch() { return branch_; }
   /// Null in a discovery session.
   scsi::Nexus* nexus() { return nexus_ ? &*nexus_ : nullptr; }
@@ -76,6 +75,8 @@ class Session final : public ListLink, SendQueue<Outgoing>::Owner, public scsi::
   void act_on_data_out(const wire::Header& header, ScsiTask* task, bool intact);
   Detached manage_tasks(wire::TaskRequest request);
   Detached log_out(wire::LogoutRequest request);
+
+  TextNegotiation& texts();
 
   void abort_all() override;
 
@@ -126,7 +127,6 @@ class Session final : public ListLink, SendQueue<Outgoing>::Owner, public scsi::
   Presence presence_;  // outlives the hold on the target
   std::optional<TargetUse> use_;
   SessionParameters parameters_;
-  std::string local_address_;
   std::optional<scsi::Nexus> nexus_;
   File socket_;
   Input input_;
@@ -144,6 +144,7 @@ class Session final : public ListLink, SendQueue<Outgoing>::Owner, public scsi::
   bool draining_ = false;
   bool logging_out_ = false;
   std::vector<std::byte> text_memory_;
+  std::unique_ptr<TextNegotiation> texts_;  // when it is asked for
 
   // For check_progress().
   uint64_t sends_seen_ = 0;
