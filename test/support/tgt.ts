@@ -1,7 +1,13 @@
 /** tgt, the peer of Cairn's iSCSI target: `tgtd` with one target over one file. */
-import { spawn, type ChildProcess } from 'node:child_process';
+import { execFile, spawn, type ChildProcess } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { eventually } from './real-deadline.js';
-import { pathOf, run } from './real-tools.js';
+import { pathOf } from './real-tools.js';
+
+const execute = promisify(execFile);
 
 /** How tgt reads and writes its file: through the page cache by threads, or past it by Linux native AIO. */
 export type TgtStore = 'rdwr' | 'aio';
@@ -18,16 +24,18 @@ export class Tgt {
   private constructor(
     private readonly child: ChildProcess,
     private readonly port: number,
+    private readonly directory: string,
     readonly commandLine: string,
   ) {}
 
   /** With tgt's default settings. Its logical unit 0 is a controller, the file is unit 1. */
   static async start(port: number, file: string, store: TgtStore): Promise<Tgt> {
-    const args = ['-f', '-C', numberOf(port), '--iscsi', `portal=127.0.0.1:${port}`];
-    const child = spawn(pathOf('tgtd') ?? 'tgtd', args, { stdio: 'ignore' });
+    const args = ['-f', '--iscsi', `portal=127.0.0.1:${port}`];
+    const directory = mkdtempSync(join(tmpdir(), 'cairn-tgt-'));
+    const child = spawn(pathOf('tgtd') ?? 'tgtd', args, { stdio: 'ignore', env: environment(directory) });
     running.add(child);
     child.once('exit', () => running.delete(child));
-    const tgt = new Tgt(child, port, `tgtd (${store})`);
+    const tgt = new Tgt(child, port, directory, `tgtd (${store})`);
     try {
       await eventually('tgtd is ready', () => tgt.isReady());
       await tgt.configure(file, store);
@@ -48,10 +56,12 @@ export class Tgt {
 
   /** It does not end by SIGTERM while it has targets. */
   async close(): Promise<void> {
-    if (!running.has(this.child)) return;
-    const exited = new Promise((resolve) => this.child.once('exit', resolve));
-    this.child.kill('SIGKILL');
-    await exited;
+    if (running.has(this.child)) {
+      const exited = new Promise((resolve) => this.child.once('exit', resolve));
+      this.child.kill('SIGKILL');
+      await exited;
+    }
+    rmSync(this.directory, { recursive: true, force: true });
   }
 
   private async configure(file: string, store: TgtStore): Promise<void> {
@@ -69,12 +79,13 @@ export class Tgt {
     );
   }
 
-  private admin(...args: string[]): Promise<string> {
-    return run('tgtadm', ['-C', numberOf(this.port), '--lld', 'iscsi', ...args]);
+  private async admin(...args: string[]): Promise<void> {
+    const env = environment(this.directory);
+    await execute(pathOf('tgtadm') ?? 'tgtadm', ['--lld', 'iscsi', ...args], { env });
   }
 }
 
-/** Of the tgtd among those of this host, by which tgtadm finds it: from the port, and below 2^15. */
-function numberOf(port: number): string {
-  return `${port % 2 ** 15}`;
+/** By its socket tgtadm finds this tgtd among those of the host; the usual place is root's. */
+function environment(directory: string): NodeJS.ProcessEnv {
+  return { ...process.env, TGT_IPC_SOCKET: join(directory, 'socket') };
 }
