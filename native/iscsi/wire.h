@@ -484,23 +484,6 @@ struct Reject {
   u64 reserved_4;
 };
 
-// ---- Between processes (docs/protocols/iscsi.md) --------------------------------------------------------------------
-
-inline constexpr uint32_t handover_magic = 0x43414e49;  // "CANI"
-inline constexpr uint16_t handover_version = 1;
-
-/// Followed by the text of the first login request, and the unconsumed bytes.
-struct HandoverHeader {
-  u32 magic = handover_magic;
-  u16 version = handover_version;
-  u16 reserved;
-  u32 status_sn;
-  u32 text_length;
-  u32 unconsumed_length;
-  LoginRequest request;
-};
-static_assert(sizeof(HandoverHeader) == 20 + header_size);
-
 static_assert(sizeof(ScsiCommand) == header_size && sizeof(ScsiResponse) == header_size);
 static_assert(sizeof(DataOut) == header_size && sizeof(DataIn) == header_size);
 static_assert(sizeof(ReadyToTransfer) == header_size && sizeof(AsyncMessage) == header_size);

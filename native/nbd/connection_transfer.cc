@@ -1,7 +1,7 @@
 #include "nbd/connection_transfer.h"
 
-#include "nbd/limits.h"
 #include "frontend/message_bytes.h"
+#include "nbd/limits.h"
 #include "nbd/metadata_contexts.h"
 #include "nbd/wire.h"
 

@@ -1,7 +1,7 @@
 #include "nbd/description.h"
 
-#include "nbd/limits.h"
 #include "frontend/message_bytes.h"
+#include "nbd/limits.h"
 #include "nbd/wire.h"
 
 namespace cairn::nbd {

@@ -66,7 +66,7 @@ Task<bool> Input::receive_more(bool idle) {
 void Input::land(std::span<std::byte>& into, size_t& left) {
   const std::span<const std::byte> here = buffer_.unread().first(std::min(left, buffer_.unread().size()));
   const size_t kept = std::min(here.size(), into.size());
-  std::memcpy(into.data(), here.data(), kept);
+  if (kept > 0) std::memcpy(into.data(), here.data(), kept);
   into = into.subspan(kept);
   left -= here.size();
   if (digests_.data) crc_.add(here.data(), here.size());

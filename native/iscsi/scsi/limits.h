@@ -21,6 +21,8 @@ inline constexpr size_t scratch_max = 1 * mebibyte;
 inline constexpr uint64_t prefetch_max = 64 * mebibyte;
 /// GET LBA STATUS looks at as many bytes, so that it does not keep others waiting. Their blocks fit a descriptor.
 inline constexpr uint64_t lba_status_bytes_max = 1 * tebibyte;
+/// Ports that may be registered with a key.
+inline constexpr size_t registrations_max = 256;
 /// Parameter data that a command gives back at most, but for the medium's.
 inline constexpr size_t parameter_data_max = 64 * kibibyte;
 

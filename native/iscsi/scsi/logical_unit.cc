@@ -29,13 +29,14 @@ LogicalUnit::LogicalUnit(LogicalUnitOptions options)
           static_cast<uint32_t>(std::min<size_t>(transfer_length_max, options_.reactor.buffers().piece_max() / 2))),
       ranges_(options_.reactor.ready()),
       aborted_(options_.reactor.ready()),
-      task_set_(options_.reactor.ready()) {
+      task_set_(options_.reactor.ready()),
+      reservations_(*this, options_.reactor.ready()) {
   geometry_.read_only |= options_.read_only;
 }
 
 LogicalUnit::~LogicalUnit() { CAIRN_ASSERT(nexuses_.empty()); }
 
-Task<Result<Unit>> LogicalUnit::open() { co_return Unit{}; }
+Task<Result<Unit>> LogicalUnit::open() { return reservations_.load(); }
 
 const Geometry& LogicalUnit::geometry() {
   const uint64_t before = geometry_.size;

@@ -39,7 +39,10 @@ Nexus::Nexus(LogicalUnit& unit, std::string initiator_port, Tasks& tasks)
   unit_.nexuses().push_back(this);
 }
 
-Nexus::~Nexus() { unlink(); }
+Nexus::~Nexus() {
+  unit_.reservations().release(*this);  // what RESERVE holds goes with its nexus
+  unlink();
+}
 
 UnitAttention Nexus::take_attention() {
   const int first = std::countr_zero(pending_);

@@ -12,7 +12,7 @@ using wire::RejectReason;
 
 /// INVALID FIELD IN COMMAND INFORMATION UNIT would be as good; commands of both directions have CDBs that are unknown.
 scsi::Outcome bidirectional_refused() { return scsi::illegal_request(scsi::SenseCode::invalid_operation_code); }
-/// PROTOCOL SERVICE CRC ERROR (RFC 7143 section 11.4.7.2).
+/// RFC 7143 section 11.4.7.2. The initiator sends the command again.
 scsi::Outcome damaged_data() {
   return scsi::check_condition(scsi::SenseKey::aborted_command, scsi::SenseCode::protocol_service_crc_error);
 }
@@ -88,10 +88,12 @@ Landing Session::accept_data_out(const wire::Header& header) {
   if (task == nullptr) return {};
   const bool expected = data.transfer_tag == wire::no_tag ? task->unsolicited : data.transfer_tag == task->transfer_tag;
   const uint32_t end = task->received + data.data_length;
-  const bool in_order = data.data_sn == task->data_sn && data.buffer_offset == task->received;
-  if (!expected || !in_order || end > task->burst_end || end < task->received)
+  if (!expected || end > task->burst_end || end < task->received)
     return reject_and_end(header, RejectReason::protocol_error);
+  const bool in_order = data.data_sn == task->data_sn && data.buffer_offset == task->received;
   ++task->data_sn;
+  if (!in_order) task->damaged = true;
+  if (task->damaged) return {.wanted = true, .into = {}, .task = task};
   return {.wanted = true, .into = task->place(task->received, data.data_length), .task = task};
 }
 
@@ -150,7 +152,7 @@ Task<> Session::acquire_buffer(ScsiTask* task) {
   IoBuffer buffer = co_await reactor_.buffers().acquire(length);
   while (task->landing) co_await task->changed.wait();
   const size_t early = std::min<size_t>(task->early.size(), task->wanted);
-  std::memcpy(buffer.data(), task->early.data(), early);
+  if (early > 0) std::memcpy(buffer.data(), task->early.data(), early);
   task->early = {};
   task->buffer = std::move(buffer);
 }

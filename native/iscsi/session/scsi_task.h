@@ -42,13 +42,14 @@ class ScsiTask final : public Outgoing {
   uint32_t r2t_sn = 0;     // of the next R2T
   uint32_t transfer_tag = wire::no_tag;
   bool unsolicited = false;  // it comes without being asked for, and there is more
-  bool damaged = false;      // a digest did not match
-  bool landing = false;      // some of it is being received into this task's memory
+  /// What came cannot be used: a digest did not match, or a PDU is missing. The rest is not asked for.
+  bool damaged = false;
+  bool landing = false;  // some of it is being received into this task's memory
   Reactor::Clock::time_point waiting_since;
 
   /// Where data at an offset go; what lies beyond the wanted ones goes nowhere.
   std::span<std::byte> place(uint32_t offset, size_t length);
-  bool has_all() const { return received >= wanted && !unsolicited; }
+  bool has_all() const { return !unsolicited && (damaged ? transfer_tag == wire::no_tag : received >= wanted); }
 
   bool aborted = false;
   bool counted = false;  // in the unit's aborted()

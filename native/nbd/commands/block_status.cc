@@ -2,9 +2,9 @@
 #include <array>
 #include <cstring>
 
+#include "frontend/message_bytes.h"
 #include "nbd/commands/command.h"
 #include "nbd/limits.h"
-#include "frontend/message_bytes.h"
 #include "nbd/reply.h"
 
 namespace cairn::nbd {

@@ -6,9 +6,9 @@
 #include <span>
 #include <string>
 
+#include "frontend/message_bytes.h"
 #include "nbd/description.h"
 #include "nbd/export.h"
-#include "frontend/message_bytes.h"
 #include "nbd/negotiated.h"
 #include "nbd/option_reply.h"
 #include "nbd/wire.h"

@@ -1,9 +1,9 @@
 // Questions about exports and their answers, as messages between processes.
 #include <gtest/gtest.h>
 
+#include "frontend/message_bytes.h"
 #include "nbd/description.h"
 #include "nbd/limits.h"
-#include "frontend/message_bytes.h"
 #include "nbd/wire.h"
 
 namespace cairn::test {
