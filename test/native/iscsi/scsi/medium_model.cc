@@ -95,8 +95,7 @@ Expected MediumModel::or_write(const Fields& range, const std::string& data) {
 }
 
 Expected MediumModel::write_same(const scsi::Cdb& cdb, Fields range, const std::string& data) {
-  if (range.count == 0) range.count = blocks() - range.first;
-  if (range.count == 0) return out_of_range;
+  if (range.count == 0) return invalid_field;
   const bool no_data = (cdb[1] & 1) != 0;
   if (!no_data && data.size() < block) return wrong_data;
   for (uint64_t i = 0; i < range.count; ++i)
