@@ -12,6 +12,7 @@ import { question as connections } from './connections.js';
 import { question as depth1 } from './depth1.js';
 import { question as encryptedVolume } from './encrypted-volume.js';
 import { question as firstWriteThin } from './first-write-thin.js';
+import { question as iscsi } from './iscsi.js';
 import { question as mergeInterference } from './merge-interference.js';
 import { question as mixed7030 } from './mixed-70-30.js';
 import { question as openTime } from './open-time.js';
@@ -20,7 +21,7 @@ import { question as sequential } from './sequential.js';
 import { question as snapshotGrowth } from './snapshot-growth.js';
 import { question as snapshotStall } from './snapshot-stall.js';
 import { question as snapshots } from './snapshots.js';
-import { cairn, cairnEncrypted, cairnWriteback, cairnWritethrough } from './support/cairn.js';
+import { cairn, cairnEncrypted, cairnIscsi, cairnNbdTcp, cairnWriteback, cairnWritethrough } from './support/cairn.js';
 import { isInstalled } from './support/command.js';
 import type { Contestant, Ground } from './support/contestant.js';
 import { growthTables, type Grown } from './support/growth-report.js';
@@ -35,6 +36,7 @@ import type { Question } from './support/question.js';
 import { rawFile } from './support/raw-file.js';
 import { tableOf, writeReport, type CaseResult, type Report } from './support/report.js';
 import { measureCase, profileCase, type Plan } from './support/rounds.js';
+import { tgtAio, tgtRdwr } from './support/tgt.js';
 import { question as volumeCount } from './volume-count.js';
 import { question as volumeSize } from './volume-size.js';
 import { question as writeFlush } from './write-flush.js';
@@ -49,6 +51,7 @@ const questions = [
   writeFlush,
   snapshots,
   encryptedVolume,
+  iscsi,
 ];
 const growthQuestions = [
   snapshotGrowth,
@@ -65,6 +68,10 @@ const others = [
   cairnEncrypted,
   cairnWriteback,
   cairnWritethrough,
+  cairnIscsi,
+  cairnNbdTcp,
+  tgtAio,
+  tgtRdwr,
   qemuNbdLuks,
   qemuNbdNative,
   qemuNbdWritethrough,

@@ -60,6 +60,12 @@ export const catalogue = {
   'volume-not-found': row('Volume not found', 404, 'NOT_FOUND', 'List the volumes to see which exist.'),
   'volume-exists': row('Volume exists', 409, 'ALREADY_EXISTS', 'Choose another name, or delete the volume first.'),
   'volume-attached': row('Volume is attached', 409, 'FAILED_PRECONDITION', 'Detach the volume first.'),
+  'volume-not-shared': row(
+    'Volume is not shared',
+    409,
+    'FAILED_PRECONDITION',
+    'Detach the volume first, or let several frontends serve it at once: cairn access set NAME --shared.',
+  ),
   'volume-detached': row('Volume is detached', 409, 'FAILED_PRECONDITION', 'Attach the volume first.'),
   'volume-in-use': row(
     'Volume is in use',

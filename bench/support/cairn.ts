@@ -5,8 +5,9 @@ import { RealCairn, whyNoCairn } from '../../test/support/real-cairn.js';
 import { eventually } from '../../test/support/real-deadline.js';
 import { RestError } from '../../test/support/real-rest.js';
 import type { CacheMode } from '../../src/engine/native.js';
-import type { CachingMode, Contestant, Ground, Target } from './contestant.js';
+import type { CachingMode, Contestant, Ground, Target, Transport } from './contestant.js';
 import { fill, rewriteShare } from './fio.js';
+import { fillOverIscsi, whyNoIscsiLoad } from './iscsi-load.js';
 import { versionOf } from './command.js';
 
 const deleteTimeoutMs = 300_000;
@@ -16,19 +17,36 @@ let running: Promise<RealCairn> | undefined;
 let volumes = 0;
 let snapshotsTaken = 0;
 
-export const cairn = cairnWith('none', 'direct', 'direct');
-export const cairnEncrypted = cairnWith('none', 'direct', 'direct', true);
-export const cairnWriteback = cairnWith('writeback', 'page cache', 'page cache');
-export const cairnWritethrough = cairnWith('writethrough', 'write-through', 'page cache, written through');
+const direct = { cacheMode: 'none', mode: 'direct', caching: 'direct' } as const;
+
+export const cairn = cairnWith({ name: 'cairn', ...direct });
+export const cairnEncrypted = cairnWith({ name: 'cairn encrypted', ...direct, encryption: { key: keyName } });
+export const cairnWriteback = cairnWith({
+  name: 'cairn writeback',
+  cacheMode: 'writeback',
+  mode: 'page cache',
+  caching: 'page cache',
+});
+export const cairnWritethrough = cairnWith({
+  name: 'cairn writethrough',
+  cacheMode: 'writethrough',
+  mode: 'write-through',
+  caching: 'page cache, written through',
+});
+export const cairnIscsi = cairnWith({ name: 'cairn iscsi', ...direct, frontend: 'iscsi' });
+/** By TCP whatever the others use, as iSCSI does. */
+export const cairnNbdTcp = cairnWith({ name: 'cairn nbd tcp', ...direct, transport: 'tcp' });
+
+interface Flavour extends Omit<Served, 'size'> {
+  name: string;
+  mode: CachingMode;
+  caching: string;
+}
 
 /** One service for all. */
-function cairnWith(cacheMode: CacheMode, mode: CachingMode, caching: string, isEncrypted = false): Contestant {
+function cairnWith({ name, mode, caching, ...served }: Flavour): Contestant {
   const written = new Map<number, Promise<Target>>(); // by the number of snapshots
-  const kind = isEncrypted ? 'encrypted' : cacheMode;
-  const name = kind === 'none' ? 'cairn' : `cairn ${kind}`;
-  const encryption = isEncrypted ? { encryption: { key: keyName } } : {};
-  const thinVolume = (ground: Ground, sizeBytes: number) =>
-    serve(ground, { size: sizeBytes, cacheMode, ...encryption });
+  const thinVolume = (ground: Ground, sizeBytes: number) => serve(ground, { size: sizeBytes, ...served });
   const writtenVolume = (ground: Ground, snapshots: number): Promise<Target> => {
     const made =
       written.get(snapshots) ?? thinVolume(ground, ground.sizeBytes).then((target) => write(ground, target, snapshots));
@@ -40,7 +58,7 @@ function cairnWith(cacheMode: CacheMode, mode: CachingMode, caching: string, isE
     mode,
     caching,
     role: 'ours',
-    missing: whyNoCairn,
+    missing: () => whyNoCairn() ?? (served.frontend === 'iscsi' ? whyNoIscsiLoad() : null),
     version: async () => `cairn ${await versionOf('git', ['describe', '--always', '--dirty'])}`,
     writtenVolume: (ground) => writtenVolume(ground, 0),
     thinVolume,
@@ -56,7 +74,8 @@ function cairnWith(cacheMode: CacheMode, mode: CachingMode, caching: string, isE
 /** Every block, and between the snapshots a share of them anew, so that each of them holds some of what is read. */
 async function write(ground: Ground, target: Target, snapshots: number): Promise<Target> {
   const { dataDirectory, sizeBytes } = ground;
-  await fill(dataDirectory, target.fio, sizeBytes);
+  if (target.iscsi !== undefined) await fillOverIscsi(dataDirectory, target.iscsi);
+  else await fill(dataDirectory, target.fio, sizeBytes);
   for (let number = 0; number < snapshots; number += 1) {
     await target.snapshot?.();
     await rewriteShare(dataDirectory, target.fio, { sizeBytes, number, of: snapshots });
@@ -85,6 +104,10 @@ interface Served {
   size: number;
   cacheMode: CacheMode;
   encryption?: { key: string };
+  /** NBD by default. */
+  frontend?: 'iscsi';
+  /** Of NBD; the ground's by default. */
+  transport?: Transport;
 }
 
 /** With a passphrase for encrypted volumes. */
@@ -95,8 +118,12 @@ async function startService({ dataDirectory }: Ground): Promise<RealCairn> {
   return RealCairn.start({ parent: dataDirectory, environment: { CAIRN_KEYS_DIRECTORY: keys } });
 }
 
-function settingsOf({ cacheMode, encryption }: Served): string {
-  const others = [...(cacheMode === 'none' ? [] : [`cacheMode: ${cacheMode}`]), ...(encryption ? ['--encrypt'] : [])];
+function settingsOf({ cacheMode, encryption, frontend }: Served): string {
+  const others = [
+    ...(cacheMode === 'none' ? [] : [`cacheMode: ${cacheMode}`]),
+    ...(encryption ? ['--encrypt'] : []),
+    ...(frontend ? [`--frontend ${frontend}`] : []),
+  ];
   return ['default settings', ...others].join('; ');
 }
 
@@ -105,9 +132,12 @@ async function serve(ground: Ground, request: Served): Promise<Target> {
   const service = await running;
   volumes += 1;
   const name = `bench-${volumes}`;
-  await service.serveVolume(name, request);
+  const { frontend, transport = ground.transport, ...volume } = request;
+  await service.createVolume(name, volume);
+  await service.attach(name, frontend ?? 'nbd');
   return {
-    fio: ['--ioengine=nbd', `--uri=${service.uri(name, ground.transport)}`],
+    fio: frontend === 'iscsi' ? [] : ['--ioengine=nbd', `--uri=${service.uri(name, transport)}`],
+    ...(frontend === 'iscsi' && { iscsi: service.iscsiUri(name) }),
     pids: [service.servePid, ...service.dataPlanePids()],
     commandLine: `cairn serve (${settingsOf(request)})`,
     files: () => filesOf(join(service.pool, 'replicas')),

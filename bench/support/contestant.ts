@@ -16,6 +16,8 @@ export interface Ground {
 /** A volume that is served at this moment. */
 export interface Target {
   fio: FioTarget;
+  /** The URL of an iSCSI target, whose client is not fio: it has no engine for it. */
+  iscsi?: string;
   /** The server's processes; none when fio itself does the I/O. */
   pids: number[];
   /** How the server was started, for the report. */
@@ -43,6 +45,8 @@ export interface Contestant {
   writtenVolume: (ground: Ground) => Promise<Target>;
   /** A volume of this size on which no block was ever written. */
   thinVolume: (ground: Ground, sizeBytes: number) => Promise<Target>;
+  /** Answers a FLUSH without doing it: it takes no part where one is measured. */
+  ignoresFlush?: boolean;
   /** Whether its targets have `snapshot`. */
   takesSnapshots?: boolean;
   /** As `writtenVolume`, with this many snapshots; missing where there are none. */

@@ -15,7 +15,7 @@ export interface Workload {
   flushAtEnd?: boolean;
 }
 
-/** What Cairn is asked to reach: beside the fastest peer of its caching mode, the fastest of all, the raw file, or a plain volume of its own. */
+/** What Cairn is asked to reach: beside the fastest peer of its caching mode, the fastest of all, the raw file, or a volume of its own, plain or by NBD. */
 export type Ask =
   /** `orOfRaw`: so much of the raw file's rate is enough, where the multiple of the peer's would be more. */
   | { figure: 'rate'; of: AskedOf; least: number; orOfRaw?: number }
@@ -24,7 +24,7 @@ export type Ask =
   /** Microseconds above the other's. */
   | { figure: 'p50'; of: AskedOf; most: number };
 
-export type AskedOf = 'best alike' | 'best of all' | 'raw' | 'plain';
+export type AskedOf = 'best alike' | 'best of all' | 'raw' | 'plain' | 'own nbd';
 
 /** Of many small random requests on a written volume. */
 export const asksOfRandom: readonly Ask[] = [

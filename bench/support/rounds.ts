@@ -2,7 +2,8 @@
 import type { Contestant, Ground, Target } from './contestant.js';
 import { run } from './command.js';
 import { sampleStacks, type Frame } from './flame.js';
-import { runFio } from './fio.js';
+import { runFio, type FioResult, type FioRun } from './fio.js';
+import { runIscsiLoad } from './iscsi-load.js';
 import { machineSeconds, processSeconds } from './processor-time.js';
 import type { Case } from './question.js';
 
@@ -65,7 +66,8 @@ export async function measureCases(
   return all.map(({ measured }) => measured);
 }
 
-function canDo(contestant: Contestant, { snapshots = 0, snapshotBefore = false }: Case): boolean {
+function canDo(contestant: Contestant, { snapshots = 0, snapshotBefore = false, workload }: Case): boolean {
+  if (workload.flushEach === true && contestant.ignoresFlush === true) return false;
   if (snapshotBefore) return contestant.takesSnapshots === true;
   return snapshots === 0 || contestant.snapshotVolume !== undefined;
 }
@@ -132,7 +134,7 @@ async function sample(plan: Plan, asked: Case, target: Target, sizeBytes: number
   const { workload } = asked;
   const before = { server: processSeconds(target.pids), machine: machineSeconds().busy };
   const fioRun = { workload, sizeBytes, seconds: plan.seconds };
-  const result = await runFio(plan.ground.dataDirectory, target.fio, fioRun, asked.volume === 'written');
+  const result = await load(plan, target, fioRun, asked.volume === 'written');
   const server = processSeconds(target.pids) - before.server;
   const machine = machineSeconds().busy - before.machine;
   const perOperation = (seconds: number) => (seconds / result.operations) * 1e6;
@@ -146,4 +148,10 @@ async function sample(plan: Plan, asked: Case, target: Target, sizeBytes: number
     serverCpu: perOperation(target.pids.length === 0 ? clientSeconds : server),
     otherCpu: perOperation(Math.max(0, machine - server - clientSeconds)),
   };
+}
+
+function load({ ground }: Plan, target: Target, fioRun: FioRun, repeat: boolean): Promise<FioResult> {
+  if (target.iscsi !== undefined)
+    return runIscsiLoad(ground.dataDirectory, target.iscsi, fioRun.workload, fioRun.seconds);
+  return runFio(ground.dataDirectory, target.fio, fioRun, repeat);
 }

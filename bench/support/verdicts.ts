@@ -15,7 +15,7 @@ export function verdictsOf({ workload, asks = [] }: Case, measured: readonly Mea
   const fastest = (among: readonly Measured[]) => [...among].sort((a, b) => median(b, rate) - median(a, rate))[0];
   if (ours === undefined) return [];
   return asks.flatMap((ask): Verdict[] => {
-    const compared = { raw, plain, 'best of all': fastest(peers), 'best alike': fastest(alike) };
+    const compared = { raw, plain, 'own nbd': plain, 'best of all': fastest(peers), 'best alike': fastest(alike) };
     const peer = compared[ask.of];
     return peer === undefined ? [] : [verdictOf(ask, rate, { ours, peer, raw })];
   });
@@ -30,6 +30,7 @@ interface Compared {
 const names = {
   raw: 'the raw file',
   plain: 'the plain volume',
+  'own nbd': 'its own NBD server',
   'best of all': 'the best peer',
   'best alike': 'the best peer alike',
 } as const;

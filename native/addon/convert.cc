@@ -232,8 +232,9 @@ DataPlaneOptions read_options(const Fields& options) {
   result.buffer_bytes = options.whole_number("bufferBytes");
   result.nbd.connections_max = options.whole_number("connectionsMax");
   result.nbd.negotiations_max = options.whole_number("negotiationsMax");
-  result.iscsi.connections_max = options.whole_number("iscsiConnectionsMax");
-  result.iscsi.logins_max = options.whole_number("iscsiLoginsMax");
+  const Fields iscsi = options.fields("iscsi");
+  result.iscsi.connections_max = iscsi.whole_number("connectionsMax");
+  result.iscsi.logins_max = iscsi.whole_number("loginsMax");
   return result;
 }
 

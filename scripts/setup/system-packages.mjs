@@ -5,7 +5,8 @@ import { run, SetupFailed } from './steps.mjs';
 
 /**
  * A package counts as present when its file (an absolute path) or command (a bare name) is: a compiler from elsewhere is
- * as good as Debian's, and other distributions get by with the same check.
+ * as good as Debian's, and other distributions get by with the same check. A `service` that it would start is masked before:
+ * tests start what they need themselves, and tgt's would take iSCSI's port.
  */
 export const packages = {
   build: [
@@ -28,6 +29,9 @@ export const packages = {
     { name: 'libnbd-bin', provides: 'nbdinfo' },
     { name: 'nbdkit', provides: 'nbdkit' },
     { name: 'qemu-utils', provides: 'qemu-io' },
+    { name: 'qemu-block-extra', provides: '/usr/lib/x86_64-linux-gnu/qemu/block-iscsi.so' },
+    { name: 'libiscsi-bin', provides: 'iscsi-test-cu' },
+    { name: 'tgt', provides: 'tgtd', service: 'tgt.service' },
     { name: 'fio', provides: 'fio' },
     { name: 'e2fsprogs', provides: 'mkfs.ext4' },
     { name: 'xfsprogs', provides: 'mkfs.xfs' },
@@ -66,16 +70,19 @@ export function missingPackages(wanted, present = isPresent) {
 
 /**
  * How to install `names` here: `{ commands }` when it can be done without asking, else `{ line }` to show. `listsMissing`:
- * apt has never been updated, as in a container image.
+ * apt has never been updated, as in a container image. `services`: those that must not start with it.
  */
-export function planInstall(names, { uid, hasApt, hasSudo, listsMissing }) {
+export function planInstall(names, { uid, hasApt, hasSudo, listsMissing, services = [] }) {
   const command = ['apt-get', 'install', '-y', '--no-install-recommends', ...names];
   if (!hasApt) return { line: `Install what these Debian packages hold: ${names.join(' ')}` };
-  if (uid !== 0 && !hasSudo) return { line: `sudo apt-get update && sudo ${command.join(' ')}` };
+  const mask = services.length > 0 ? [['systemctl', 'mask', ...services]] : [];
+  if (uid !== 0 && !hasSudo) {
+    const lines = [...mask, ['apt-get', 'update'], command].map((words) => `sudo ${words.join(' ')}`);
+    return { line: lines.join(' && ') };
+  }
   const prefix = uid === 0 ? [] : ['sudo', '-n'];
-  const commands = [[...prefix, ...command]];
-  if (listsMissing) commands.unshift([...prefix, 'apt-get', 'update']);
-  return { commands };
+  const update = listsMissing ? [['apt-get', 'update']] : [];
+  return { commands: [...mask, ...update, command].map((words) => [...prefix, ...words]) };
 }
 
 /**
@@ -86,7 +93,7 @@ export async function ensurePackages(wanted, { required, progress = () => {} }) 
   const missing = missingPackages(wanted);
   if (missing.length === 0) return [];
   const names = missing.map((missingPackage) => missingPackage.name);
-  const plan = planInstall(names, await inspectMachine());
+  const plan = planInstall(names, { ...(await inspectMachine()), services: servicesOf(missing) });
   if (plan.line !== undefined) {
     if (required)
       throw new SetupFailed(`System packages are missing. Run this, then the same command again:\n\n  ${plan.line}`);
@@ -123,6 +130,11 @@ async function install(commands, progress) {
     await run(...update, options);
     await run(command, args, options);
   }
+}
+
+/** Only a running systemd starts them. */
+function servicesOf(wanted) {
+  return existsSync('/run/systemd/system') ? wanted.flatMap(({ service }) => service ?? []) : [];
 }
 
 async function inspectMachine() {

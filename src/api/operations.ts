@@ -4,6 +4,8 @@ import type { ErrorCode } from '../errors.js';
 import { NewPool, Node, Pool, PoolList, PoolParams } from './node-schemas.js';
 import { routes, type OperationId, type Route } from './routes.js';
 import {
+  Access,
+  AccessChange,
   AttachRequest,
   DetachRequest,
   EventList,
@@ -184,6 +186,25 @@ export const operations = {
     body: LimitsChange,
     response: Volume,
     errors: ['volume-not-found', 'volume-busy', 'data-plane-unavailable'],
+  }),
+  getAccess: declare({
+    ...routes.getAccess,
+    tag: 'Volumes',
+    summary: 'Show who may use a volume',
+    params: VolumeParams,
+    response: Access,
+    errors: ['volume-not-found'],
+  }),
+  changeAccess: declare({
+    ...routes.changeAccess,
+    tag: 'Volumes',
+    summary: 'Change who may use a volume',
+    description:
+      'Initiators, what they prove by CHAP, and whether both frontends may serve it. Holds for logins that begin later; what is left out stays as it is. Secrets are keys of the key providers.',
+    params: VolumeParams,
+    body: AccessChange,
+    response: Access,
+    errors: ['volume-not-found', 'volume-busy', 'key-unavailable', 'data-plane-unavailable'],
   }),
   flattenVolume: declare({
     ...routes.flattenVolume,

@@ -20,6 +20,8 @@ export const routes = {
   detachVolume: { method: 'POST', path: `${volume}/detach` },
   resizeVolume: { method: 'POST', path: `${volume}/resize` },
   limitVolume: { method: 'PATCH', path: `${volume}/limits` },
+  getAccess: { method: 'GET', path: `${volume}/access` },
+  changeAccess: { method: 'PATCH', path: `${volume}/access` },
   flattenVolume: { method: 'POST', path: `${volume}/flatten` },
   reencryptVolume: { method: 'POST', path: `${volume}/reencrypt` },
   scrubVolume: { method: 'POST', path: `${volume}/scrub` },

@@ -47,9 +47,10 @@ const cacheMode = Type.Enum(['none', 'writeback', 'writethrough'], {
   description:
     'As qemu names them. none: direct I/O. writeback: page cache, durable at flush. writethrough: page cache for reads, every write durable before its reply.',
 });
-const frontend = Type.Enum(['nbd', 'none'], {
+const frontend = Type.Enum(['nbd', 'iscsi', 'none'], {
   default: frontendDefault,
-  description: 'nbd: served to clients. none: maintenance, open but served to nobody.',
+  description:
+    'nbd, iscsi: what clients speak; of a shared volume both, one attached after the other. none: maintenance, open but served to nobody.',
 });
 
 export const VolumeParams = closed({ name: Type.String({ description: "The volume's name.", examples: ['db'] }) });
@@ -141,6 +142,45 @@ export const KeyName = closed(
   { title: 'KeyName' },
 );
 export type KeyName = Static<typeof KeyName>;
+
+const initiatorPattern = '^(iqn\\.[0-9]{4}-[0-9]{2}\\.[^\\s,]+|eui\\.[0-9A-Fa-f]{16}|naa\\.[0-9A-Fa-f]{16,32})$';
+const initiator = Type.String({
+  pattern: initiatorPattern,
+  maxLength: 223,
+  'x-rule': 'must be an iSCSI name such as "iqn.1993-08.org.debian:01:web"',
+  examples: ['iqn.1993-08.org.debian:01:web'],
+});
+const chapUser = (description: string) =>
+  closed(
+    {
+      user: Type.String({ minLength: 1, maxLength: 255, description: 'Name.', examples: ['web'] }),
+      secret: { ...KeyName, description: 'Where the secret is: 12 to 255 bytes.' },
+    },
+    { description },
+  );
+const accessProperties = {
+  initiators: Type.Array(initiator, {
+    uniqueItems: true,
+    maxItems: 256,
+    description: 'iSCSI names of the initiators that may log in; none: every one.',
+  }),
+  chap: nullable(chapUser('What an initiator proves by CHAP. Null: nothing.')),
+  mutual: nullable(chapUser('What is proven to an initiator that asks. Null: nothing.')),
+  shared: Type.Boolean({ description: 'Whether NBD and iSCSI may serve the volume at the same time.' }),
+};
+export const Access = closed(accessProperties, { title: 'Access' });
+export type Access = Static<typeof Access>;
+
+export const AccessChange = closed(
+  {
+    initiators: Type.Optional(accessProperties.initiators),
+    chap: Type.Optional(accessProperties.chap),
+    mutual: Type.Optional(accessProperties.mutual),
+    shared: Type.Optional(accessProperties.shared),
+  },
+  { title: 'AccessChange' },
+);
+export type AccessChange = Static<typeof AccessChange>;
 
 export const VolumeKeyList = closed(
   {
@@ -247,12 +287,15 @@ export const Volume = closed(
       description: 'faulted: it is not as it should be, `reason` says why. It is retried without being asked.',
     }),
     reason: nullable(Type.String({ description: 'Why the volume is faulted.' })),
-    frontend: nullable(Type.Enum(['nbd', 'none'], { description: 'How it is attached; null when it is detached.' })),
+    frontend: nullable(
+      Type.Enum(['nbd', 'iscsi', 'both', 'none'], { description: 'How it is attached; null when it is detached.' }),
+    ),
+    shared: Type.Boolean({ description: 'Whether NBD and iSCSI may serve it at the same time.' }),
     raw: Type.Boolean({ description: 'Whether clients get the ciphertext of an encrypted volume.' }),
     readOnly: Type.Boolean({ description: 'Whether clients cannot write.' }),
     uris: Type.Array(Type.String(), {
       description: 'Where clients reach it, the one to use first. Empty unless it is served.',
-      examples: [['nbd://127.0.0.1:10809/db']],
+      examples: [['nbd://127.0.0.1:10809/db'], ['iscsi://127.0.0.1:3260/iqn.2026-11.io.cairn:db/0']],
     }),
     clients: Type.Integer({ minimum: 0, description: 'Connected clients.' }),
     limits: Limits,

@@ -29,6 +29,11 @@ const nouns: readonly Noun[] = [
     description: 'Back up and restore headers of encrypted volumes',
     load: () => import('./header.js'),
   },
+  {
+    name: 'access',
+    description: 'Show and change who may use a volume',
+    load: () => import('./access.js'),
+  },
   { name: 'pool', description: 'List, add and remove the places of replicas', load: () => import('./pool.js') },
   { name: 'node', description: 'Tell the service of this node what to do', load: () => import('./node.js') },
   { name: 'status', description: 'Show the service, its processes and volumes', load: () => import('./status.js') },

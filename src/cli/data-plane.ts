@@ -9,6 +9,8 @@ interface DataPlaneFlags {
   bufferMib: number;
   connectionsMax: number;
   negotiationsMax: number;
+  iscsiConnectionsMax: number;
+  iscsiLoginsMax: number;
   logLevel: LogLevel;
 }
 
@@ -22,12 +24,15 @@ export function configure(command: Command): void {
     .option('--buffer-mib <number>', 'I/O buffers of each reactor, in MiB', positiveInteger, 64)
     .option('--connections-max <number>', 'NBD connections at the same time', positiveInteger, 4096)
     .option('--negotiations-max <number>', 'of those, in the handshake', positiveInteger, 1024)
+    .option('--iscsi-connections-max <number>', 'iSCSI connections at the same time', positiveInteger, 4096)
+    .option('--iscsi-logins-max <number>', 'of those, not logged in yet', positiveInteger, 256)
     .addOption(new Option('--log-level <level>').choices(['debug', 'info', 'warn', 'error']).default('info'))
     .addHelpText('after', '\nExample:\n  cairn data-plane node --run-directory /run/cairn')
-    .action(async (id: string, { bufferMib, ...flags }: DataPlaneFlags) => {
+    .action(async (id: string, { bufferMib, iscsiConnectionsMax, iscsiLoginsMax, ...flags }: DataPlaneFlags) => {
       const { runDataPlaneProcess } = await import('../engine/data-plane-process.js');
       const bufferBytes = bufferMib * mebibyte;
-      await runDataPlaneProcess({ id, ...flags, bufferBytes, version: packageVersion() });
+      const iscsi = { connectionsMax: iscsiConnectionsMax, loginsMax: iscsiLoginsMax };
+      await runDataPlaneProcess({ id, ...flags, bufferBytes, iscsi, version: packageVersion() });
     });
 }
 

@@ -4,13 +4,16 @@ import type { Command } from 'commander';
 import { exampleOf } from './help-text.js';
 import { packageVersion } from './package-version.js';
 import { addSettingFlags, loadSettings } from './setting-flags.js';
+import { parseKeyRef } from '../keys/key-source.js';
 import { KeyProviders } from '../keys/key-providers.js';
 import { checkTls } from '../config/tls-files.js';
 import type { Config } from '../config/schema.js';
 import type { NodeService } from '../control/node-service.js';
 import type { LocalNodeEngineOptions } from '../engine/local-node-engine.js';
 import type { Log } from '../engine/process-log.js';
-import { toCairnError } from '../errors.js';
+import { CairnError, toCairnError } from '../errors.js';
+import { parsePortal, type IscsiSettings } from '../engine/iscsi-front.js';
+import type { ChapUser } from '../engine/node-engine.js';
 
 const mebibyte = 1024 * 1024;
 /** Records, sockets and logs are the service's user's alone. */
@@ -72,16 +75,39 @@ function engineOptions({ dataDirectory, dataPlane, ...config }: Config, log: Log
     logLevel: config.log.level,
     isolation: config.isolation,
     nbd: config.nbd,
+    iscsi: iscsiSettings(config.iscsi),
     tls: { mode, certificateDirectory: certificates || null, verifyPeer, pskFile: pskFile || null },
     dataPlane: {
       reactors: dataPlane.reactors,
       bufferBytes: dataPlane.bufferMiB * mebibyte,
       connectionsMax: config.nbd.connectionsMax,
       negotiationsMax: config.nbd.negotiationsMax,
+      iscsi: { connectionsMax: config.iscsi.connectionsMax, loginsMax: config.iscsi.loginsMax },
     },
     keys: KeyProviders.from({ ...config.keys, credentialsDirectory: process.env['CREDENTIALS_DIRECTORY'] }),
     log,
   };
+}
+
+function iscsiSettings({ host, port, portals, discovery }: Config['iscsi']): IscsiSettings {
+  const { user, secret, mutualUser, mutualSecret } = discovery;
+  return {
+    host,
+    port,
+    portals: portals.map(parsePortal),
+    discovery: {
+      initiators: [],
+      chap: chapUserOf('iscsi.discovery.user', user, secret),
+      mutual: chapUserOf('iscsi.discovery.mutualUser', mutualUser, mutualSecret),
+    },
+  };
+}
+
+/** `null` when neither is set; throws `invalid-config` when one is. */
+function chapUserOf(field: string, user: string, secret: string): ChapUser | null {
+  if (user === '' && secret === '') return null;
+  if (user !== '' && secret !== '') return { user, secret: parseKeyRef(secret) };
+  throw new CairnError('invalid-config', `${field} and its secret go together: set both, or neither.`, { field });
 }
 
 /** Further signals change nothing: what is being flushed is flushed to the end. */

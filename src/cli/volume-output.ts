@@ -69,7 +69,11 @@ function stateOf({ state, reason, deletion }: Volume): string {
 
 function frontendOf({ frontend, raw, readOnly }: Volume): string {
   if (frontend === null) return absent;
-  return [frontend, ...(raw ? ['raw'] : []), ...(readOnly ? ['read-only'] : [])].join(', ');
+  return [
+    ...(frontend === 'both' ? ['nbd', 'iscsi'] : [frontend]),
+    ...(raw ? ['raw'] : []),
+    ...(readOnly ? ['read-only'] : []),
+  ].join(', ');
 }
 
 function encryptionOf({ encryption }: Volume): string {

@@ -107,7 +107,7 @@ function addAttach(volume: Command): void {
     .description('Open a volume, serve it to clients and print the URI to use')
     .addOption(
       new Option('--frontend <frontend>', 'what clients speak; none is maintenance: open, but served to nobody')
-        .choices(['nbd', 'none'])
+        .choices(['nbd', 'iscsi', 'none'])
         .default('nbd'),
     )
     .option('--raw', 'serve the ciphertext of an encrypted volume, its LUKS2 header first; needs no key')
@@ -115,12 +115,16 @@ function addAttach(volume: Command): void {
   exampleOf(
     attach,
     'qemu-img info $(cairn volume attach data)',
+    'cairn volume attach data --frontend iscsi',
     'qemu-img convert -O raw $(cairn volume attach secrets --raw --read-only) secrets.luks',
   );
-  attach.action(async (name: string, flags: { frontend: 'nbd' | 'none'; raw?: boolean; readOnly?: boolean }) => {
-    const attached = await clientOf(attach).attachVolume({ params: { name }, body: flags });
-    print(attach, attached, ({ uris: [uri] }) => uri ?? `Volume ${name} is open for maintenance.`);
-  });
+  attach.action(
+    async (name: string, flags: { frontend: 'nbd' | 'iscsi' | 'none'; raw?: boolean; readOnly?: boolean }) => {
+      const attached = await clientOf(attach).attachVolume({ params: { name }, body: flags });
+      const isAsked = (uri: string): boolean => uri.startsWith(flags.frontend);
+      print(attach, attached, ({ uris }) => uris.find(isAsked) ?? `Volume ${name} is open for maintenance.`);
+    },
+  );
 }
 
 function addDetach(volume: Command): void {

@@ -14,6 +14,9 @@ const text = (description: string, value: string) => Type.String({ minLength: 1,
 const directory = (description: string, path: string) =>
   Type.String({ minLength: 1, default: path, description, format: 'path' });
 
+/** HOST or HOST:PORT, an IPv6 address in brackets. */
+const portalPattern = String.raw`^(\[[0-9A-Fa-f:.]+\]|[^\s:\[\]]+)(:\d{1,5})?$`;
+
 export const ConfigSchema = Type.Object({
   dataDirectory: directory('Records, logs and the default pool', '/var/lib/cairn'),
   runDirectory: directory('Sockets; keep it short, for the path of a socket has at most 107 bytes', '/run/cairn'),
@@ -34,6 +37,23 @@ export const ConfigSchema = Type.Object({
       certificates: optionalPath('Directory with server-cert.pem, server-key.pem, ca-cert.pem and perhaps ca-crl.pem'),
       verifyPeer: Type.Boolean({ default: false, description: 'Whether clients need a certificate of the CA' }),
       pskFile: optionalPath('File of pre-shared keys, a line user:hexkey each'),
+    }),
+  }),
+  iscsi: Type.Object({
+    host: address('Address at which iSCSI initiators connect'),
+    port: port('Port at which iSCSI initiators connect, while a volume is attached so', 3260),
+    portals: Type.Array(Type.String({ minLength: 1, pattern: portalPattern }), {
+      uniqueItems: true,
+      default: [],
+      description: 'Where initiators are told that targets are: HOST[:PORT] (default: where they have connected to)',
+    }),
+    connectionsMax: count('iSCSI connections to a data-plane process at the same time', 4096),
+    loginsMax: count('Of those, not logged in yet', 256),
+    discovery: Type.Object({
+      user: optionalText('User of CHAP whom initiators must be to ask which targets there are'),
+      secret: optionalText('Key that holds his secret, as PROVIDER:KEY or KEY'),
+      mutualUser: optionalText('User of CHAP as whom the service answers initiators that ask for a proof'),
+      mutualSecret: optionalText('Key that holds that secret'),
     }),
   }),
   pools: Type.Array(Type.String({ minLength: 1, format: 'path' }), {

@@ -1,6 +1,7 @@
 /** All that decides about one node's volumes, put together over a store and an engine. */
 import type { NodeEngine } from '../engine/node-engine.js';
 import type { PoolDevices } from '../engine/pool-devices.js';
+import { AccessOperations } from './access-operations.js';
 import { EventLog } from './event-log.js';
 import { KeyedMutex } from './keyed-mutex.js';
 import type { Log } from './log.js';
@@ -43,6 +44,7 @@ export interface ControlPlane {
   volumes: VolumeOperations;
   changes: VolumeChanges;
   keys: KeyOperations;
+  access: AccessOperations;
   deletions: VolumeDeletions;
   snapshots: SnapshotOperations;
   views: VolumeViews;
@@ -81,7 +83,21 @@ export function createControlPlane({
   const volumes = new VolumeOperations(parts, steps, deletions, pools);
   const changes = new VolumeChanges(parts, steps, volumes);
   const keys = new KeyOperations(parts, steps, volumes);
+  const access = new AccessOperations(parts, volumes);
   const snapshots = new SnapshotOperations(parts, steps, volumes);
   const views = new VolumeViews(parts, deletions);
-  return { parts, pools, poolOperations, poolKeeper, volumes, changes, keys, deletions, snapshots, views, reconciler };
+  return {
+    parts,
+    pools,
+    poolOperations,
+    poolKeeper,
+    volumes,
+    changes,
+    keys,
+    access,
+    deletions,
+    snapshots,
+    views,
+    reconciler,
+  };
 }

@@ -17,7 +17,7 @@ export interface ServiceFacts {
 }
 
 export function operationHandlers(
-  { parts, poolOperations, volumes, changes, keys, snapshots, views, pools }: ControlPlane,
+  { parts, poolOperations, volumes, changes, keys, access, snapshots, views, pools }: ControlPlane,
   service: ServiceFacts,
 ): Handlers {
   const show = async (name: string): Promise<Volume> => views.volume((await volumes.existing(name)).record);
@@ -61,6 +61,8 @@ export function operationHandlers(
       await keys.reencrypt(name);
       return show(name);
     },
+    getAccess: ({ params: { name } }) => access.show(name),
+    changeAccess: ({ params: { name }, body }) => access.change(name, body),
     listKeys: ({ params: { name } }) => keys.list(name),
     addKey: ({ params: { name }, body }) => keys.add(name, body),
     removeKey: ({ params: { name }, body }) => keys.remove(name, body),

@@ -47,6 +47,13 @@ const Encryption = Type.Object({
 });
 export type Encryption = Static<typeof Encryption>;
 
+const ChapUser = Type.Object({ user: Type.String(), secret: KeyName });
+const Access = Type.Object({
+  initiators: Type.Array(Type.String()),
+  chap: Type.Union([ChapUser, Type.Null()]),
+  mutual: Type.Union([ChapUser, Type.Null()]),
+});
+
 /** What the last scrub that ended has found. */
 const ScrubResult = Type.Object({
   state: Type.Enum(['finished', 'stopped']),
@@ -71,10 +78,14 @@ export const VolumeRecord = Type.Object({
   /** creating: its files may not be there yet. deleting: they may be gone already. */
   state: Type.Enum(['creating', 'ready', 'deleting']),
   /** How it is to be attached; null: detached. */
-  frontend: Type.Union([Type.Enum(['nbd', 'none']), Type.Null()]),
+  frontend: Type.Union([Type.Enum(['nbd', 'iscsi', 'both', 'none']), Type.Null()]),
   /** What its clients get while it is attached: ciphertext, and no writing. Missing: plaintext, with writing. */
   raw: Type.Optional(Type.Boolean()),
   readOnly: Type.Optional(Type.Boolean()),
+  /** Several frontends may serve it at the same time. Missing: no. */
+  shared: Type.Optional(Type.Boolean()),
+  /** Who may log in to its iSCSI target. Missing: everybody. */
+  access: Type.Optional(Access),
   /** Missing: it is no clone. */
   source: Type.Optional(CloneSource),
   /** Missing or null: it was never scrubbed, or is being scrubbed now. */

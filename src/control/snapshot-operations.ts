@@ -64,7 +64,7 @@ export class SnapshotOperations {
           'snapshot-busy',
           `Snapshot ${name} is ${snapshot.state}. Wait until that is over, then try again.`,
         );
-      if (volume.frontend === 'nbd')
+      if (volume.frontend !== null && volume.frontend !== 'none')
         throw new CairnError(
           'volume-attached',
           `Volume ${volumeName} is attached. Detach it, or attach it for maintenance (frontend none), before it is reverted.`,

@@ -63,15 +63,16 @@ export class VolumeOperations {
       const attachment = attachmentOf(stored.record, request);
       const { frontend } = attachment;
       const before = stored.record.frontend;
-      const wanted = before === null ? await this.parts.records.volumes.change(stored, attachment) : stored;
+      const wanted = before === frontend ? stored : await this.parts.records.volumes.change(stored, attachment);
       try {
         await this.steps.attach(wanted.record, frontend);
       } catch (error) {
         if (before === null) await this.giveUpAttach(wanted, error);
+        else if (before !== frontend) await this.giveUpFrontend(wanted, before);
         throw error;
       }
       this.parts.statuses.recovered(name);
-      if (before === null)
+      if (before !== frontend)
         this.parts.events.add({
           kind: 'volume-attached',
           volume: name,
@@ -154,6 +155,13 @@ export class VolumeOperations {
     });
   }
 
+  /** It goes on being served as it was. */
+  private async giveUpFrontend(wanted: Stored<VolumeRecord>, before: Frontend): Promise<void> {
+    await this.withoutMasking(wanted.record.name, async () => {
+      await this.parts.records.volumes.change(wanted, { frontend: before });
+    });
+  }
+
   /** Cleans up after a failure that the caller reports; what cannot be cleaned up is left to the reconciler. */
   private async withoutMasking(volume: string, cleanUp: () => Promise<void>): Promise<void> {
     try {
@@ -173,7 +181,8 @@ interface Attachment {
 /** Throws unless the volume, as it is, can be attached so. */
 function attachmentOf(volume: VolumeRecord, request: AttachRequest): Attachment {
   const { name, encryption } = volume;
-  const { frontend = frontendDefault, raw = false, readOnly = false } = request;
+  const { frontend: asked = frontendDefault, raw = false, readOnly = false } = request;
+  const frontend = withPresent(volume, asked);
   const wanted = { frontend, raw, readOnly };
   const present = { frontend: volume.frontend, raw: volume.raw ?? false, readOnly: volume.readOnly ?? false };
   if (frontend === 'none' && (raw || readOnly))
@@ -187,7 +196,8 @@ function attachmentOf(volume: VolumeRecord, request: AttachRequest): Attachment 
       'reencryption-running',
       `Volume ${name} is being encrypted with a new volume key, and its ciphertext has two. Wait until that is done.`,
     );
-  const isOther = present.frontend !== frontend || present.raw !== raw || present.readOnly !== readOnly;
+  const isAdded = frontend === 'both' && present.frontend !== 'none';
+  const isOther = (present.frontend !== frontend && !isAdded) || present.raw !== raw || present.readOnly !== readOnly;
   if (volume.frontend !== null && isOther)
     throw new CairnError(
       'volume-attached',
@@ -196,6 +206,21 @@ function attachmentOf(volume: VolumeRecord, request: AttachRequest): Attachment 
   return wanted;
 }
 
+/** A frontend beside the one that serves the volume already; throws `volume-not-shared` where there may be only one. */
+function withPresent({ name, frontend: present, shared = false }: VolumeRecord, asked: Frontend): Frontend {
+  if (asked === 'none' || present === null || present === 'none' || present === asked) return asked;
+  if (present === 'both') return 'both';
+  if (shared) return 'both';
+  throw new CairnError(
+    'volume-not-shared',
+    `Volume ${name} is attached (${present}), and only one frontend may serve it. Detach it first, or let both serve it: cairn access set ${name} --shared.`,
+  );
+}
+
 function textOf({ frontend, raw, readOnly }: Attachment): string {
-  return [frontend, ...(raw ? ['raw'] : []), ...(readOnly ? ['read-only'] : [])].join(', ');
+  return [
+    ...(frontend === 'both' ? ['nbd', 'iscsi'] : [frontend]),
+    ...(raw ? ['raw'] : []),
+    ...(readOnly ? ['read-only'] : []),
+  ].join(', ');
 }

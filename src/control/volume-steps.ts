@@ -5,7 +5,7 @@
 import { join } from 'node:path';
 import { noLimits } from '../engine/native.js';
 import type { KeyRef } from '../keys/key-source.js';
-import type { Frontend, VolumeSpec } from '../engine/node-engine.js';
+import { openAccess, type Frontend, type VolumeSpec } from '../engine/node-engine.js';
 import { CairnError, hasCode } from '../errors.js';
 import type { ControlParts } from './parts.js';
 import type { Pools } from './pools.js';
@@ -188,6 +188,7 @@ export function specOf(record: VolumeRecord): VolumeSpec {
     encryption,
     raw: record.raw ?? false,
     readOnly: record.readOnly ?? false,
+    access: record.access ?? openAccess,
   };
 }
 

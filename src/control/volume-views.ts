@@ -1,7 +1,7 @@
 /** Volumes and snapshots as the API shows them: the record, what runs of it, and what is wrong with it. */
 import type { Snapshot, Volume } from '../api/schemas.js';
 import { noLimits, type LayerInfo } from '../engine/native.js';
-import type { RunningVolume, SeenVolume } from '../engine/node-engine.js';
+import { serves, type RunningVolume, type SeenVolume } from '../engine/node-engine.js';
 import { toCairnError } from '../errors.js';
 import { causesOf } from './log.js';
 import type { ControlParts } from './parts.js';
@@ -85,6 +85,7 @@ export class VolumeViews {
       state: reason === null ? stateOf(record) : 'faulted',
       reason,
       frontend,
+      shared: record.shared ?? false,
       raw: frontend !== null && (record.raw ?? false),
       readOnly: frontend !== null && (record.readOnly ?? false),
       uris: attached ? this.urisOf(record) : [],
@@ -100,7 +101,7 @@ export class VolumeViews {
   }
 
   private urisOf({ name, frontend }: VolumeRecord): string[] {
-    return (frontend === 'nbd' && this.parts.statuses.urisOf(name)) || [];
+    return (isServed(frontend) && this.parts.statuses.urisOf(name)) || [];
   }
 
   /** Null for one that is to be attached: its data plane cannot be asked. */
@@ -117,12 +118,16 @@ export class VolumeViews {
     const failure = this.parts.statuses.failureOf(name);
     if (failure) return failure.detail;
     if (running?.failure) return running.failure;
-    if (running && frontend === 'nbd' && !this.parts.statuses.urisOf(name))
+    if (running && isServed(frontend) && !this.parts.statuses.urisOf(name))
       return 'It is being taken over after a restart of the service.';
     if (running) return null;
     if (frontend === null) return null;
     return unknown ?? 'No data-plane process holds it at the moment. It is being attached again.';
   }
+}
+
+function isServed(frontend: VolumeRecord['frontend']): boolean {
+  return serves(frontend, 'nbd') || serves(frontend, 'iscsi');
 }
 
 export function allocatedBytes({ layers }: RunningVolume): number {

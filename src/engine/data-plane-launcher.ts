@@ -66,9 +66,15 @@ export class DataPlaneLauncher {
     const { runDirectory, logLevel, dataPlane } = this.options;
     const bufferMiB = String(Math.max(1, Math.round(dataPlane.bufferBytes / mebibyte)));
     const general = ['data-plane', id, '--run-directory', runDirectory, '--log-level', logLevel];
-    const { reactors, connectionsMax, negotiationsMax } = dataPlane;
-    const limits = ['--connections-max', String(connectionsMax), '--negotiations-max', String(negotiationsMax)];
-    return [...general, '--reactors', String(reactors), '--buffer-mib', bufferMiB, ...limits];
+    const { reactors, connectionsMax, negotiationsMax, iscsi } = dataPlane;
+    const nbdLimits = ['--connections-max', String(connectionsMax), '--negotiations-max', String(negotiationsMax)];
+    const iscsiLimits = [
+      '--iscsi-connections-max',
+      String(iscsi.connectionsMax),
+      '--iscsi-logins-max',
+      String(iscsi.loginsMax),
+    ];
+    return [...general, '--reactors', String(reactors), '--buffer-mib', bufferMiB, ...nbdLimits, ...iscsiLimits];
   }
 }
 

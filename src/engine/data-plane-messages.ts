@@ -3,10 +3,14 @@ import type { MessageInitShape } from '@bufbuild/protobuf';
 import {
   CacheMode as WireCacheMode,
   Tls_Mode,
+  type Access as WireAccess,
+  type AccessSchema,
   type Export,
   type ExportSchema,
   type Limits as WireLimits,
   type LimitsSchema,
+  type Target,
+  type TargetSchema,
   type Tls,
   type TlsSchema,
   type Volume,
@@ -15,10 +19,12 @@ import {
 import { CairnError } from '../errors.js';
 import {
   scrubStates,
+  type Access,
   type CacheMode,
   type LayerInfo,
   type Limits,
   type NewExport,
+  type NewTarget,
   type ScrubInfo,
   type TlsMode,
   type TlsSettings,
@@ -114,6 +120,39 @@ export function fromWireExport(wire: Export): NewExport {
   }
   if (wire.volume !== '') return { name, description, readOnly, decrypted, volume: wire.volume, handover: null };
   return { name, description, readOnly, decrypted, volume: null, handover: { path: wire.handoverPath } };
+}
+
+export function toWireTarget(target: NewTarget): MessageInitShape<typeof TargetSchema> {
+  const { name, alias, readOnly, decrypted, volume, volumeId, handover } = target;
+  if (handover === null) return { name, alias, readOnly, decrypted, volumeId, volume: volume ?? '' };
+  return { name, alias, readOnly, handoverPath: handover.path };
+}
+
+/** Checks that the target names exactly one holder, as {@link fromWireExport}. */
+export function fromWireTarget(wire: Target): NewTarget {
+  const { name, alias, readOnly, decrypted, volumeId } = wire;
+  if ((wire.volume === '') === (wire.handoverPath === '')) {
+    throw new CairnError('invalid-request', `Target ${name} needs either volume or handover_path.`, {
+      field: 'target.volume',
+    });
+  }
+  const target = { name, alias, readOnly, decrypted, volumeId };
+  if (wire.volume !== '') return { ...target, volume: wire.volume, handover: null };
+  return { ...target, volume: null, handover: { path: wire.handoverPath } };
+}
+
+export function toWireAccess({ initiators, chap, mutual }: Access): MessageInitShape<typeof AccessSchema> {
+  return { initiators, chap, ...(mutual && { mutual }) };
+}
+
+export function fromWireAccess({ initiators, chap, mutual = undefined }: WireAccess): Access {
+  const credential = ({ user, secret }: { user: string; secret: Uint8Array }) => ({ user, secret });
+  return { initiators, chap: chap.map(credential), mutual: mutual ? credential(mutual) : null };
+}
+
+/** The secrets in it, to be zeroed. */
+export function secretsOf({ chap, mutual }: Access): Uint8Array[] {
+  return [...chap, ...(mutual ? [mutual] : [])].map(({ secret }) => secret);
 }
 
 function toWireLayer(layer: LayerInfo) {

@@ -58,9 +58,9 @@ class DataPlaneProcess {
 
   async start(): Promise<void> {
     await clearStaleSocket(this.socket);
-    const { id, version, reactors, bufferBytes, connectionsMax, negotiationsMax } = this.options;
+    const { id, version, reactors, bufferBytes, connectionsMax, negotiationsMax, iscsi } = this.options;
     const { DataPlane: NativeClass } = usable(await loadNativeOrStandIn(process.env));
-    const nativeOptions = { reactors, bufferBytes, connectionsMax, negotiationsMax };
+    const nativeOptions = { reactors, bufferBytes, connectionsMax, negotiationsMax, iscsi };
     this.native = new NativeClass(nativeOptions, (event) => this.service?.report(event));
     const identity = { id, version, startTimeMs: Date.now() };
     this.service = new DataPlaneService(this.native, identity, this.log, () => this.closeForShutdown());

@@ -15,15 +15,27 @@ import { CairnError, hasCode, toCairnError } from '../errors.js';
 import { keepOutOfCoreDumps } from '../keys/core-dumps.js';
 import type { Outgoing, ServiceHandlers } from './grpc-adapter.js';
 import {
+  fromWireAccess,
   fromWireCacheMode,
   fromWireExport,
   fromWireLimits,
+  fromWireTarget,
   fromWireTls,
+  secretsOf,
   toWireExport,
+  toWireTarget,
   toWireVolume,
 } from './data-plane-messages.js';
 import { KeyedQueue } from './keyed-queue.js';
-import { areLimitsEqual, type Limits, type NativeDataPlane, type NewExport, type VolumeToOpen } from './native.js';
+import {
+  areLimitsEqual,
+  type Access,
+  type Limits,
+  type NativeDataPlane,
+  type NewExport,
+  type NewTarget,
+  type VolumeToOpen,
+} from './native.js';
 import type { Log, LogFields } from './process-log.js';
 import { ReplicaRemovals } from './replica-removals.js';
 
@@ -44,6 +56,7 @@ const unheardMax = 1000;
 export class DataPlaneService {
   private readonly volumes = new Map<string, VolumeToOpen>();
   private readonly exports = new Map<string, NewExport>();
+  private readonly targets = new Map<string, NewTarget>();
   /** By what was asked for, which may have left the port open; the value is what was bound. */
   private readonly listeners = new Map<string, ListenerInit>();
   private readonly watchers = new Set<Outgoing<EventInit>>();
@@ -165,6 +178,29 @@ export class DataPlaneService {
       return this.queue.run(exported.name, () => this.addExport(exported));
     },
     removeExport: ({ name, force }) => this.queue.run(name, () => this.removeExport(name, force)),
+    addTarget: ({ target: wire, access: wireAccess }) => {
+      const target = fromWireTarget(required(wire, 'target'));
+      const access = fromWireAccess(required(wireAccess, 'access'));
+      return this.withSecrets(access, () => this.queue.run(target.name, () => this.addTarget(target, access)));
+    },
+    removeTarget: ({ name, force }) => this.queue.run(name, () => this.removeTarget(name, force)),
+    setTargetAccess: ({ name, access: wire }) => {
+      const access = fromWireAccess(required(wire, 'access'));
+      return this.withSecrets(access, () => this.queue.run(name, () => this.setAccess(name, access)));
+    },
+    setSpaceLow: async ({ name, low }) => {
+      await this.native.setSpaceLow(name, low);
+      this.log('info', 'initiators told of the space of the pool', { target: name, low });
+      return {};
+    },
+    setDiscovery: ({ access: wire, portals }) => {
+      const access = fromWireAccess(required(wire, 'access'));
+      return this.withSecrets(access, async () => {
+        await this.native.setDiscovery({ access, portals: portals.map(({ host, port }) => ({ host, port })) });
+        this.log('info', 'discovery set', { portals: portals.length });
+        return {};
+      });
+    },
     setTls: async ({ tls }) => {
       const settings = fromWireTls(required(tls, 'tls'));
       await this.native.setTls(settings);
@@ -205,6 +241,7 @@ export class DataPlaneService {
       volumes: volumes.filter((volume) => volume !== undefined),
       exports: [...this.exports.values()].map(toWireExport),
       listeners: [...this.listeners.values()],
+      targets: [...this.targets.values()].map(toWireTarget),
     };
   }
 
@@ -294,6 +331,13 @@ export class DataPlaneService {
     }
   }
 
+  private withSecrets<Answer>(access: Access, work: () => Promise<Answer>): Promise<Answer> {
+    return secretsOf(access).reduce<() => Promise<Answer>>(
+      (inner, secret) => () => this.withSecret(secret, inner),
+      work,
+    )();
+  }
+
   private async setLimits(name: string, limits: Limits): Promise<void> {
     await this.native.setLimits(name, limits);
     const held = this.volumes.get(name);
@@ -324,10 +368,37 @@ export class DataPlaneService {
     return {};
   }
 
+  private async addTarget(target: NewTarget, access: Access) {
+    const held = this.targets.get(target.name);
+    if (held && JSON.stringify(held) !== JSON.stringify(target)) {
+      throw new CairnError('export-exists', `Target ${target.name} already serves something else. Remove it first.`);
+    }
+    if (held) return this.setAccess(target.name, access);
+    await this.native.addTarget({ ...target, access });
+    this.targets.set(target.name, target);
+    this.log('info', 'target added', { target: target.name, handover: target.handover?.path });
+    return {};
+  }
+
+  private async removeTarget(name: string, force: boolean) {
+    await this.native.removeTarget(name, force);
+    this.targets.delete(name);
+    this.log('info', 'target removed', { target: name, force });
+    return {};
+  }
+
+  private async setAccess(name: string, access: Access) {
+    await this.native.setTargetAccess(name, access);
+    this.log('info', 'access set', { target: name, initiators: access.initiators.length, chap: access.chap.length });
+    return {};
+  }
+
   private async unlisten({ address }: Listener) {
-    if (address.case !== 'nbdTcp')
+    if (address.case !== 'nbdTcp' && address.case !== 'iscsiTcp')
       throw new CairnError('invalid-request', 'Only TCP addresses are given up.', { field: 'listener.address' });
-    await this.native.unlistenTcp(address.value.host, address.value.port);
+    const { host, port } = address.value;
+    if (address.case === 'nbdTcp') await this.native.unlistenTcp(host, port);
+    else await this.native.unlistenIscsi(host, port);
     for (const [key, bound] of this.listeners) if (keyOf(bound) === keyOf({ address })) this.listeners.delete(key);
     this.log('info', 'no longer listening', { address: keyOf({ address }) });
     return {};
@@ -354,6 +425,13 @@ export class DataPlaneService {
       case 'nbdUnix':
         await this.native.listenUnix(address.value);
         return { address };
+      case 'iscsiTcp': {
+        const value = await this.native.listenIscsi(address.value.host, address.value.port);
+        return { address: { case: 'iscsiTcp', value } };
+      }
+      case 'iscsiHandover':
+        await this.native.listenIscsiHandover(address.value);
+        return { address };
       case 'handover':
         await this.native.listenHandover(address.value);
         return { address };
@@ -370,6 +448,7 @@ function required<Value>(value: Value | undefined, field: string): Value {
 
 function keyOf({ address }: Pick<ListenerInit, 'address'>): string {
   if (address?.case === 'nbdTcp') return `tcp ${address.value.host} ${address.value.port}`;
+  if (address?.case === 'iscsiTcp') return `iscsi ${address.value.host} ${address.value.port}`;
   return `${address?.case} ${address?.value}`;
 }
 

@@ -1,5 +1,5 @@
 /** Which process holds which volume, and the calls that open, serve, withdraw and close it there. */
-import { hasCode, toCairnError } from '../errors.js';
+import { CairnError, hasCode, toCairnError } from '../errors.js';
 import type { GetStateResponse, Volume } from '../generated/cairn/dataplane/v1/data_plane_pb.js';
 import { flushTimeoutMs, keyTimeoutMs } from './data-plane-connection.js';
 import {
@@ -10,8 +10,9 @@ import {
   toWireLimits,
 } from './data-plane-messages.js';
 import type { DataPlaneFleet } from './data-plane-fleet.js';
+import { needsSecrets, targetNameOf, type HandedOverTarget, type IscsiFront } from './iscsi-front.js';
 import type { HandedOverExport, NbdFront } from './nbd-front.js';
-import type { Frontend, VolumeSpec } from './node-engine.js';
+import { openAccess, serves, type Frontend, type VolumeSpec } from './node-engine.js';
 import type { Passphrases } from './passphrases.js';
 import type { Log } from './process-log.js';
 import type { DataPlaneCalls, RunningProcess } from './supervised-process.js';
@@ -34,6 +35,7 @@ export class HeldVolumes {
   constructor(
     private readonly fleet: DataPlaneFleet,
     private readonly front: NbdFront,
+    private readonly iscsi: IscsiFront,
     private readonly passphrases: Passphrases,
     /** The process that listens for clients. */
     private readonly frontProcess: () => string,
@@ -52,13 +54,17 @@ export class HeldVolumes {
     return this.all().filter((held) => held.process === process);
   }
 
-  /** Takes over what a process that was found running holds. Volumes without an export count as in maintenance. */
-  adopt(process: string, { volumes, exports }: GetStateResponse): void {
+  /** Takes over what a process that was found running holds. Volumes that are not served count as in maintenance. */
+  adopt(process: string, { volumes, exports, targets }: GetStateResponse): void {
     for (const volume of volumes) {
       const exported = exports.find((each) => each.volume === volume.name);
-      const spec = { ...specOf(volume, exported?.description ?? ''), readOnly: exported?.readOnly ?? false };
+      const target = targets.find((each) => each.volume === volume.name);
+      const served = exported ?? target;
+      const description = exported?.description ?? target?.alias ?? '';
+      const spec = { ...specOf(volume, description), readOnly: served?.readOnly ?? false };
       const held = this.remember(spec, process, 'attached');
-      Object.assign(held, { frontend: exported ? 'nbd' : 'none', decrypted: exported?.decrypted ?? false });
+      const frontend = frontendOf(exported !== undefined, target !== undefined);
+      Object.assign(held, { frontend, decrypted: served?.decrypted ?? false });
     }
   }
 
@@ -71,27 +77,45 @@ export class HeldVolumes {
     return Object.assign(this.remember(spec, process, purpose), { frontend });
   }
 
-  async serve(held: HeldVolume): Promise<void> {
+  async serve(held: HeldVolume, frontend: Frontend): Promise<void> {
     const { calls } = await this.fleet.ensure(held.process);
-    await this.exportUnlocked(calls, held);
-    held.frontend = 'nbd';
-    if (held.process === this.frontProcess()) return;
-    const front = await this.fleet.ensure(this.frontProcess());
-    await this.front.add(front.calls, handedOver(held));
+    const isHere = held.process === this.frontProcess();
+    const front = isHere ? calls : (await this.fleet.ensure(this.frontProcess())).calls;
+    if (serves(frontend, 'nbd')) {
+      await this.unlocked(calls, held, () => exportIn(calls, held));
+      if (!isHere) await this.front.add(front, handedOver(held));
+    }
+    if (serves(frontend, 'iscsi')) {
+      await this.unlocked(calls, held, () => this.iscsi.serve(calls, held.spec, held.decrypted));
+      if (!isHere) await this.iscsi.handOver(front, handedOver(held));
+      await this.iscsi.listen(front);
+    }
+    held.frontend = frontend;
   }
 
   /** The holder first: it knows the clients, and a connection that the front still hands over finds no export there. */
   async withdraw(held: HeldVolume, force: boolean): Promise<void> {
     if (held.frontend === 'none') return;
     const { calls } = await this.fleet.ensure(held.process);
-    await this.front.remove(calls, held.spec.name, force);
+    const { name } = held.spec;
+    if (serves(held.frontend, 'iscsi')) await this.iscsi.remove(calls, name, force);
+    if (serves(held.frontend, 'nbd')) await this.front.remove(calls, name, force);
+    const listened = serves(held.frontend, 'iscsi');
     held.frontend = 'none';
-    if (held.process !== this.frontProcess()) await this.removeFromFront(held.spec.name);
+    if (held.process !== this.frontProcess()) await this.removeFromFront(name);
+    if (listened) await this.stopListeningUnlessNeeded();
   }
 
   async removeFromFront(name: string): Promise<void> {
     const { calls } = await this.fleet.ensure(this.frontProcess());
     await this.front.remove(calls, name, true);
+    await this.iscsi.remove(calls, name, true);
+  }
+
+  private async stopListeningUnlessNeeded(): Promise<void> {
+    if (this.isIscsiNeeded()) return;
+    const { calls } = await this.fleet.ensure(this.frontProcess());
+    await this.iscsi.stopListening(calls);
   }
 
   async close(held: HeldVolume): Promise<void> {
@@ -120,8 +144,20 @@ export class HeldVolumes {
 
   /** What the front must know of the other processes' volumes. */
   handedOver(): HandedOverExport[] {
-    const others = this.all().filter(({ process, frontend }) => process !== this.frontProcess() && frontend === 'nbd');
-    return others.map(handedOver);
+    return this.others('nbd').map(handedOver);
+  }
+
+  handedOverTargets(): HandedOverTarget[] {
+    return this.others('iscsi').map(handedOver);
+  }
+
+  /** Somebody is to find a volume by iSCSI. */
+  isIscsiNeeded(): boolean {
+    return this.all().some(({ frontend }) => serves(frontend, 'iscsi'));
+  }
+
+  private others(protocol: 'nbd' | 'iscsi'): HeldVolume[] {
+    return this.all().filter(({ process, frontend }) => process !== this.frontProcess() && serves(frontend, protocol));
   }
 
   private async restoreOne(calls: DataPlaneCalls, held: HeldVolume): Promise<void> {
@@ -130,7 +166,7 @@ export class HeldVolumes {
       await openIn(calls, spec);
       if (this.records.get(spec.name) !== held)
         await calls.closeVolume({ volume: spec.name }); // dropped meanwhile
-      else if (held.frontend === 'nbd') await exportIn(calls, held);
+      else await this.serveAgain(calls, held);
     } catch (error) {
       this.records.delete(spec.name);
       const { code, detail } = toCairnError(error);
@@ -138,17 +174,28 @@ export class HeldVolumes {
     }
   }
 
+  private async serveAgain(calls: DataPlaneCalls, held: HeldVolume): Promise<void> {
+    if (serves(held.frontend, 'nbd')) await exportIn(calls, held);
+    if (!serves(held.frontend, 'iscsi')) return;
+    if (needsSecrets(held.spec.access))
+      throw new CairnError(
+        'key-unavailable',
+        `The secrets of target ${targetNameOf(held.spec.name)} are to be asked for.`,
+      );
+    await this.iscsi.serve(calls, held.spec, held.decrypted);
+  }
+
   /** The passphrase is asked for only when it is needed: not for a volume that is served already. */
-  private async exportUnlocked(calls: DataPlaneCalls, held: HeldVolume): Promise<void> {
+  private async unlocked(calls: DataPlaneCalls, held: HeldVolume, serve: () => Promise<void>): Promise<void> {
     const { name, encryption } = held.spec;
     try {
-      await exportIn(calls, held);
+      await serve();
     } catch (error) {
       if (!encryption || !hasCode(error, 'key-unavailable')) throw error;
       await this.passphrases.ofVolume(held.spec, async (passphrase) => {
         await calls.unlockVolume({ volume: name, passphrase }, { timeoutMs: keyTimeoutMs });
       });
-      await exportIn(calls, held);
+      await serve();
     }
   }
 
@@ -184,12 +231,18 @@ async function exportIn(calls: DataPlaneCalls, { spec, decrypted }: HeldVolume):
   await calls.addExport({ export: toWireExport(exported) });
 }
 
+function frontendOf(nbd: boolean, iscsi: boolean): Frontend {
+  if (nbd && iscsi) return 'both';
+  if (iscsi) return 'iscsi';
+  return nbd ? 'nbd' : 'none';
+}
+
 function isDecrypted({ encryption, raw }: VolumeSpec): boolean {
   return encryption !== null && !raw;
 }
 
-function handedOver({ spec, process }: HeldVolume): HandedOverExport {
-  return { name: spec.name, description: spec.description, holder: process };
+function handedOver({ spec, process }: HeldVolume): HandedOverExport & HandedOverTarget {
+  return { name: spec.name, description: spec.description, access: spec.access, holder: process };
 }
 
 function specOf({ name, volumeId, directory, cacheMode, sizeBytes, limits }: Volume, description: string): VolumeSpec {
@@ -205,5 +258,6 @@ function specOf({ name, volumeId, directory, cacheMode, sizeBytes, limits }: Vol
     encryption: null,
     raw: false,
     readOnly: false,
+    access: openAccess,
   };
 }

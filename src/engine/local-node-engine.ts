@@ -18,12 +18,14 @@ import { DataPlaneFleet } from './data-plane-fleet.js';
 import { DataPlaneLauncher, type LauncherOptions } from './data-plane-launcher.js';
 import { fromWireVolume, toWireLimits, toWireTls } from './data-plane-messages.js';
 import { HeldVolumes, type HeldVolume } from './held-volumes.js';
+import { IscsiFront, targetNameOf, type IscsiSettings } from './iscsi-front.js';
 import type { KeyRef, KeySource } from '../keys/key-source.js';
 import { KernelPoolDevices } from './kernel-pool-devices.js';
 import { KeyedQueue } from './keyed-queue.js';
 import type { CloneTarget, HeaderInfo, LayerInfo, LuksFormat, TlsSettings } from './native.js';
 import { isFront, NbdFront, type NbdAddress } from './nbd-front.js';
 import {
+  serves,
   volumeEventKinds,
   type Attachment,
   type DataPlaneProcess,
@@ -49,6 +51,7 @@ import { isWorkedOn, WorkWatch } from './work-watch.js';
 export interface LocalNodeEngineOptions extends LauncherOptions {
   isolation: Isolation;
   nbd: NbdAddress;
+  iscsi: IscsiSettings;
   tls: TlsSettings;
   keys: KeySource;
   log: Log;
@@ -58,6 +61,7 @@ export class LocalNodeEngine implements NodeEngine {
   private readonly directory: RunDirectory;
   private readonly fleet: DataPlaneFleet;
   private readonly front: NbdFront;
+  private readonly iscsi: IscsiFront;
   private readonly held: HeldVolumes;
   private readonly volumeKeys: VolumeKeys;
   private readonly queue = new KeyedQueue();
@@ -80,10 +84,11 @@ export class LocalNodeEngine implements NodeEngine {
     };
     this.fleet = new DataPlaneFleet(this.directory, new DataPlaneLauncher(options), hooks, options.log);
     this.front = new NbdFront(this.directory, options.nbd, options.tls.mode === 'require');
+    this.iscsi = new IscsiFront(this.directory, options.iscsi, options.keys);
     this.frontProcess = frontOf(options.isolation);
     const passphrases = new Passphrases(options.keys);
     this.volumeKeys = new VolumeKeys((spec, operation) => this.withOpen(spec, operation), passphrases);
-    this.held = new HeldVolumes(this.fleet, this.front, passphrases, () => this.frontProcess, options.log);
+    this.held = new HeldVolumes(this.fleet, this.front, this.iscsi, passphrases, () => this.frontProcess, options.log);
     const frontCalls = async () => (await this.fleet.ensure(this.frontProcess)).calls;
     this.poolDevices = new KernelPoolDevices(frontCalls, options.keys);
     this.work = new WorkWatch((name) => this.queue.run(name, () => this.closeOperation(name, true)), options.log);
@@ -148,8 +153,8 @@ export class LocalNodeEngine implements NodeEngine {
       if (before?.purpose === 'operation' && mustReopen) await this.close(before);
       const held = await this.open(spec, 'attached');
       if (frontend === 'none') await this.held.withdraw(held, false);
-      else await this.held.serve(held);
-      return { uris: frontend === 'none' ? [] : this.front.urisOf(spec.name) };
+      else await this.held.serve(held, frontend);
+      return { uris: this.urisOf(spec.name, frontend) };
     });
   }
 
@@ -230,6 +235,22 @@ export class LocalNodeEngine implements NodeEngine {
     });
   }
 
+  setAccess(spec: VolumeSpec): Promise<void> {
+    return this.queue.run(spec.name, async () => {
+      const held = this.held.get(spec.name);
+      if (!held) return;
+      held.spec = { ...held.spec, access: spec.access };
+      if (!serves(held.frontend, 'iscsi')) return;
+      await this.held.serve(held, held.frontend);
+    });
+  }
+
+  async setSpaceLow(volume: string, low: boolean): Promise<void> {
+    const held = this.held.get(volume);
+    if (!held || !serves(held.frontend, 'iscsi')) return;
+    await this.fleet.find(held.process)?.calls.setSpaceLow({ name: targetNameOf(volume), low });
+  }
+
   setLimits(spec: VolumeSpec): Promise<void> {
     return this.queue.run(spec.name, async () => {
       const held = this.held.get(spec.name);
@@ -297,6 +318,13 @@ export class LocalNodeEngine implements NodeEngine {
 
   async reloadTls(): Promise<void> {
     await Promise.all(this.fleet.running().map((process) => this.setTls(process)));
+  }
+
+  private urisOf(volume: string, frontend: Frontend): string[] {
+    return [
+      ...(serves(frontend, 'nbd') ? this.front.urisOf(volume) : []),
+      ...(serves(frontend, 'iscsi') ? this.iscsi.urisOf(volume) : []),
+    ];
   }
 
   /** A detached volume is opened for the operation, and stays open while work goes on in the background. */
@@ -395,9 +423,25 @@ export class LocalNodeEngine implements NodeEngine {
   private async prepare(process: RunningProcess): Promise<void> {
     await this.held.restore(process);
     await this.setTlsIfKnown(process);
-    if (process.id === this.frontProcess) return this.front.serve(process, this.held.handedOver());
+    if (process.id === this.frontProcess) {
+      await this.front.serve(process, this.held.handedOver());
+      return this.serveIscsi(process);
+    }
     const value = this.directory.handoverSocket(process.id);
     await process.calls.listen({ listener: { address: { case: 'handover', value } } });
+    const iscsi = this.directory.iscsiHandoverSocket(process.id);
+    // A process of an earlier version knows no iSCSI.
+    await process.calls.listen({ listener: { address: { case: 'iscsiHandover', value: iscsi } } }).catch(() => {});
+  }
+
+  /** A process of an earlier version knows no iSCSI, and an occupied port is no reason to serve nobody. */
+  private async serveIscsi({ id, calls }: RunningProcess): Promise<void> {
+    try {
+      await this.iscsi.restore(calls, this.held.handedOverTargets(), this.held.isIscsiNeeded());
+    } catch (error) {
+      const { code, detail } = toCairnError(error);
+      this.options.log('error', 'iSCSI is not served', { process: id, code, detail });
+    }
   }
 
   private died({ id, pid }: RunningProcess, signal: string | null): boolean {

@@ -52,6 +52,8 @@ export interface DataPlaneOptions {
   connectionsMax: number;
   /** Of those, in the handshake. */
   negotiationsMax: number;
+  /** Connections of iSCSI initiators, and of those, not logged in yet. */
+  iscsi: { connectionsMax: number; loginsMax: number };
 }
 
 export interface NewReplica {
@@ -218,6 +220,37 @@ export interface NewExport {
   handover: { path: string } | null;
 }
 
+/** A user and a secret of CHAP, 12 to 255 bytes. */
+export interface Credential {
+  user: string;
+  secret: Uint8Array;
+}
+
+/** Who may log in to an iSCSI target, or ask which ones there are. */
+export interface Access {
+  /** iSCSI names; none: every initiator. */
+  initiators: string[];
+  /** An initiator proves one of them; none: it need not prove anything. */
+  chap: Credential[];
+  /** What is proven to an initiator that asks. */
+  mutual: Credential | null;
+}
+
+export interface NewTarget {
+  /** `iqn.YYYY-MM.DOMAIN:NAME` */
+  name: string;
+  alias: string;
+  readOnly: boolean;
+  /** The plaintext of an encrypted volume; rejects with `VOLUME_KEY_MISSING` unless that has been unlocked. */
+  decrypted: boolean;
+  /** A volume of this process, or `null` and `handover` set. */
+  volume: string | null;
+  /** Its UUID, of which the identifiers of the logical unit are made. */
+  volumeId: string;
+  /** The process that holds the volume, when it is another one. */
+  handover: { path: string } | null;
+}
+
 export interface NativeEvent {
   kind:
     | 'merge-finished'
@@ -305,6 +338,21 @@ export interface NativeDataPlane {
   addExport(exported: NewExport): Promise<void>;
   /** Rejects with `VOLUME_IN_USE` while clients are connected, unless forced. */
   removeExport(name: string, force: boolean): Promise<void>;
+  /** Initiators can log in when it resolves. Rejects with `EXPORT_EXISTS`, and `INVALID_ARGUMENT` for an access that cannot work. */
+  addTarget(target: NewTarget & { access: Access }): Promise<void>;
+  /** Rejects with `VOLUME_IN_USE` while there are sessions, unless forced. */
+  removeTarget(name: string, force: boolean): Promise<void>;
+  /** For logins that begin later. */
+  setTargetAccess(name: string, access: Access): Promise<void>;
+  /** The pool of the target's volume is running out of space, or not any more: initiators are told. */
+  setSpaceLow(name: string, low: boolean): Promise<void>;
+  /** Who may ask which targets there are, and where they are told to be (none: where the initiator has connected to). */
+  setDiscovery(settings: { access: Access; portals: { host: string; port: number }[] }): Promise<void>;
+  listenIscsi(host: string, port: number): Promise<{ host: string; port: number }>;
+  /** As `unlistenTcp`. */
+  unlistenIscsi(host: string, port: number): Promise<void>;
+  /** Takes connections of initiators over from other processes. */
+  listenIscsiHandover(path: string): Promise<void>;
   /** At any time, also again; holds for new connections. Rejects with `INVALID_ARGUMENT` for files that cannot be used. */
   setTls(settings: TlsSettings): Promise<void>;
   listenTcp(host: string, port: number): Promise<{ host: string; port: number }>;

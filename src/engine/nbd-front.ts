@@ -2,10 +2,10 @@
  * The addresses at which clients find volumes, and the one process that listens there. That process serves the volumes it
  * holds itself; connections to any other go to its holder through the holder's hand-over socket.
  */
-import { setTimeout as delay } from 'node:timers/promises';
 import { hasCode } from '../errors.js';
 import type { Export, GetStateResponse, Listener } from '../generated/cairn/dataplane/v1/data_plane_pb.js';
 import { toWireExport } from './data-plane-messages.js';
+import { connectable, patiently } from './listening.js';
 import type { RunDirectory } from './run-directory.js';
 import type { DataPlaneCalls, RunningProcess } from './supervised-process.js';
 
@@ -21,9 +21,6 @@ export interface HandedOverExport {
   description: string;
   holder: string;
 }
-
-/** How long a dead process's address may stay in use before that counts as somebody else's. */
-const addressRetryLimits = { timeoutMs: 5_000, pollMs: 50 } as const;
 
 export class NbdFront {
   private boundPort: number;
@@ -142,23 +139,4 @@ async function removeIfThere(calls: DataPlaneCalls, name: string, force: boolean
   } catch (error) {
     if (!hasCode(error, 'export-not-found')) throw error;
   }
-}
-
-async function patiently<Result>(listen: () => Promise<Result>): Promise<Result> {
-  const deadline = performance.now() + addressRetryLimits.timeoutMs;
-  for (;;) {
-    try {
-      return await listen();
-    } catch (error) {
-      if (!hasCode(error, 'address-in-use') || performance.now() > deadline) throw error;
-      await delay(addressRetryLimits.pollMs);
-    }
-  }
-}
-
-/** What a client on this host connects to when the listener takes every address; an IPv6 address in brackets. */
-function connectable(host: string): string {
-  if (host === '0.0.0.0') return '127.0.0.1';
-  if (host === '::') return '[::1]';
-  return host.includes(':') ? `[${host}]` : host;
 }

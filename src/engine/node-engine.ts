@@ -15,7 +15,29 @@ import type {
 } from './native.js';
 
 export type Isolation = 'node' | 'volume';
-export type Frontend = 'nbd' | 'none';
+/** What a volume is served by. `none`: it is open, and served to nobody. */
+export type Frontend = 'nbd' | 'iscsi' | 'both' | 'none';
+
+export function serves(frontend: Frontend | null, protocol: 'nbd' | 'iscsi'): boolean {
+  return frontend === protocol || frontend === 'both';
+}
+
+/** Of one of CHAP's users: the secret is a key of a provider's. */
+export interface ChapUser {
+  user: string;
+  secret: KeyRef;
+}
+
+/** Who may log in to a volume's iSCSI target. */
+export interface AccessSpec {
+  /** iSCSI names; none: every initiator. */
+  initiators: string[];
+  /** What an initiator proves; `null`: nothing. */
+  chap: ChapUser | null;
+  /** What is proven to an initiator that asks. */
+  mutual: ChapUser | null;
+}
+export const openAccess: AccessSpec = { initiators: [], chap: null, mutual: null };
 
 /** What the engine must know to open a volume's replica on this node. */
 export interface VolumeSpec {
@@ -34,6 +56,7 @@ export interface VolumeSpec {
   raw: boolean;
   /** Clients cannot write. */
   readOnly: boolean;
+  access: AccessSpec;
 }
 
 export interface NewReplicaSpec {
@@ -123,7 +146,7 @@ export interface NodeEngine {
   /** Closes the volume and removes its files, which goes on for minutes when they are large; `follow` tells how far it is. */
   deleteReplica(directory: string, follow?: FollowDeletion): Promise<void>;
 
-  /** Opens the volume if needed and serves it (`nbd`) or only holds it open (`none`, maintenance). */
+  /** Opens the volume if needed and serves it, or only holds it open (`none`, maintenance). */
   attach(volume: VolumeSpec, frontend: Frontend): Promise<Attachment>;
   /** Refused with `volume-in-use` while clients are connected, unless forced. */
   detach(volume: string, force: boolean): Promise<void>;
@@ -148,6 +171,10 @@ export interface NodeEngine {
   /** Makes a linked replica of another volume. */
   cloneSnapshot(volume: VolumeSpec, target: CloneTarget): Promise<void>;
 
+  /** Whom its iSCSI target lets in from now on, as the spec says; of one that has none there is nothing to do. */
+  setAccess(volume: VolumeSpec): Promise<void>;
+  /** Tells a volume's initiators that its pool is running out of space, or not any more. */
+  setSpaceLow(volume: string, low: boolean): Promise<void>;
   /** Lets the volume use what the spec says from now on; of one that is not open there is nothing to do. */
   setLimits(volume: VolumeSpec): Promise<void>;
   /** Makes the replica as large as the spec says, attached or not. */

@@ -37,6 +37,11 @@ export class RunDirectory {
     return this.checked(this.dataPlanes, `${checkedId(process)}.handover`);
   }
 
+  /** The same for connections of iSCSI initiators. */
+  iscsiHandoverSocket(process: string): string {
+    return this.checked(this.dataPlanes, `${checkedId(process)}.iscsi`);
+  }
+
   get nbdSocket(): string {
     return this.checked(this.path, 'nbd.sock');
   }

@@ -6,6 +6,12 @@ export interface KeyRef {
   key: string;
 }
 
+/** `PROVIDER:KEY`, or `KEY` of the provider `file`. */
+export function parseKeyRef(text: string): KeyRef {
+  const colon = text.indexOf(':');
+  return colon < 0 ? { provider: 'file', key: text } : { provider: text.slice(0, colon), key: text.slice(colon + 1) };
+}
+
 export interface KeySource {
   /**
    * Runs `use` with the passphrase, which is zeroed when that is done: nobody keeps it. Throws `key-unavailable` when the provider

@@ -110,7 +110,7 @@ describe('a wrong argument', () => {
 
 describe('the constructor', () => {
   const Plane = () => loadNative().DataPlane as unknown as new (...values: unknown[]) => NativeDataPlane;
-  const options = { reactors: 1, bufferBytes: 1024 * 1024, connectionsMax: 10, negotiationsMax: 10 };
+  const options = { reactors: 1, bufferBytes: 1024 * 1024, connectionsMax: 10, negotiationsMax: 10, iscsi: { connectionsMax: 100, loginsMax: 50 } };
 
   it.each<[unknown[], string]>([
     [[], 'options must be an object'],
@@ -130,7 +130,7 @@ describe('the constructor', () => {
     ['more than 64 GiB of buffers', { bufferBytes: 64 * 2 ** 30 + 1 }],
     ['no connection', { connectionsMax: 0 }],
     ['too many connections', { connectionsMax: 1_000_001 }],
-    ['no negotiation', { negotiationsMax: 0 }],
+    ['no negotiation', { negotiationsMax: 0, iscsi: { connectionsMax: 100, loginsMax: 50 } }],
   ])('refuses %s', (_what, changes) => {
     const construct = () => new (Plane())({ ...options, ...changes }, () => {});
     expect(construct).toThrow(expect.objectContaining({ code: 'INVALID_ARGUMENT' }));

@@ -40,6 +40,14 @@ describe('verdictsOf', () => {
     expect(verdict && isMet(verdict)).toBe(met);
   });
 
+  it('compares with its own NBD server, the second that is ours', () => {
+    const own = [...measured, entry('ours', 'direct', { iops: 90, serverCpu: 5 })];
+    const [verdict] = verdictsOf(asking({ figure: 'cpu', of: 'own nbd', most: 1.25 }), own);
+    expect(verdict?.measured).toBeCloseTo(1.2);
+    expect(verdict?.asked).toContain('its own NBD server');
+    expect(verdict && isMet(verdict)).toBe(true);
+  });
+
   it('takes a share of the raw file for enough where the multiple would be more', () => {
     const [verdict] = verdictsOf(asking({ figure: 'rate', of: 'best alike', least: 5, orOfRaw: 0.6 }), measured);
     expect(verdict?.least).toBeCloseTo(1.5);

@@ -191,7 +191,7 @@ describe('attaching a volume', () => {
     expect(await service.client.getVolume(db)).toMatchObject({ frontend: 'nbd' });
   });
 
-  it.each([{ frontend: 'iscsi' }, { frontend: null }, { frontend: 'nbd', force: true }])('refuses %j', async (body) => {
+  it.each([{ frontend: 'fc' }, { frontend: null }, { frontend: 'nbd', force: true }])('refuses %j', async (body) => {
     await create();
     expect((await service.ask('POST', '/v1/volumes/db/attach', body)).body.code).toBe('invalid-request');
   });

@@ -39,6 +39,7 @@ function specOfClone(): VolumeSpec {
     encryption: null,
     raw: false,
     readOnly: false,
+    access: { initiators: [], chap: null, mutual: null },
   };
 }
 

@@ -38,6 +38,18 @@ describe('planInstall', () => {
     });
   });
 
+  it('masks the services that a package would start, before it is installed', () => {
+    const services = ['tgt.service'];
+    const { commands } = planInstall(['tgt'], { ...root, listsMissing: true, services });
+    expect(commands.map((words) => words.slice(0, 3).join(' '))).toEqual([
+      'systemctl mask tgt.service',
+      'apt-get update',
+      'apt-get install -y',
+    ]);
+    const { line } = planInstall(['tgt'], { ...root, uid: 1000, services });
+    expect(line).toMatch(/^sudo systemctl mask tgt.service && sudo apt-get update && sudo apt-get install/);
+  });
+
   it('names the packages where there is no apt', () => {
     expect(planInstall(['make'], { ...root, hasApt: false }).line).toContain('make');
   });

@@ -41,8 +41,15 @@ export class EngineFixture {
       runDirectory: this.runDirectory,
       logDirectory: this.logDirectory,
       logLevel: 'info',
-      dataPlane: { reactors: 1, bufferBytes: 4 * 1024 * 1024, connectionsMax: 4096, negotiationsMax: 1024 },
+      dataPlane: {
+        reactors: 1,
+        bufferBytes: 4 * 1024 * 1024,
+        connectionsMax: 4096,
+        negotiationsMax: 1024,
+        iscsi: { connectionsMax: 100, loginsMax: 50 },
+      },
       nbd: { host: '127.0.0.1', port: 0 },
+      iscsi: { host: '127.0.0.1', port: 0, portals: [], discovery: { initiators: [], chap: null, mutual: null } },
       tls: { mode: 'off', certificateDirectory: null, verifyPeer: false, pskFile: null },
       command: cairnCommand,
       environment: fakeNativeEnvironment(),
@@ -76,6 +83,7 @@ export class EngineFixture {
       encryption: null,
       raw: false,
       readOnly: false,
+      access: { initiators: [], chap: null, mutual: null },
     };
   }
 

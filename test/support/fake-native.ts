@@ -25,7 +25,9 @@ import type {
   Native,
   NativeDataPlane,
   NativeEvent,
+  Access,
   NewExport,
+  NewTarget,
   NewReplica,
   ScrubInfo,
   TlsSettings,
@@ -66,6 +68,7 @@ export const probe: Native['probe'] = () =>
 export class DataPlane implements NativeDataPlane {
   private readonly volumes = new Map<string, OpenVolume>();
   private readonly exports = new Map<string, NewExport>();
+  private readonly targets = new Map<string, NewTarget>();
   private readonly servers: Server[] = [];
   private readonly sockets = new Set<Socket>();
   private tls: TlsSettings = { mode: 'off', certificateDirectory: null, verifyPeer: false, pskFile: null };
@@ -108,7 +111,8 @@ export class DataPlane implements NativeDataPlane {
 
   async closeVolume(name: string): Promise<void> {
     const volume = this.volume(name);
-    if ([...this.exports.values()].some((each) => each.volume === name)) fail('VOLUME_IN_USE', `${name} is exported`);
+    if ([...this.exports.values(), ...this.targets.values()].some((each) => each.volume === name))
+      fail('VOLUME_IN_USE', `${name} is exported`);
     this.closeNow(volume);
   }
 
@@ -278,6 +282,40 @@ export class DataPlane implements NativeDataPlane {
     if (clients.size > 0 && !force) fail('VOLUME_IN_USE', `${name} has clients`);
     for (const client of clients) client.destroy();
     this.exports.delete(name);
+  }
+
+  async addTarget({ access, ...target }: NewTarget & { access: Access }): Promise<void> {
+    this.assertNotClosed();
+    if (this.targets.has(target.name)) fail('EXPORT_EXISTS', `${target.name} is taken`);
+    const volume = target.volume === null ? undefined : this.volume(target.volume);
+    if (volume && target.decrypted && !volume.unlocked) fail('VOLUME_KEY_MISSING', `${volume.name} is locked`);
+    this.targets.set(target.name, target);
+    await this.setTargetAccess(target.name, access);
+  }
+
+  async removeTarget(name: string, _force: boolean): Promise<void> {
+    if (!this.targets.delete(name)) fail('EXPORT_MISSING', `no target ${name}`);
+  }
+
+  async setTargetAccess(name: string, { chap }: Access): Promise<void> {
+    if (!this.targets.has(name)) fail('EXPORT_MISSING', `no target ${name}`);
+    if (chap.some(({ secret }) => secret.length < 12)) fail('INVALID_ARGUMENT', 'a secret has at least 12 bytes');
+  }
+
+  async setSpaceLow(): Promise<void> {}
+
+  async setDiscovery(): Promise<void> {}
+
+  listenIscsi(host: string, port: number): Promise<{ host: string; port: number }> {
+    return this.listenTcp(host, port);
+  }
+
+  unlistenIscsi(host: string, port: number): Promise<void> {
+    return this.unlistenTcp(host, port);
+  }
+
+  listenIscsiHandover(path: string): Promise<void> {
+    return this.listenUnix(path);
   }
 
   async listenTcp(host: string, port: number): Promise<{ host: string; port: number }> {

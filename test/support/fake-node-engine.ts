@@ -3,17 +3,18 @@
  * engines that are made over it: what a restarted service finds.
  */
 import type { CloneTarget, HeaderInfo, LayerInfo, ScrubInfo, VolumeCounters } from '../../src/engine/native.js';
-import type {
-  Attachment,
-  DataPlaneProcess,
-  EngineEvent,
-  FollowDeletion,
-  Frontend,
-  NewReplicaSpec,
-  NodeEngine,
-  RunningVolume,
-  SeenVolume,
-  VolumeSpec,
+import {
+  serves,
+  type Attachment,
+  type DataPlaneProcess,
+  type EngineEvent,
+  type FollowDeletion,
+  type Frontend,
+  type NewReplicaSpec,
+  type NodeEngine,
+  type RunningVolume,
+  type SeenVolume,
+  type VolumeSpec,
 } from '../../src/engine/node-engine.js';
 import { CairnError } from '../../src/errors.js';
 import type { KeyRef } from '../../src/keys/key-source.js';
@@ -162,7 +163,9 @@ export class FakeNodeEngine implements NodeEngine {
     const open = this.dataPlane.open.get(spec.name) ?? { spec, replica, frontend, clients: 0, failure: null };
     if (open.frontend === 'nbd' && frontend === 'none' && open.clients > 0) throw inUse(spec.name);
     this.dataPlane.open.set(spec.name, { ...open, spec, frontend });
-    return { uris: frontend === 'nbd' ? [`nbd://127.0.0.1:10809/${spec.name}`] : [] };
+    const nbd = serves(frontend, 'nbd') ? [`nbd://127.0.0.1:10809/${spec.name}`] : [];
+    const iscsi = serves(frontend, 'iscsi') ? [`iscsi://127.0.0.1:3260/iqn.2026-11.io.cairn:${spec.name}/0`] : [];
+    return { uris: [...nbd, ...iscsi] };
   }
 
   async detach(volume: string, force: boolean): Promise<void> {
@@ -188,6 +191,16 @@ export class FakeNodeEngine implements NodeEngine {
     await this.called('allocatedBytes');
     const layers = this.dataPlane.replicas.get(directory)?.layers;
     return layers ? layers.reduce((sum, layer) => sum + layer.allocatedBytes, 0) : null;
+  }
+
+  async setAccess(spec: VolumeSpec): Promise<void> {
+    await this.asked('setAccess', spec.name);
+    const open = this.dataPlane.open.get(spec.name);
+    if (open) open.spec = spec;
+  }
+
+  async setSpaceLow(volume: string, low: boolean): Promise<void> {
+    await this.asked(`setSpaceLow ${low}`, volume);
   }
 
   async running(volume: string): Promise<RunningVolume | null> {

@@ -31,7 +31,13 @@ export class TestPlane {
 
   constructor(reactors: number) {
     const { DataPlane } = loadNative();
-    const options = { reactors, bufferBytes: 8 * mebibyte, connectionsMax: 100, negotiationsMax: 50 };
+    const options = {
+      reactors,
+      bufferBytes: 8 * mebibyte,
+      connectionsMax: 100,
+      negotiationsMax: 50,
+      iscsi: { connectionsMax: 100, loginsMax: 50 },
+    };
     this.native = new DataPlane(options, (event) => this.events.push(event));
   }
 

@@ -57,7 +57,7 @@ export class RealCairn {
     private readonly base: string,
     private readonly runDirectory: string,
     private readonly options: RealCairnOptions,
-    private readonly ports: { rest: number; nbd: number },
+    private readonly ports: { rest: number; nbd: number; iscsi: number },
   ) {
     this.rest = new RestClient(`http://127.0.0.1:${ports.rest}`);
     this.pool = options.pool ?? join(base, 'data/pool');
@@ -69,8 +69,8 @@ export class RealCairn {
     const base = mkdtempSync(join(options.parent ?? tmpdir(), 'cairn-real-'));
     // Sockets need a short path, which `parent` may not be.
     const runDirectory = options.parent === undefined ? join(base, 'run') : mkdtempSync(join(tmpdir(), 'cairn-run-'));
-    const [rest = 0, nbd = 0] = await freePorts(2);
-    const cairn = new RealCairn(base, runDirectory, options, { rest, nbd });
+    const [rest = 0, nbd = 0, iscsi = 0] = await freePorts(3);
+    const cairn = new RealCairn(base, runDirectory, options, { rest, nbd, iscsi });
     open.add(cairn);
     try {
       await cairn.startServe();
@@ -99,6 +99,20 @@ export class RealCairn {
     return `nbd+unix:///${volume}?socket=${this.unixSocket}`;
   }
 
+  /** Where iSCSI's targets are, `HOST:PORT`. */
+  get iscsiPortal(): string {
+    return `127.0.0.1:${this.ports.iscsi}`;
+  }
+
+  targetName(volume: string): string {
+    return `iqn.2026-11.io.cairn:${volume}`;
+  }
+
+  /** `user`: USER%SECRET of CHAP. */
+  iscsiUri(volume: string, user?: string): string {
+    return `iscsi://${user === undefined ? '' : `${user}@`}${this.iscsiPortal}/${this.targetName(volume)}/0`;
+  }
+
   createVolume(name: string, request: Omit<NewVolume, 'name'>): Promise<Volume> {
     return this.rest.call('POST', '/v1/volumes', { name, ...request });
   }
@@ -123,7 +137,7 @@ export class RealCairn {
     return this.rest.call('GET', `/v1/volumes/${name}`);
   }
 
-  attach(name: string, frontend: 'nbd' | 'none' = 'nbd'): Promise<Volume> {
+  attach(name: string, frontend: 'nbd' | 'iscsi' | 'none' = 'nbd'): Promise<Volume> {
     return this.rest.call('POST', `/v1/volumes/${name}/attach`, { frontend });
   }
 
@@ -242,6 +256,7 @@ export class RealCairn {
       CAIRN_RUN_DIRECTORY: this.runDirectory,
       CAIRN_REST_PORT: String(this.ports.rest),
       CAIRN_NBD_PORT: String(this.ports.nbd),
+      CAIRN_ISCSI_PORT: String(this.ports.iscsi),
       CAIRN_POOLS: this.pool,
       CAIRN_ISOLATION: this.options.isolation ?? 'node',
       ...this.options.environment,
@@ -268,7 +283,7 @@ function lastLines(file: string, count: number): string {
 }
 
 /** Ports that nobody listens on at this moment. */
-async function freePorts(count: number): Promise<number[]> {
+export async function freePorts(count: number): Promise<number[]> {
   const servers = Array.from({ length: count }, () => createServer());
   await Promise.all(
     servers.map((server) => new Promise<void>((resolve) => server.listen(0, '127.0.0.1', () => resolve()))),

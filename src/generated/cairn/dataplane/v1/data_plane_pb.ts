@@ -15,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file cairn/dataplane/v1/data_plane.proto.
  */
 export const file_cairn_dataplane_v1_data_plane: GenFile = /*@__PURE__*/
-  fileDesc("CiNjYWlybi9kYXRhcGxhbmUvdjEvZGF0YV9wbGFuZS5wcm90bxISY2Fpcm4uZGF0YXBsYW5lLnYxIhEKD0dldFN0YXRlUmVxdWVzdCLeAQoQR2V0U3RhdGVSZXNwb25zZRIKCgJpZBgBIAEoCRILCgNwaWQYAiABKAUSDwoHdmVyc2lvbhgDIAEoCRIVCg1zdGFydF90aW1lX21zGAQgASgEEisKB3ZvbHVtZXMYBSADKAsyGi5jYWlybi5kYXRhcGxhbmUudjEuVm9sdW1lEisKB2V4cG9ydHMYBiADKAsyGi5jYWlybi5kYXRhcGxhbmUudjEuRXhwb3J0Ei8KCWxpc3RlbmVycxgHIAMoCzIcLmNhaXJuLmRhdGFwbGFuZS52MS5MaXN0ZW5lciIUChJXYXRjaEV2ZW50c1JlcXVlc3QiRwoFRXZlbnQSDwoHdGltZV9tcxgBIAEoBBIMCgRraW5kGAIgASgJEg4KBnZvbHVtZRgDIAEoCRIPCgdtZXNzYWdlGAQgASgJIngKFENyZWF0ZVJlcGxpY2FSZXF1ZXN0EhEKCWRpcmVjdG9yeRgBIAEoCRIRCgl2b2x1bWVfaWQYAiABKAkSEgoKcmVwbGljYV9pZBgDIAEoCRISCgpzaXplX2J5dGVzGAQgASgEEhIKCmJsb2NrX3NpemUYBSABKA0iFwoVQ3JlYXRlUmVwbGljYVJlc3BvbnNlIikKFERlbGV0ZVJlcGxpY2FSZXF1ZXN0EhEKCWRpcmVjdG9yeRgBIAEoCSI7ChVEZWxldGVSZXBsaWNhUmVzcG9uc2USEAoIZmluaXNoZWQYASABKAgSEAoIcHJvZ3Jlc3MYAiABKAEilQEKEU9wZW5Wb2x1bWVSZXF1ZXN0Eg4KBnZvbHVtZRgBIAEoCRIRCglkaXJlY3RvcnkYAiABKAkSMQoKY2FjaGVfbW9kZRgDIAEoDjIdLmNhaXJuLmRhdGFwbGFuZS52MS5DYWNoZU1vZGUSKgoGbGltaXRzGAQgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLkxpbWl0cyJtCgZMaW1pdHMSDAoEaW9wcxgBIAEoBBISCgppb3BzX2J1cnN0GAIgASgEEhEKCWJhbmR3aWR0aBgDIAEoBBIXCg9iYW5kd2lkdGhfYnVyc3QYBCABKAQSFQoNYnVyc3Rfc2Vjb25kcxgFIAEoBCJAChJPcGVuVm9sdW1lUmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZSIkChJDbG9zZVZvbHVtZVJlcXVlc3QSDgoGdm9sdW1lGAEgASgJIhUKE0Nsb3NlVm9sdW1lUmVzcG9uc2UiIgoQR2V0Vm9sdW1lUmVxdWVzdBIOCgZ2b2x1bWUYASABKAkiPwoRR2V0Vm9sdW1lUmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZSLoAwoGVm9sdW1lEgwKBG5hbWUYASABKAkSEQoJZGlyZWN0b3J5GAIgASgJEhEKCXZvbHVtZV9pZBgDIAEoCRISCgpzaXplX2J5dGVzGAQgASgEEhIKCmJsb2NrX3NpemUYBSABKA0SMQoKY2FjaGVfbW9kZRgGIAEoDjIdLmNhaXJuLmRhdGFwbGFuZS52MS5DYWNoZU1vZGUSKQoGbGF5ZXJzGAcgAygLMhkuY2Fpcm4uZGF0YXBsYW5lLnYxLkxheWVyEjQKCGNvdW50ZXJzGAggASgLMiIuY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZUNvdW50ZXJzEg8KB2NsaWVudHMYCSABKA0SDwoHZmFpbHVyZRgKIAEoCRIsCgdmbGF0dGVuGAsgASgLMhsuY2Fpcm4uZGF0YXBsYW5lLnYxLkZsYXR0ZW4SKAoFc2NydWIYDCABKAsyGS5jYWlybi5kYXRhcGxhbmUudjEuU2NydWISKgoGbGltaXRzGA0gASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLkxpbWl0cxIQCgh1bmxvY2tlZBgOIAEoCBI2CgxyZWVuY3J5cHRpb24YDyABKAsyIC5jYWlybi5kYXRhcGxhbmUudjEuUmVlbmNyeXB0aW9uIjEKDFJlZW5jcnlwdGlvbhIQCghwcm9ncmVzcxgBIAEoARIPCgdwcm9ibGVtGAIgASgJIiwKB0ZsYXR0ZW4SEAoIcHJvZ3Jlc3MYASABKAESDwoHcHJvYmxlbRgCIAEoCSKXAQoFU2NydWISDQoFc3RhdGUYASABKAkSEAoIcHJvZ3Jlc3MYAiABKAESFgoOYmxvY2tzX2NoZWNrZWQYAyABKAQSFgoOYmxvY2tzX2RhbWFnZWQYBCABKAQSGQoRYmxvY2tzX3VudmVyaWZpZWQYBSABKAQSEAoIcmVwYWlyZWQYBiABKAQSEAoIZmluZGluZ3MYByADKAkivgEKBUxheWVyEgoKAmlkGAEgASgJEg4KBnBhcmVudBgCIAEoCRIPCgdyZW1vdmVkGAMgASgIEhAKCGluX2NoYWluGAQgASgIEhcKD2FsbG9jYXRlZF9ieXRlcxgFIAEoBBISCgpjcmVhdGVkX21zGAYgASgEEhYKDm1lcmdlX3Byb2dyZXNzGAcgASgBEgwKBG5hbWUYCCABKAkSDgoGc2hhcmVkGAkgASgIEhMKC2NoZWNrc3VtbWVkGAogASgIIuABCg5Wb2x1bWVDb3VudGVycxINCgVyZWFkcxgBIAEoBBISCgpyZWFkX2J5dGVzGAIgASgEEg4KBndyaXRlcxgDIAEoBBIVCg13cml0dGVuX2J5dGVzGAQgASgEEg8KB2ZsdXNoZXMYBSABKAQSDQoFdHJpbXMYBiABKAQSFQoNdHJpbW1lZF9ieXRlcxgHIAEoBBIUCgx3cml0ZV96ZXJvZXMYCCABKAQSDgoGZXJyb3JzGAkgASgEEhEKCXRocm90dGxlZBgKIAEoBBIUCgx0aHJvdHRsZWRfbXMYCyABKAQiTgoQU2V0TGltaXRzUmVxdWVzdBIOCgZ2b2x1bWUYASABKAkSKgoGbGltaXRzGAIgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLkxpbWl0cyI/ChFTZXRMaW1pdHNSZXNwb25zZRIqCgZ2b2x1bWUYASABKAsyGi5jYWlybi5kYXRhcGxhbmUudjEuVm9sdW1lIjkKE1Jlc2l6ZVZvbHVtZVJlcXVlc3QSDgoGdm9sdW1lGAEgASgJEhIKCnNpemVfYnl0ZXMYAiABKAQiQgoUUmVzaXplVm9sdW1lUmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZSImChRGbGF0dGVuVm9sdW1lUmVxdWVzdBIOCgZ2b2x1bWUYASABKAkiQwoVRmxhdHRlblZvbHVtZVJlc3BvbnNlEioKBnZvbHVtZRgBIAEoCzIaLmNhaXJuLmRhdGFwbGFuZS52MS5Wb2x1bWUiIwoRU3RhcnRTY3J1YlJlcXVlc3QSDgoGdm9sdW1lGAEgASgJIkAKElN0YXJ0U2NydWJSZXNwb25zZRIqCgZ2b2x1bWUYASABKAsyGi5jYWlybi5kYXRhcGxhbmUudjEuVm9sdW1lImoKF0Zvcm1hdEVuY3J5cHRpb25SZXF1ZXN0Eg4KBnZvbHVtZRgBIAEoCRITCgtzZWN0b3Jfc2l6ZRgCIAEoDRIWCg5hbGxvd19kaXNjYXJkcxgDIAEoCBISCgpwYXNzcGhyYXNlGAQgASgMIkYKGEZvcm1hdEVuY3J5cHRpb25SZXNwb25zZRIqCgZ2b2x1bWUYASABKAsyGi5jYWlybi5kYXRhcGxhbmUudjEuVm9sdW1lIjkKE1VubG9ja1ZvbHVtZVJlcXVlc3QSDgoGdm9sdW1lGAEgASgJEhIKCnBhc3NwaHJhc2UYAiABKAwiQgoUVW5sb2NrVm9sdW1lUmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZSIiChBHZXRIZWFkZXJSZXF1ZXN0Eg4KBnZvbHVtZRgBIAEoCSJmChFHZXRIZWFkZXJSZXNwb25zZRIMCgR1dWlkGAEgASgJEhMKC3NlY3Rvcl9zaXplGAIgASgNEi4KCWtleV9zbG90cxgDIAMoCzIbLmNhaXJuLmRhdGFwbGFuZS52MS5LZXlTbG90IlUKB0tleVNsb3QSDgoGbnVtYmVyGAEgASgNEhIKCmRlcml2YXRpb24YAiABKAkSEgoKbWVtb3J5X2tpYhgDIAEoDRISCgppdGVyYXRpb25zGAQgASgNIj0KDUFkZEtleVJlcXVlc3QSDgoGdm9sdW1lGAEgASgJEg0KBWtub3duGAIgASgMEg0KBWFkZGVkGAMgASgMIhAKDkFkZEtleVJlc3BvbnNlIkEKEFJlbW92ZUtleVJlcXVlc3QSDgoGdm9sdW1lGAEgASgJEg8KB3JlbW92ZWQYAiABKAwSDAoEa2VwdBgDIAEoDCITChFSZW1vdmVLZXlSZXNwb25zZSIzChNCYWNrdXBIZWFkZXJSZXF1ZXN0Eg4KBnZvbHVtZRgBIAEoCRIMCgRwYXRoGAIgASgJIhYKFEJhY2t1cEhlYWRlclJlc3BvbnNlIkMKFFJlc3RvcmVIZWFkZXJSZXF1ZXN0Eg4KBnZvbHVtZRgBIAEoCRIMCgRwYXRoGAIgASgJEg0KBWZvcmNlGAMgASgIIhcKFVJlc3RvcmVIZWFkZXJSZXNwb25zZSJIChZSZWVuY3J5cHRWb2x1bWVSZXF1ZXN0Eg4KBnZvbHVtZRgBIAEoCRIKCgJpZBgCIAEoCRISCgpwYXNzcGhyYXNlGAMgASgMIkUKF1JlZW5jcnlwdFZvbHVtZVJlc3BvbnNlEioKBnZvbHVtZRgBIAEoCzIaLmNhaXJuLmRhdGFwbGFuZS52MS5Wb2x1bWUiKAoKUG9vbERldmljZRIMCgRwYXRoGAEgASgJEgwKBHV1aWQYAiABKAkiXQoXRm9ybWF0UG9vbERldmljZVJlcXVlc3QSLgoGZGV2aWNlGAEgASgLMh4uY2Fpcm4uZGF0YXBsYW5lLnYxLlBvb2xEZXZpY2USEgoKcGFzc3BocmFzZRgCIAEoDCIaChhGb3JtYXRQb29sRGV2aWNlUmVzcG9uc2UibAoVT3BlblBvb2xEZXZpY2VSZXF1ZXN0Ei4KBmRldmljZRgBIAEoCzIeLmNhaXJuLmRhdGFwbGFuZS52MS5Qb29sRGV2aWNlEg8KB21hcHBpbmcYAiABKAkSEgoKcGFzc3BocmFzZRgDIAEoDCIYChZPcGVuUG9vbERldmljZVJlc3BvbnNlIikKFkNsb3NlUG9vbERldmljZVJlcXVlc3QSDwoHbWFwcGluZxgBIAEoCSIZChdDbG9zZVBvb2xEZXZpY2VSZXNwb25zZSJKChVDcmVhdGVTbmFwc2hvdFJlcXVlc3QSDgoGdm9sdW1lGAEgASgJEhMKC3NuYXBzaG90X2lkGAIgASgJEgwKBG5hbWUYAyABKAkiRAoWQ3JlYXRlU25hcHNob3RSZXNwb25zZRIqCgZ2b2x1bWUYASABKAsyGi5jYWlybi5kYXRhcGxhbmUudjEuVm9sdW1lIjwKFURlbGV0ZVNuYXBzaG90UmVxdWVzdBIOCgZ2b2x1bWUYASABKAkSEwoLc25hcHNob3RfaWQYAiABKAkiRAoWRGVsZXRlU25hcHNob3RSZXNwb25zZRIqCgZ2b2x1bWUYASABKAsyGi5jYWlybi5kYXRhcGxhbmUudjEuVm9sdW1lIjwKFVJldmVydFNuYXBzaG90UmVxdWVzdBIOCgZ2b2x1bWUYASABKAkSEwoLc25hcHNob3RfaWQYAiABKAkiRAoWUmV2ZXJ0U25hcHNob3RSZXNwb25zZRIqCgZ2b2x1bWUYASABKAsyGi5jYWlybi5kYXRhcGxhbmUudjEuVm9sdW1lInUKFENsb25lU25hcHNob3RSZXF1ZXN0Eg4KBnZvbHVtZRgBIAEoCRITCgtzbmFwc2hvdF9pZBgCIAEoCRIRCglkaXJlY3RvcnkYAyABKAkSEQoJdm9sdW1lX2lkGAQgASgJEhIKCnJlcGxpY2FfaWQYBSABKAkiFwoVQ2xvbmVTbmFwc2hvdFJlc3BvbnNlIoQBCgZFeHBvcnQSDAoEbmFtZRgBIAEoCRITCgtkZXNjcmlwdGlvbhgCIAEoCRIRCglyZWFkX29ubHkYAyABKAgSDgoGdm9sdW1lGAQgASgJEhUKDWhhbmRvdmVyX3BhdGgYBSABKAkSEQoJZGVjcnlwdGVkGAggASgISgQIBhAHSgQIBxAIIj4KEEFkZEV4cG9ydFJlcXVlc3QSKgoGZXhwb3J0GAEgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLkV4cG9ydCITChFBZGRFeHBvcnRSZXNwb25zZSIyChNSZW1vdmVFeHBvcnRSZXF1ZXN0EgwKBG5hbWUYASABKAkSDQoFZm9yY2UYAiABKAgiFgoUUmVtb3ZlRXhwb3J0UmVzcG9uc2UiwgEKA1RscxIqCgRtb2RlGAEgASgOMhwuY2Fpcm4uZGF0YXBsYW5lLnYxLlRscy5Nb2RlEh0KFWNlcnRpZmljYXRlX2RpcmVjdG9yeRgCIAEoCRITCgt2ZXJpZnlfcGVlchgDIAEoCBIQCghwc2tfZmlsZRgEIAEoCSJJCgRNb2RlEhQKEE1PREVfVU5TUEVDSUZJRUQQABIMCghNT0RFX09GRhABEgsKB01PREVfT04QAhIQCgxNT0RFX1JFUVVJUkUQAyI1Cg1TZXRUbHNSZXF1ZXN0EiQKA3RscxgBIAEoCzIXLmNhaXJuLmRhdGFwbGFuZS52MS5UbHMiEAoOU2V0VGxzUmVzcG9uc2UicAoITGlzdGVuZXISMQoHbmJkX3RjcBgBIAEoCzIeLmNhaXJuLmRhdGFwbGFuZS52MS5UY3BBZGRyZXNzSAASEgoIbmJkX3VuaXgYAiABKAlIABISCghoYW5kb3ZlchgDIAEoCUgAQgkKB2FkZHJlc3MiKAoKVGNwQWRkcmVzcxIMCgRob3N0GAEgASgJEgwKBHBvcnQYAiABKA0iPwoNTGlzdGVuUmVxdWVzdBIuCghsaXN0ZW5lchgBIAEoCzIcLmNhaXJuLmRhdGFwbGFuZS52MS5MaXN0ZW5lciJACg5MaXN0ZW5SZXNwb25zZRIuCghsaXN0ZW5lchgBIAEoCzIcLmNhaXJuLmRhdGFwbGFuZS52MS5MaXN0ZW5lciJBCg9Vbmxpc3RlblJlcXVlc3QSLgoIbGlzdGVuZXIYASABKAsyHC5jYWlybi5kYXRhcGxhbmUudjEuTGlzdGVuZXIiEgoQVW5saXN0ZW5SZXNwb25zZSIRCg9TaHV0ZG93blJlcXVlc3QiEgoQU2h1dGRvd25SZXNwb25zZSpzCglDYWNoZU1vZGUSGgoWQ0FDSEVfTU9ERV9VTlNQRUNJRklFRBAAEhMKD0NBQ0hFX01PREVfTk9ORRABEhgKFENBQ0hFX01PREVfV1JJVEVCQUNLEAISGwoXQ0FDSEVfTU9ERV9XUklURVRIUk9VR0gQAzKXGAoJRGF0YVBsYW5lElUKCEdldFN0YXRlEiMuY2Fpcm4uZGF0YXBsYW5lLnYxLkdldFN0YXRlUmVxdWVzdBokLmNhaXJuLmRhdGFwbGFuZS52MS5HZXRTdGF0ZVJlc3BvbnNlElIKC1dhdGNoRXZlbnRzEiYuY2Fpcm4uZGF0YXBsYW5lLnYxLldhdGNoRXZlbnRzUmVxdWVzdBoZLmNhaXJuLmRhdGFwbGFuZS52MS5FdmVudDABEmQKDUNyZWF0ZVJlcGxpY2ESKC5jYWlybi5kYXRhcGxhbmUudjEuQ3JlYXRlUmVwbGljYVJlcXVlc3QaKS5jYWlybi5kYXRhcGxhbmUudjEuQ3JlYXRlUmVwbGljYVJlc3BvbnNlEmQKDURlbGV0ZVJlcGxpY2ESKC5jYWlybi5kYXRhcGxhbmUudjEuRGVsZXRlUmVwbGljYVJlcXVlc3QaKS5jYWlybi5kYXRhcGxhbmUudjEuRGVsZXRlUmVwbGljYVJlc3BvbnNlElsKCk9wZW5Wb2x1bWUSJS5jYWlybi5kYXRhcGxhbmUudjEuT3BlblZvbHVtZVJlcXVlc3QaJi5jYWlybi5kYXRhcGxhbmUudjEuT3BlblZvbHVtZVJlc3BvbnNlEl4KC0Nsb3NlVm9sdW1lEiYuY2Fpcm4uZGF0YXBsYW5lLnYxLkNsb3NlVm9sdW1lUmVxdWVzdBonLmNhaXJuLmRhdGFwbGFuZS52MS5DbG9zZVZvbHVtZVJlc3BvbnNlElgKCUdldFZvbHVtZRIkLmNhaXJuLmRhdGFwbGFuZS52MS5HZXRWb2x1bWVSZXF1ZXN0GiUuY2Fpcm4uZGF0YXBsYW5lLnYxLkdldFZvbHVtZVJlc3BvbnNlEmEKDFJlc2l6ZVZvbHVtZRInLmNhaXJuLmRhdGFwbGFuZS52MS5SZXNpemVWb2x1bWVSZXF1ZXN0GiguY2Fpcm4uZGF0YXBsYW5lLnYxLlJlc2l6ZVZvbHVtZVJlc3BvbnNlElgKCVNldExpbWl0cxIkLmNhaXJuLmRhdGFwbGFuZS52MS5TZXRMaW1pdHNSZXF1ZXN0GiUuY2Fpcm4uZGF0YXBsYW5lLnYxLlNldExpbWl0c1Jlc3BvbnNlEmQKDUZsYXR0ZW5Wb2x1bWUSKC5jYWlybi5kYXRhcGxhbmUudjEuRmxhdHRlblZvbHVtZVJlcXVlc3QaKS5jYWlybi5kYXRhcGxhbmUudjEuRmxhdHRlblZvbHVtZVJlc3BvbnNlElsKClN0YXJ0U2NydWISJS5jYWlybi5kYXRhcGxhbmUudjEuU3RhcnRTY3J1YlJlcXVlc3QaJi5jYWlybi5kYXRhcGxhbmUudjEuU3RhcnRTY3J1YlJlc3BvbnNlEm0KEEZvcm1hdEVuY3J5cHRpb24SKy5jYWlybi5kYXRhcGxhbmUudjEuRm9ybWF0RW5jcnlwdGlvblJlcXVlc3QaLC5jYWlybi5kYXRhcGxhbmUudjEuRm9ybWF0RW5jcnlwdGlvblJlc3BvbnNlEmEKDFVubG9ja1ZvbHVtZRInLmNhaXJuLmRhdGFwbGFuZS52MS5VbmxvY2tWb2x1bWVSZXF1ZXN0GiguY2Fpcm4uZGF0YXBsYW5lLnYxLlVubG9ja1ZvbHVtZVJlc3BvbnNlElgKCUdldEhlYWRlchIkLmNhaXJuLmRhdGFwbGFuZS52MS5HZXRIZWFkZXJSZXF1ZXN0GiUuY2Fpcm4uZGF0YXBsYW5lLnYxLkdldEhlYWRlclJlc3BvbnNlEk8KBkFkZEtleRIhLmNhaXJuLmRhdGFwbGFuZS52MS5BZGRLZXlSZXF1ZXN0GiIuY2Fpcm4uZGF0YXBsYW5lLnYxLkFkZEtleVJlc3BvbnNlElgKCVJlbW92ZUtleRIkLmNhaXJuLmRhdGFwbGFuZS52MS5SZW1vdmVLZXlSZXF1ZXN0GiUuY2Fpcm4uZGF0YXBsYW5lLnYxLlJlbW92ZUtleVJlc3BvbnNlEmEKDEJhY2t1cEhlYWRlchInLmNhaXJuLmRhdGFwbGFuZS52MS5CYWNrdXBIZWFkZXJSZXF1ZXN0GiguY2Fpcm4uZGF0YXBsYW5lLnYxLkJhY2t1cEhlYWRlclJlc3BvbnNlEmQKDVJlc3RvcmVIZWFkZXISKC5jYWlybi5kYXRhcGxhbmUudjEuUmVzdG9yZUhlYWRlclJlcXVlc3QaKS5jYWlybi5kYXRhcGxhbmUudjEuUmVzdG9yZUhlYWRlclJlc3BvbnNlEmoKD1JlZW5jcnlwdFZvbHVtZRIqLmNhaXJuLmRhdGFwbGFuZS52MS5SZWVuY3J5cHRWb2x1bWVSZXF1ZXN0GisuY2Fpcm4uZGF0YXBsYW5lLnYxLlJlZW5jcnlwdFZvbHVtZVJlc3BvbnNlEm0KEEZvcm1hdFBvb2xEZXZpY2USKy5jYWlybi5kYXRhcGxhbmUudjEuRm9ybWF0UG9vbERldmljZVJlcXVlc3QaLC5jYWlybi5kYXRhcGxhbmUudjEuRm9ybWF0UG9vbERldmljZVJlc3BvbnNlEmcKDk9wZW5Qb29sRGV2aWNlEikuY2Fpcm4uZGF0YXBsYW5lLnYxLk9wZW5Qb29sRGV2aWNlUmVxdWVzdBoqLmNhaXJuLmRhdGFwbGFuZS52MS5PcGVuUG9vbERldmljZVJlc3BvbnNlEmoKD0Nsb3NlUG9vbERldmljZRIqLmNhaXJuLmRhdGFwbGFuZS52MS5DbG9zZVBvb2xEZXZpY2VSZXF1ZXN0GisuY2Fpcm4uZGF0YXBsYW5lLnYxLkNsb3NlUG9vbERldmljZVJlc3BvbnNlEmcKDkNyZWF0ZVNuYXBzaG90EikuY2Fpcm4uZGF0YXBsYW5lLnYxLkNyZWF0ZVNuYXBzaG90UmVxdWVzdBoqLmNhaXJuLmRhdGFwbGFuZS52MS5DcmVhdGVTbmFwc2hvdFJlc3BvbnNlEmcKDkRlbGV0ZVNuYXBzaG90EikuY2Fpcm4uZGF0YXBsYW5lLnYxLkRlbGV0ZVNuYXBzaG90UmVxdWVzdBoqLmNhaXJuLmRhdGFwbGFuZS52MS5EZWxldGVTbmFwc2hvdFJlc3BvbnNlEmcKDlJldmVydFNuYXBzaG90EikuY2Fpcm4uZGF0YXBsYW5lLnYxLlJldmVydFNuYXBzaG90UmVxdWVzdBoqLmNhaXJuLmRhdGFwbGFuZS52MS5SZXZlcnRTbmFwc2hvdFJlc3BvbnNlEmQKDUNsb25lU25hcHNob3QSKC5jYWlybi5kYXRhcGxhbmUudjEuQ2xvbmVTbmFwc2hvdFJlcXVlc3QaKS5jYWlybi5kYXRhcGxhbmUudjEuQ2xvbmVTbmFwc2hvdFJlc3BvbnNlElgKCUFkZEV4cG9ydBIkLmNhaXJuLmRhdGFwbGFuZS52MS5BZGRFeHBvcnRSZXF1ZXN0GiUuY2Fpcm4uZGF0YXBsYW5lLnYxLkFkZEV4cG9ydFJlc3BvbnNlEmEKDFJlbW92ZUV4cG9ydBInLmNhaXJuLmRhdGFwbGFuZS52MS5SZW1vdmVFeHBvcnRSZXF1ZXN0GiguY2Fpcm4uZGF0YXBsYW5lLnYxLlJlbW92ZUV4cG9ydFJlc3BvbnNlEk8KBlNldFRscxIhLmNhaXJuLmRhdGFwbGFuZS52MS5TZXRUbHNSZXF1ZXN0GiIuY2Fpcm4uZGF0YXBsYW5lLnYxLlNldFRsc1Jlc3BvbnNlEk8KBkxpc3RlbhIhLmNhaXJuLmRhdGFwbGFuZS52MS5MaXN0ZW5SZXF1ZXN0GiIuY2Fpcm4uZGF0YXBsYW5lLnYxLkxpc3RlblJlc3BvbnNlElUKCFVubGlzdGVuEiMuY2Fpcm4uZGF0YXBsYW5lLnYxLlVubGlzdGVuUmVxdWVzdBokLmNhaXJuLmRhdGFwbGFuZS52MS5Vbmxpc3RlblJlc3BvbnNlElUKCFNodXRkb3duEiMuY2Fpcm4uZGF0YXBsYW5lLnYxLlNodXRkb3duUmVxdWVzdBokLmNhaXJuLmRhdGFwbGFuZS52MS5TaHV0ZG93blJlc3BvbnNlYgZwcm90bzM");
+  fileDesc("CiNjYWlybi9kYXRhcGxhbmUvdjEvZGF0YV9wbGFuZS5wcm90bxISY2Fpcm4uZGF0YXBsYW5lLnYxIhEKD0dldFN0YXRlUmVxdWVzdCKLAgoQR2V0U3RhdGVSZXNwb25zZRIKCgJpZBgBIAEoCRILCgNwaWQYAiABKAUSDwoHdmVyc2lvbhgDIAEoCRIVCg1zdGFydF90aW1lX21zGAQgASgEEisKB3ZvbHVtZXMYBSADKAsyGi5jYWlybi5kYXRhcGxhbmUudjEuVm9sdW1lEisKB2V4cG9ydHMYBiADKAsyGi5jYWlybi5kYXRhcGxhbmUudjEuRXhwb3J0Ei8KCWxpc3RlbmVycxgHIAMoCzIcLmNhaXJuLmRhdGFwbGFuZS52MS5MaXN0ZW5lchIrCgd0YXJnZXRzGAggAygLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLlRhcmdldCIUChJXYXRjaEV2ZW50c1JlcXVlc3QiRwoFRXZlbnQSDwoHdGltZV9tcxgBIAEoBBIMCgRraW5kGAIgASgJEg4KBnZvbHVtZRgDIAEoCRIPCgdtZXNzYWdlGAQgASgJIngKFENyZWF0ZVJlcGxpY2FSZXF1ZXN0EhEKCWRpcmVjdG9yeRgBIAEoCRIRCgl2b2x1bWVfaWQYAiABKAkSEgoKcmVwbGljYV9pZBgDIAEoCRISCgpzaXplX2J5dGVzGAQgASgEEhIKCmJsb2NrX3NpemUYBSABKA0iFwoVQ3JlYXRlUmVwbGljYVJlc3BvbnNlIikKFERlbGV0ZVJlcGxpY2FSZXF1ZXN0EhEKCWRpcmVjdG9yeRgBIAEoCSI7ChVEZWxldGVSZXBsaWNhUmVzcG9uc2USEAoIZmluaXNoZWQYASABKAgSEAoIcHJvZ3Jlc3MYAiABKAEilQEKEU9wZW5Wb2x1bWVSZXF1ZXN0Eg4KBnZvbHVtZRgBIAEoCRIRCglkaXJlY3RvcnkYAiABKAkSMQoKY2FjaGVfbW9kZRgDIAEoDjIdLmNhaXJuLmRhdGFwbGFuZS52MS5DYWNoZU1vZGUSKgoGbGltaXRzGAQgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLkxpbWl0cyJtCgZMaW1pdHMSDAoEaW9wcxgBIAEoBBISCgppb3BzX2J1cnN0GAIgASgEEhEKCWJhbmR3aWR0aBgDIAEoBBIXCg9iYW5kd2lkdGhfYnVyc3QYBCABKAQSFQoNYnVyc3Rfc2Vjb25kcxgFIAEoBCJAChJPcGVuVm9sdW1lUmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZSIkChJDbG9zZVZvbHVtZVJlcXVlc3QSDgoGdm9sdW1lGAEgASgJIhUKE0Nsb3NlVm9sdW1lUmVzcG9uc2UiIgoQR2V0Vm9sdW1lUmVxdWVzdBIOCgZ2b2x1bWUYASABKAkiPwoRR2V0Vm9sdW1lUmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZSLoAwoGVm9sdW1lEgwKBG5hbWUYASABKAkSEQoJZGlyZWN0b3J5GAIgASgJEhEKCXZvbHVtZV9pZBgDIAEoCRISCgpzaXplX2J5dGVzGAQgASgEEhIKCmJsb2NrX3NpemUYBSABKA0SMQoKY2FjaGVfbW9kZRgGIAEoDjIdLmNhaXJuLmRhdGFwbGFuZS52MS5DYWNoZU1vZGUSKQoGbGF5ZXJzGAcgAygLMhkuY2Fpcm4uZGF0YXBsYW5lLnYxLkxheWVyEjQKCGNvdW50ZXJzGAggASgLMiIuY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZUNvdW50ZXJzEg8KB2NsaWVudHMYCSABKA0SDwoHZmFpbHVyZRgKIAEoCRIsCgdmbGF0dGVuGAsgASgLMhsuY2Fpcm4uZGF0YXBsYW5lLnYxLkZsYXR0ZW4SKAoFc2NydWIYDCABKAsyGS5jYWlybi5kYXRhcGxhbmUudjEuU2NydWISKgoGbGltaXRzGA0gASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLkxpbWl0cxIQCgh1bmxvY2tlZBgOIAEoCBI2CgxyZWVuY3J5cHRpb24YDyABKAsyIC5jYWlybi5kYXRhcGxhbmUudjEuUmVlbmNyeXB0aW9uIjEKDFJlZW5jcnlwdGlvbhIQCghwcm9ncmVzcxgBIAEoARIPCgdwcm9ibGVtGAIgASgJIiwKB0ZsYXR0ZW4SEAoIcHJvZ3Jlc3MYASABKAESDwoHcHJvYmxlbRgCIAEoCSKXAQoFU2NydWISDQoFc3RhdGUYASABKAkSEAoIcHJvZ3Jlc3MYAiABKAESFgoOYmxvY2tzX2NoZWNrZWQYAyABKAQSFgoOYmxvY2tzX2RhbWFnZWQYBCABKAQSGQoRYmxvY2tzX3VudmVyaWZpZWQYBSABKAQSEAoIcmVwYWlyZWQYBiABKAQSEAoIZmluZGluZ3MYByADKAkivgEKBUxheWVyEgoKAmlkGAEgASgJEg4KBnBhcmVudBgCIAEoCRIPCgdyZW1vdmVkGAMgASgIEhAKCGluX2NoYWluGAQgASgIEhcKD2FsbG9jYXRlZF9ieXRlcxgFIAEoBBISCgpjcmVhdGVkX21zGAYgASgEEhYKDm1lcmdlX3Byb2dyZXNzGAcgASgBEgwKBG5hbWUYCCABKAkSDgoGc2hhcmVkGAkgASgIEhMKC2NoZWNrc3VtbWVkGAogASgIIuABCg5Wb2x1bWVDb3VudGVycxINCgVyZWFkcxgBIAEoBBISCgpyZWFkX2J5dGVzGAIgASgEEg4KBndyaXRlcxgDIAEoBBIVCg13cml0dGVuX2J5dGVzGAQgASgEEg8KB2ZsdXNoZXMYBSABKAQSDQoFdHJpbXMYBiABKAQSFQoNdHJpbW1lZF9ieXRlcxgHIAEoBBIUCgx3cml0ZV96ZXJvZXMYCCABKAQSDgoGZXJyb3JzGAkgASgEEhEKCXRocm90dGxlZBgKIAEoBBIUCgx0aHJvdHRsZWRfbXMYCyABKAQiTgoQU2V0TGltaXRzUmVxdWVzdBIOCgZ2b2x1bWUYASABKAkSKgoGbGltaXRzGAIgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLkxpbWl0cyI/ChFTZXRMaW1pdHNSZXNwb25zZRIqCgZ2b2x1bWUYASABKAsyGi5jYWlybi5kYXRhcGxhbmUudjEuVm9sdW1lIjkKE1Jlc2l6ZVZvbHVtZVJlcXVlc3QSDgoGdm9sdW1lGAEgASgJEhIKCnNpemVfYnl0ZXMYAiABKAQiQgoUUmVzaXplVm9sdW1lUmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZSImChRGbGF0dGVuVm9sdW1lUmVxdWVzdBIOCgZ2b2x1bWUYASABKAkiQwoVRmxhdHRlblZvbHVtZVJlc3BvbnNlEioKBnZvbHVtZRgBIAEoCzIaLmNhaXJuLmRhdGFwbGFuZS52MS5Wb2x1bWUiIwoRU3RhcnRTY3J1YlJlcXVlc3QSDgoGdm9sdW1lGAEgASgJIkAKElN0YXJ0U2NydWJSZXNwb25zZRIqCgZ2b2x1bWUYASABKAsyGi5jYWlybi5kYXRhcGxhbmUudjEuVm9sdW1lImoKF0Zvcm1hdEVuY3J5cHRpb25SZXF1ZXN0Eg4KBnZvbHVtZRgBIAEoCRITCgtzZWN0b3Jfc2l6ZRgCIAEoDRIWCg5hbGxvd19kaXNjYXJkcxgDIAEoCBISCgpwYXNzcGhyYXNlGAQgASgMIkYKGEZvcm1hdEVuY3J5cHRpb25SZXNwb25zZRIqCgZ2b2x1bWUYASABKAsyGi5jYWlybi5kYXRhcGxhbmUudjEuVm9sdW1lIjkKE1VubG9ja1ZvbHVtZVJlcXVlc3QSDgoGdm9sdW1lGAEgASgJEhIKCnBhc3NwaHJhc2UYAiABKAwiQgoUVW5sb2NrVm9sdW1lUmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLlZvbHVtZSIiChBHZXRIZWFkZXJSZXF1ZXN0Eg4KBnZvbHVtZRgBIAEoCSJmChFHZXRIZWFkZXJSZXNwb25zZRIMCgR1dWlkGAEgASgJEhMKC3NlY3Rvcl9zaXplGAIgASgNEi4KCWtleV9zbG90cxgDIAMoCzIbLmNhaXJuLmRhdGFwbGFuZS52MS5LZXlTbG90IlUKB0tleVNsb3QSDgoGbnVtYmVyGAEgASgNEhIKCmRlcml2YXRpb24YAiABKAkSEgoKbWVtb3J5X2tpYhgDIAEoDRISCgppdGVyYXRpb25zGAQgASgNIj0KDUFkZEtleVJlcXVlc3QSDgoGdm9sdW1lGAEgASgJEg0KBWtub3duGAIgASgMEg0KBWFkZGVkGAMgASgMIhAKDkFkZEtleVJlc3BvbnNlIkEKEFJlbW92ZUtleVJlcXVlc3QSDgoGdm9sdW1lGAEgASgJEg8KB3JlbW92ZWQYAiABKAwSDAoEa2VwdBgDIAEoDCITChFSZW1vdmVLZXlSZXNwb25zZSIzChNCYWNrdXBIZWFkZXJSZXF1ZXN0Eg4KBnZvbHVtZRgBIAEoCRIMCgRwYXRoGAIgASgJIhYKFEJhY2t1cEhlYWRlclJlc3BvbnNlIkMKFFJlc3RvcmVIZWFkZXJSZXF1ZXN0Eg4KBnZvbHVtZRgBIAEoCRIMCgRwYXRoGAIgASgJEg0KBWZvcmNlGAMgASgIIhcKFVJlc3RvcmVIZWFkZXJSZXNwb25zZSJIChZSZWVuY3J5cHRWb2x1bWVSZXF1ZXN0Eg4KBnZvbHVtZRgBIAEoCRIKCgJpZBgCIAEoCRISCgpwYXNzcGhyYXNlGAMgASgMIkUKF1JlZW5jcnlwdFZvbHVtZVJlc3BvbnNlEioKBnZvbHVtZRgBIAEoCzIaLmNhaXJuLmRhdGFwbGFuZS52MS5Wb2x1bWUiKAoKUG9vbERldmljZRIMCgRwYXRoGAEgASgJEgwKBHV1aWQYAiABKAkiXQoXRm9ybWF0UG9vbERldmljZVJlcXVlc3QSLgoGZGV2aWNlGAEgASgLMh4uY2Fpcm4uZGF0YXBsYW5lLnYxLlBvb2xEZXZpY2USEgoKcGFzc3BocmFzZRgCIAEoDCIaChhGb3JtYXRQb29sRGV2aWNlUmVzcG9uc2UibAoVT3BlblBvb2xEZXZpY2VSZXF1ZXN0Ei4KBmRldmljZRgBIAEoCzIeLmNhaXJuLmRhdGFwbGFuZS52MS5Qb29sRGV2aWNlEg8KB21hcHBpbmcYAiABKAkSEgoKcGFzc3BocmFzZRgDIAEoDCIYChZPcGVuUG9vbERldmljZVJlc3BvbnNlIikKFkNsb3NlUG9vbERldmljZVJlcXVlc3QSDwoHbWFwcGluZxgBIAEoCSIZChdDbG9zZVBvb2xEZXZpY2VSZXNwb25zZSJKChVDcmVhdGVTbmFwc2hvdFJlcXVlc3QSDgoGdm9sdW1lGAEgASgJEhMKC3NuYXBzaG90X2lkGAIgASgJEgwKBG5hbWUYAyABKAkiRAoWQ3JlYXRlU25hcHNob3RSZXNwb25zZRIqCgZ2b2x1bWUYASABKAsyGi5jYWlybi5kYXRhcGxhbmUudjEuVm9sdW1lIjwKFURlbGV0ZVNuYXBzaG90UmVxdWVzdBIOCgZ2b2x1bWUYASABKAkSEwoLc25hcHNob3RfaWQYAiABKAkiRAoWRGVsZXRlU25hcHNob3RSZXNwb25zZRIqCgZ2b2x1bWUYASABKAsyGi5jYWlybi5kYXRhcGxhbmUudjEuVm9sdW1lIjwKFVJldmVydFNuYXBzaG90UmVxdWVzdBIOCgZ2b2x1bWUYASABKAkSEwoLc25hcHNob3RfaWQYAiABKAkiRAoWUmV2ZXJ0U25hcHNob3RSZXNwb25zZRIqCgZ2b2x1bWUYASABKAsyGi5jYWlybi5kYXRhcGxhbmUudjEuVm9sdW1lInUKFENsb25lU25hcHNob3RSZXF1ZXN0Eg4KBnZvbHVtZRgBIAEoCRITCgtzbmFwc2hvdF9pZBgCIAEoCRIRCglkaXJlY3RvcnkYAyABKAkSEQoJdm9sdW1lX2lkGAQgASgJEhIKCnJlcGxpY2FfaWQYBSABKAkiFwoVQ2xvbmVTbmFwc2hvdFJlc3BvbnNlIoQBCgZFeHBvcnQSDAoEbmFtZRgBIAEoCRITCgtkZXNjcmlwdGlvbhgCIAEoCRIRCglyZWFkX29ubHkYAyABKAgSDgoGdm9sdW1lGAQgASgJEhUKDWhhbmRvdmVyX3BhdGgYBSABKAkSEQoJZGVjcnlwdGVkGAggASgISgQIBhAHSgQIBxAIIj4KEEFkZEV4cG9ydFJlcXVlc3QSKgoGZXhwb3J0GAEgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLkV4cG9ydCITChFBZGRFeHBvcnRSZXNwb25zZSIyChNSZW1vdmVFeHBvcnRSZXF1ZXN0EgwKBG5hbWUYASABKAkSDQoFZm9yY2UYAiABKAgiFgoUUmVtb3ZlRXhwb3J0UmVzcG9uc2UihQEKBlRhcmdldBIMCgRuYW1lGAEgASgJEg0KBWFsaWFzGAIgASgJEhEKCXJlYWRfb25seRgDIAEoCBIOCgZ2b2x1bWUYBCABKAkSFQoNaGFuZG92ZXJfcGF0aBgFIAEoCRIRCglkZWNyeXB0ZWQYBiABKAgSEQoJdm9sdW1lX2lkGAcgASgJIioKCkNyZWRlbnRpYWwSDAoEdXNlchgBIAEoCRIOCgZzZWNyZXQYAiABKAwiegoGQWNjZXNzEhIKCmluaXRpYXRvcnMYASADKAkSLAoEY2hhcBgCIAMoCzIeLmNhaXJuLmRhdGFwbGFuZS52MS5DcmVkZW50aWFsEi4KBm11dHVhbBgDIAEoCzIeLmNhaXJuLmRhdGFwbGFuZS52MS5DcmVkZW50aWFsImoKEEFkZFRhcmdldFJlcXVlc3QSKgoGdGFyZ2V0GAEgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLlRhcmdldBIqCgZhY2Nlc3MYAiABKAsyGi5jYWlybi5kYXRhcGxhbmUudjEuQWNjZXNzIhMKEUFkZFRhcmdldFJlc3BvbnNlIjIKE1JlbW92ZVRhcmdldFJlcXVlc3QSDAoEbmFtZRgBIAEoCRINCgVmb3JjZRgCIAEoCCIWChRSZW1vdmVUYXJnZXRSZXNwb25zZSJSChZTZXRUYXJnZXRBY2Nlc3NSZXF1ZXN0EgwKBG5hbWUYASABKAkSKgoGYWNjZXNzGAIgASgLMhouY2Fpcm4uZGF0YXBsYW5lLnYxLkFjY2VzcyIZChdTZXRUYXJnZXRBY2Nlc3NSZXNwb25zZSIvChJTZXRTcGFjZUxvd1JlcXVlc3QSDAoEbmFtZRgBIAEoCRILCgNsb3cYAiABKAgiFQoTU2V0U3BhY2VMb3dSZXNwb25zZSJyChNTZXREaXNjb3ZlcnlSZXF1ZXN0EioKBmFjY2VzcxgBIAEoCzIaLmNhaXJuLmRhdGFwbGFuZS52MS5BY2Nlc3MSLwoHcG9ydGFscxgCIAMoCzIeLmNhaXJuLmRhdGFwbGFuZS52MS5UY3BBZGRyZXNzIhYKFFNldERpc2NvdmVyeVJlc3BvbnNlIsIBCgNUbHMSKgoEbW9kZRgBIAEoDjIcLmNhaXJuLmRhdGFwbGFuZS52MS5UbHMuTW9kZRIdChVjZXJ0aWZpY2F0ZV9kaXJlY3RvcnkYAiABKAkSEwoLdmVyaWZ5X3BlZXIYAyABKAgSEAoIcHNrX2ZpbGUYBCABKAkiSQoETW9kZRIUChBNT0RFX1VOU1BFQ0lGSUVEEAASDAoITU9ERV9PRkYQARILCgdNT0RFX09OEAISEAoMTU9ERV9SRVFVSVJFEAMiNQoNU2V0VGxzUmVxdWVzdBIkCgN0bHMYASABKAsyFy5jYWlybi5kYXRhcGxhbmUudjEuVGxzIhAKDlNldFRsc1Jlc3BvbnNlIr8BCghMaXN0ZW5lchIxCgduYmRfdGNwGAEgASgLMh4uY2Fpcm4uZGF0YXBsYW5lLnYxLlRjcEFkZHJlc3NIABISCghuYmRfdW5peBgCIAEoCUgAEhIKCGhhbmRvdmVyGAMgASgJSAASMwoJaXNjc2lfdGNwGAQgASgLMh4uY2Fpcm4uZGF0YXBsYW5lLnYxLlRjcEFkZHJlc3NIABIYCg5pc2NzaV9oYW5kb3ZlchgFIAEoCUgAQgkKB2FkZHJlc3MiKAoKVGNwQWRkcmVzcxIMCgRob3N0GAEgASgJEgwKBHBvcnQYAiABKA0iPwoNTGlzdGVuUmVxdWVzdBIuCghsaXN0ZW5lchgBIAEoCzIcLmNhaXJuLmRhdGFwbGFuZS52MS5MaXN0ZW5lciJACg5MaXN0ZW5SZXNwb25zZRIuCghsaXN0ZW5lchgBIAEoCzIcLmNhaXJuLmRhdGFwbGFuZS52MS5MaXN0ZW5lciJBCg9Vbmxpc3RlblJlcXVlc3QSLgoIbGlzdGVuZXIYASABKAsyHC5jYWlybi5kYXRhcGxhbmUudjEuTGlzdGVuZXIiEgoQVW5saXN0ZW5SZXNwb25zZSIRCg9TaHV0ZG93blJlcXVlc3QiEgoQU2h1dGRvd25SZXNwb25zZSpzCglDYWNoZU1vZGUSGgoWQ0FDSEVfTU9ERV9VTlNQRUNJRklFRBAAEhMKD0NBQ0hFX01PREVfTk9ORRABEhgKFENBQ0hFX01PREVfV1JJVEVCQUNLEAISGwoXQ0FDSEVfTU9ERV9XUklURVRIUk9VR0gQAzKDHAoJRGF0YVBsYW5lElUKCEdldFN0YXRlEiMuY2Fpcm4uZGF0YXBsYW5lLnYxLkdldFN0YXRlUmVxdWVzdBokLmNhaXJuLmRhdGFwbGFuZS52MS5HZXRTdGF0ZVJlc3BvbnNlElIKC1dhdGNoRXZlbnRzEiYuY2Fpcm4uZGF0YXBsYW5lLnYxLldhdGNoRXZlbnRzUmVxdWVzdBoZLmNhaXJuLmRhdGFwbGFuZS52MS5FdmVudDABEmQKDUNyZWF0ZVJlcGxpY2ESKC5jYWlybi5kYXRhcGxhbmUudjEuQ3JlYXRlUmVwbGljYVJlcXVlc3QaKS5jYWlybi5kYXRhcGxhbmUudjEuQ3JlYXRlUmVwbGljYVJlc3BvbnNlEmQKDURlbGV0ZVJlcGxpY2ESKC5jYWlybi5kYXRhcGxhbmUudjEuRGVsZXRlUmVwbGljYVJlcXVlc3QaKS5jYWlybi5kYXRhcGxhbmUudjEuRGVsZXRlUmVwbGljYVJlc3BvbnNlElsKCk9wZW5Wb2x1bWUSJS5jYWlybi5kYXRhcGxhbmUudjEuT3BlblZvbHVtZVJlcXVlc3QaJi5jYWlybi5kYXRhcGxhbmUudjEuT3BlblZvbHVtZVJlc3BvbnNlEl4KC0Nsb3NlVm9sdW1lEiYuY2Fpcm4uZGF0YXBsYW5lLnYxLkNsb3NlVm9sdW1lUmVxdWVzdBonLmNhaXJuLmRhdGFwbGFuZS52MS5DbG9zZVZvbHVtZVJlc3BvbnNlElgKCUdldFZvbHVtZRIkLmNhaXJuLmRhdGFwbGFuZS52MS5HZXRWb2x1bWVSZXF1ZXN0GiUuY2Fpcm4uZGF0YXBsYW5lLnYxLkdldFZvbHVtZVJlc3BvbnNlEmEKDFJlc2l6ZVZvbHVtZRInLmNhaXJuLmRhdGFwbGFuZS52MS5SZXNpemVWb2x1bWVSZXF1ZXN0GiguY2Fpcm4uZGF0YXBsYW5lLnYxLlJlc2l6ZVZvbHVtZVJlc3BvbnNlElgKCVNldExpbWl0cxIkLmNhaXJuLmRhdGFwbGFuZS52MS5TZXRMaW1pdHNSZXF1ZXN0GiUuY2Fpcm4uZGF0YXBsYW5lLnYxLlNldExpbWl0c1Jlc3BvbnNlEmQKDUZsYXR0ZW5Wb2x1bWUSKC5jYWlybi5kYXRhcGxhbmUudjEuRmxhdHRlblZvbHVtZVJlcXVlc3QaKS5jYWlybi5kYXRhcGxhbmUudjEuRmxhdHRlblZvbHVtZVJlc3BvbnNlElsKClN0YXJ0U2NydWISJS5jYWlybi5kYXRhcGxhbmUudjEuU3RhcnRTY3J1YlJlcXVlc3QaJi5jYWlybi5kYXRhcGxhbmUudjEuU3RhcnRTY3J1YlJlc3BvbnNlEm0KEEZvcm1hdEVuY3J5cHRpb24SKy5jYWlybi5kYXRhcGxhbmUudjEuRm9ybWF0RW5jcnlwdGlvblJlcXVlc3QaLC5jYWlybi5kYXRhcGxhbmUudjEuRm9ybWF0RW5jcnlwdGlvblJlc3BvbnNlEmEKDFVubG9ja1ZvbHVtZRInLmNhaXJuLmRhdGFwbGFuZS52MS5VbmxvY2tWb2x1bWVSZXF1ZXN0GiguY2Fpcm4uZGF0YXBsYW5lLnYxLlVubG9ja1ZvbHVtZVJlc3BvbnNlElgKCUdldEhlYWRlchIkLmNhaXJuLmRhdGFwbGFuZS52MS5HZXRIZWFkZXJSZXF1ZXN0GiUuY2Fpcm4uZGF0YXBsYW5lLnYxLkdldEhlYWRlclJlc3BvbnNlEk8KBkFkZEtleRIhLmNhaXJuLmRhdGFwbGFuZS52MS5BZGRLZXlSZXF1ZXN0GiIuY2Fpcm4uZGF0YXBsYW5lLnYxLkFkZEtleVJlc3BvbnNlElgKCVJlbW92ZUtleRIkLmNhaXJuLmRhdGFwbGFuZS52MS5SZW1vdmVLZXlSZXF1ZXN0GiUuY2Fpcm4uZGF0YXBsYW5lLnYxLlJlbW92ZUtleVJlc3BvbnNlEmEKDEJhY2t1cEhlYWRlchInLmNhaXJuLmRhdGFwbGFuZS52MS5CYWNrdXBIZWFkZXJSZXF1ZXN0GiguY2Fpcm4uZGF0YXBsYW5lLnYxLkJhY2t1cEhlYWRlclJlc3BvbnNlEmQKDVJlc3RvcmVIZWFkZXISKC5jYWlybi5kYXRhcGxhbmUudjEuUmVzdG9yZUhlYWRlclJlcXVlc3QaKS5jYWlybi5kYXRhcGxhbmUudjEuUmVzdG9yZUhlYWRlclJlc3BvbnNlEmoKD1JlZW5jcnlwdFZvbHVtZRIqLmNhaXJuLmRhdGFwbGFuZS52MS5SZWVuY3J5cHRWb2x1bWVSZXF1ZXN0GisuY2Fpcm4uZGF0YXBsYW5lLnYxLlJlZW5jcnlwdFZvbHVtZVJlc3BvbnNlEm0KEEZvcm1hdFBvb2xEZXZpY2USKy5jYWlybi5kYXRhcGxhbmUudjEuRm9ybWF0UG9vbERldmljZVJlcXVlc3QaLC5jYWlybi5kYXRhcGxhbmUudjEuRm9ybWF0UG9vbERldmljZVJlc3BvbnNlEmcKDk9wZW5Qb29sRGV2aWNlEikuY2Fpcm4uZGF0YXBsYW5lLnYxLk9wZW5Qb29sRGV2aWNlUmVxdWVzdBoqLmNhaXJuLmRhdGFwbGFuZS52MS5PcGVuUG9vbERldmljZVJlc3BvbnNlEmoKD0Nsb3NlUG9vbERldmljZRIqLmNhaXJuLmRhdGFwbGFuZS52MS5DbG9zZVBvb2xEZXZpY2VSZXF1ZXN0GisuY2Fpcm4uZGF0YXBsYW5lLnYxLkNsb3NlUG9vbERldmljZVJlc3BvbnNlEmcKDkNyZWF0ZVNuYXBzaG90EikuY2Fpcm4uZGF0YXBsYW5lLnYxLkNyZWF0ZVNuYXBzaG90UmVxdWVzdBoqLmNhaXJuLmRhdGFwbGFuZS52MS5DcmVhdGVTbmFwc2hvdFJlc3BvbnNlEmcKDkRlbGV0ZVNuYXBzaG90EikuY2Fpcm4uZGF0YXBsYW5lLnYxLkRlbGV0ZVNuYXBzaG90UmVxdWVzdBoqLmNhaXJuLmRhdGFwbGFuZS52MS5EZWxldGVTbmFwc2hvdFJlc3BvbnNlEmcKDlJldmVydFNuYXBzaG90EikuY2Fpcm4uZGF0YXBsYW5lLnYxLlJldmVydFNuYXBzaG90UmVxdWVzdBoqLmNhaXJuLmRhdGFwbGFuZS52MS5SZXZlcnRTbmFwc2hvdFJlc3BvbnNlEmQKDUNsb25lU25hcHNob3QSKC5jYWlybi5kYXRhcGxhbmUudjEuQ2xvbmVTbmFwc2hvdFJlcXVlc3QaKS5jYWlybi5kYXRhcGxhbmUudjEuQ2xvbmVTbmFwc2hvdFJlc3BvbnNlElgKCUFkZEV4cG9ydBIkLmNhaXJuLmRhdGFwbGFuZS52MS5BZGRFeHBvcnRSZXF1ZXN0GiUuY2Fpcm4uZGF0YXBsYW5lLnYxLkFkZEV4cG9ydFJlc3BvbnNlEmEKDFJlbW92ZUV4cG9ydBInLmNhaXJuLmRhdGFwbGFuZS52MS5SZW1vdmVFeHBvcnRSZXF1ZXN0GiguY2Fpcm4uZGF0YXBsYW5lLnYxLlJlbW92ZUV4cG9ydFJlc3BvbnNlElgKCUFkZFRhcmdldBIkLmNhaXJuLmRhdGFwbGFuZS52MS5BZGRUYXJnZXRSZXF1ZXN0GiUuY2Fpcm4uZGF0YXBsYW5lLnYxLkFkZFRhcmdldFJlc3BvbnNlEmEKDFJlbW92ZVRhcmdldBInLmNhaXJuLmRhdGFwbGFuZS52MS5SZW1vdmVUYXJnZXRSZXF1ZXN0GiguY2Fpcm4uZGF0YXBsYW5lLnYxLlJlbW92ZVRhcmdldFJlc3BvbnNlEmoKD1NldFRhcmdldEFjY2VzcxIqLmNhaXJuLmRhdGFwbGFuZS52MS5TZXRUYXJnZXRBY2Nlc3NSZXF1ZXN0GisuY2Fpcm4uZGF0YXBsYW5lLnYxLlNldFRhcmdldEFjY2Vzc1Jlc3BvbnNlEl4KC1NldFNwYWNlTG93EiYuY2Fpcm4uZGF0YXBsYW5lLnYxLlNldFNwYWNlTG93UmVxdWVzdBonLmNhaXJuLmRhdGFwbGFuZS52MS5TZXRTcGFjZUxvd1Jlc3BvbnNlEmEKDFNldERpc2NvdmVyeRInLmNhaXJuLmRhdGFwbGFuZS52MS5TZXREaXNjb3ZlcnlSZXF1ZXN0GiguY2Fpcm4uZGF0YXBsYW5lLnYxLlNldERpc2NvdmVyeVJlc3BvbnNlEk8KBlNldFRscxIhLmNhaXJuLmRhdGFwbGFuZS52MS5TZXRUbHNSZXF1ZXN0GiIuY2Fpcm4uZGF0YXBsYW5lLnYxLlNldFRsc1Jlc3BvbnNlEk8KBkxpc3RlbhIhLmNhaXJuLmRhdGFwbGFuZS52MS5MaXN0ZW5SZXF1ZXN0GiIuY2Fpcm4uZGF0YXBsYW5lLnYxLkxpc3RlblJlc3BvbnNlElUKCFVubGlzdGVuEiMuY2Fpcm4uZGF0YXBsYW5lLnYxLlVubGlzdGVuUmVxdWVzdBokLmNhaXJuLmRhdGFwbGFuZS52MS5Vbmxpc3RlblJlc3BvbnNlElUKCFNodXRkb3duEiMuY2Fpcm4uZGF0YXBsYW5lLnYxLlNodXRkb3duUmVxdWVzdBokLmNhaXJuLmRhdGFwbGFuZS52MS5TaHV0ZG93blJlc3BvbnNlYgZwcm90bzM");
 
 /**
  * @generated from message cairn.dataplane.v1.GetStateRequest
@@ -70,6 +70,13 @@ export type GetStateResponse = Message<"cairn.dataplane.v1.GetStateResponse"> & 
    * @generated from field: repeated cairn.dataplane.v1.Listener listeners = 7;
    */
   listeners: Listener[];
+
+  /**
+   * without their access
+   *
+   * @generated from field: repeated cairn.dataplane.v1.Target targets = 8;
+   */
+  targets: Target[];
 };
 
 /**
@@ -1709,6 +1716,295 @@ export const RemoveExportResponseSchema: GenMessage<RemoveExportResponse> = /*@_
   messageDesc(file_cairn_dataplane_v1_data_plane, 65);
 
 /**
+ * @generated from message cairn.dataplane.v1.Target
+ */
+export type Target = Message<"cairn.dataplane.v1.Target"> & {
+  /**
+   * an iSCSI name
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from field: string alias = 2;
+   */
+  alias: string;
+
+  /**
+   * @generated from field: bool read_only = 3;
+   */
+  readOnly: boolean;
+
+  /**
+   * Where the volume is: in this process (`volume` set), or in the one whose hand-over socket this is.
+   *
+   * @generated from field: string volume = 4;
+   */
+  volume: string;
+
+  /**
+   * @generated from field: string handover_path = 5;
+   */
+  handoverPath: string;
+
+  /**
+   * the plaintext of an encrypted volume, which has been unlocked
+   *
+   * @generated from field: bool decrypted = 6;
+   */
+  decrypted: boolean;
+
+  /**
+   * a UUID; identifiers of the logical unit are made of it
+   *
+   * @generated from field: string volume_id = 7;
+   */
+  volumeId: string;
+};
+
+/**
+ * Describes the message cairn.dataplane.v1.Target.
+ * Use `create(TargetSchema)` to create a new message.
+ */
+export const TargetSchema: GenMessage<Target> = /*@__PURE__*/
+  messageDesc(file_cairn_dataplane_v1_data_plane, 66);
+
+/**
+ * @generated from message cairn.dataplane.v1.Credential
+ */
+export type Credential = Message<"cairn.dataplane.v1.Credential"> & {
+  /**
+   * @generated from field: string user = 1;
+   */
+  user: string;
+
+  /**
+   * 12 to 255 bytes
+   *
+   * @generated from field: bytes secret = 2;
+   */
+  secret: Uint8Array;
+};
+
+/**
+ * Describes the message cairn.dataplane.v1.Credential.
+ * Use `create(CredentialSchema)` to create a new message.
+ */
+export const CredentialSchema: GenMessage<Credential> = /*@__PURE__*/
+  messageDesc(file_cairn_dataplane_v1_data_plane, 67);
+
+/**
+ * @generated from message cairn.dataplane.v1.Access
+ */
+export type Access = Message<"cairn.dataplane.v1.Access"> & {
+  /**
+   * iSCSI names; none: every one may
+   *
+   * @generated from field: repeated string initiators = 1;
+   */
+  initiators: string[];
+
+  /**
+   * one of which is proven; none: nothing is
+   *
+   * @generated from field: repeated cairn.dataplane.v1.Credential chap = 2;
+   */
+  chap: Credential[];
+
+  /**
+   * what is proven to an initiator that asks
+   *
+   * @generated from field: cairn.dataplane.v1.Credential mutual = 3;
+   */
+  mutual?: Credential | undefined;
+};
+
+/**
+ * Describes the message cairn.dataplane.v1.Access.
+ * Use `create(AccessSchema)` to create a new message.
+ */
+export const AccessSchema: GenMessage<Access> = /*@__PURE__*/
+  messageDesc(file_cairn_dataplane_v1_data_plane, 68);
+
+/**
+ * @generated from message cairn.dataplane.v1.AddTargetRequest
+ */
+export type AddTargetRequest = Message<"cairn.dataplane.v1.AddTargetRequest"> & {
+  /**
+   * @generated from field: cairn.dataplane.v1.Target target = 1;
+   */
+  target?: Target | undefined;
+
+  /**
+   * @generated from field: cairn.dataplane.v1.Access access = 2;
+   */
+  access?: Access | undefined;
+};
+
+/**
+ * Describes the message cairn.dataplane.v1.AddTargetRequest.
+ * Use `create(AddTargetRequestSchema)` to create a new message.
+ */
+export const AddTargetRequestSchema: GenMessage<AddTargetRequest> = /*@__PURE__*/
+  messageDesc(file_cairn_dataplane_v1_data_plane, 69);
+
+/**
+ * @generated from message cairn.dataplane.v1.AddTargetResponse
+ */
+export type AddTargetResponse = Message<"cairn.dataplane.v1.AddTargetResponse"> & {
+};
+
+/**
+ * Describes the message cairn.dataplane.v1.AddTargetResponse.
+ * Use `create(AddTargetResponseSchema)` to create a new message.
+ */
+export const AddTargetResponseSchema: GenMessage<AddTargetResponse> = /*@__PURE__*/
+  messageDesc(file_cairn_dataplane_v1_data_plane, 70);
+
+/**
+ * @generated from message cairn.dataplane.v1.RemoveTargetRequest
+ */
+export type RemoveTargetRequest = Message<"cairn.dataplane.v1.RemoveTargetRequest"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from field: bool force = 2;
+   */
+  force: boolean;
+};
+
+/**
+ * Describes the message cairn.dataplane.v1.RemoveTargetRequest.
+ * Use `create(RemoveTargetRequestSchema)` to create a new message.
+ */
+export const RemoveTargetRequestSchema: GenMessage<RemoveTargetRequest> = /*@__PURE__*/
+  messageDesc(file_cairn_dataplane_v1_data_plane, 71);
+
+/**
+ * @generated from message cairn.dataplane.v1.RemoveTargetResponse
+ */
+export type RemoveTargetResponse = Message<"cairn.dataplane.v1.RemoveTargetResponse"> & {
+};
+
+/**
+ * Describes the message cairn.dataplane.v1.RemoveTargetResponse.
+ * Use `create(RemoveTargetResponseSchema)` to create a new message.
+ */
+export const RemoveTargetResponseSchema: GenMessage<RemoveTargetResponse> = /*@__PURE__*/
+  messageDesc(file_cairn_dataplane_v1_data_plane, 72);
+
+/**
+ * @generated from message cairn.dataplane.v1.SetTargetAccessRequest
+ */
+export type SetTargetAccessRequest = Message<"cairn.dataplane.v1.SetTargetAccessRequest"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from field: cairn.dataplane.v1.Access access = 2;
+   */
+  access?: Access | undefined;
+};
+
+/**
+ * Describes the message cairn.dataplane.v1.SetTargetAccessRequest.
+ * Use `create(SetTargetAccessRequestSchema)` to create a new message.
+ */
+export const SetTargetAccessRequestSchema: GenMessage<SetTargetAccessRequest> = /*@__PURE__*/
+  messageDesc(file_cairn_dataplane_v1_data_plane, 73);
+
+/**
+ * @generated from message cairn.dataplane.v1.SetTargetAccessResponse
+ */
+export type SetTargetAccessResponse = Message<"cairn.dataplane.v1.SetTargetAccessResponse"> & {
+};
+
+/**
+ * Describes the message cairn.dataplane.v1.SetTargetAccessResponse.
+ * Use `create(SetTargetAccessResponseSchema)` to create a new message.
+ */
+export const SetTargetAccessResponseSchema: GenMessage<SetTargetAccessResponse> = /*@__PURE__*/
+  messageDesc(file_cairn_dataplane_v1_data_plane, 74);
+
+/**
+ * @generated from message cairn.dataplane.v1.SetSpaceLowRequest
+ */
+export type SetSpaceLowRequest = Message<"cairn.dataplane.v1.SetSpaceLowRequest"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from field: bool low = 2;
+   */
+  low: boolean;
+};
+
+/**
+ * Describes the message cairn.dataplane.v1.SetSpaceLowRequest.
+ * Use `create(SetSpaceLowRequestSchema)` to create a new message.
+ */
+export const SetSpaceLowRequestSchema: GenMessage<SetSpaceLowRequest> = /*@__PURE__*/
+  messageDesc(file_cairn_dataplane_v1_data_plane, 75);
+
+/**
+ * @generated from message cairn.dataplane.v1.SetSpaceLowResponse
+ */
+export type SetSpaceLowResponse = Message<"cairn.dataplane.v1.SetSpaceLowResponse"> & {
+};
+
+/**
+ * Describes the message cairn.dataplane.v1.SetSpaceLowResponse.
+ * Use `create(SetSpaceLowResponseSchema)` to create a new message.
+ */
+export const SetSpaceLowResponseSchema: GenMessage<SetSpaceLowResponse> = /*@__PURE__*/
+  messageDesc(file_cairn_dataplane_v1_data_plane, 76);
+
+/**
+ * @generated from message cairn.dataplane.v1.SetDiscoveryRequest
+ */
+export type SetDiscoveryRequest = Message<"cairn.dataplane.v1.SetDiscoveryRequest"> & {
+  /**
+   * @generated from field: cairn.dataplane.v1.Access access = 1;
+   */
+  access?: Access | undefined;
+
+  /**
+   * none: where the initiator has connected to
+   *
+   * @generated from field: repeated cairn.dataplane.v1.TcpAddress portals = 2;
+   */
+  portals: TcpAddress[];
+};
+
+/**
+ * Describes the message cairn.dataplane.v1.SetDiscoveryRequest.
+ * Use `create(SetDiscoveryRequestSchema)` to create a new message.
+ */
+export const SetDiscoveryRequestSchema: GenMessage<SetDiscoveryRequest> = /*@__PURE__*/
+  messageDesc(file_cairn_dataplane_v1_data_plane, 77);
+
+/**
+ * @generated from message cairn.dataplane.v1.SetDiscoveryResponse
+ */
+export type SetDiscoveryResponse = Message<"cairn.dataplane.v1.SetDiscoveryResponse"> & {
+};
+
+/**
+ * Describes the message cairn.dataplane.v1.SetDiscoveryResponse.
+ * Use `create(SetDiscoveryResponseSchema)` to create a new message.
+ */
+export const SetDiscoveryResponseSchema: GenMessage<SetDiscoveryResponse> = /*@__PURE__*/
+  messageDesc(file_cairn_dataplane_v1_data_plane, 78);
+
+/**
  * @generated from message cairn.dataplane.v1.Tls
  */
 export type Tls = Message<"cairn.dataplane.v1.Tls"> & {
@@ -1744,7 +2040,7 @@ export type Tls = Message<"cairn.dataplane.v1.Tls"> & {
  * Use `create(TlsSchema)` to create a new message.
  */
 export const TlsSchema: GenMessage<Tls> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 66);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 79);
 
 /**
  * @generated from enum cairn.dataplane.v1.Tls.Mode
@@ -1781,7 +2077,7 @@ export enum Tls_Mode {
  * Describes the enum cairn.dataplane.v1.Tls.Mode.
  */
 export const Tls_ModeSchema: GenEnum<Tls_Mode> = /*@__PURE__*/
-  enumDesc(file_cairn_dataplane_v1_data_plane, 66, 0);
+  enumDesc(file_cairn_dataplane_v1_data_plane, 79, 0);
 
 /**
  * @generated from message cairn.dataplane.v1.SetTlsRequest
@@ -1798,7 +2094,7 @@ export type SetTlsRequest = Message<"cairn.dataplane.v1.SetTlsRequest"> & {
  * Use `create(SetTlsRequestSchema)` to create a new message.
  */
 export const SetTlsRequestSchema: GenMessage<SetTlsRequest> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 67);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 80);
 
 /**
  * @generated from message cairn.dataplane.v1.SetTlsResponse
@@ -1811,7 +2107,7 @@ export type SetTlsResponse = Message<"cairn.dataplane.v1.SetTlsResponse"> & {
  * Use `create(SetTlsResponseSchema)` to create a new message.
  */
 export const SetTlsResponseSchema: GenMessage<SetTlsResponse> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 68);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 81);
 
 /**
  * @generated from message cairn.dataplane.v1.Listener
@@ -1842,6 +2138,20 @@ export type Listener = Message<"cairn.dataplane.v1.Listener"> & {
      */
     value: string;
     case: "handover";
+  } | {
+    /**
+     * @generated from field: cairn.dataplane.v1.TcpAddress iscsi_tcp = 4;
+     */
+    value: TcpAddress;
+    case: "iscsiTcp";
+  } | {
+    /**
+     * path
+     *
+     * @generated from field: string iscsi_handover = 5;
+     */
+    value: string;
+    case: "iscsiHandover";
   } | { case: undefined; value?: undefined };
 };
 
@@ -1850,7 +2160,7 @@ export type Listener = Message<"cairn.dataplane.v1.Listener"> & {
  * Use `create(ListenerSchema)` to create a new message.
  */
 export const ListenerSchema: GenMessage<Listener> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 69);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 82);
 
 /**
  * @generated from message cairn.dataplane.v1.TcpAddress
@@ -1874,7 +2184,7 @@ export type TcpAddress = Message<"cairn.dataplane.v1.TcpAddress"> & {
  * Use `create(TcpAddressSchema)` to create a new message.
  */
 export const TcpAddressSchema: GenMessage<TcpAddress> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 70);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 83);
 
 /**
  * @generated from message cairn.dataplane.v1.ListenRequest
@@ -1891,7 +2201,7 @@ export type ListenRequest = Message<"cairn.dataplane.v1.ListenRequest"> & {
  * Use `create(ListenRequestSchema)` to create a new message.
  */
 export const ListenRequestSchema: GenMessage<ListenRequest> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 71);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 84);
 
 /**
  * @generated from message cairn.dataplane.v1.ListenResponse
@@ -1908,7 +2218,7 @@ export type ListenResponse = Message<"cairn.dataplane.v1.ListenResponse"> & {
  * Use `create(ListenResponseSchema)` to create a new message.
  */
 export const ListenResponseSchema: GenMessage<ListenResponse> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 72);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 85);
 
 /**
  * @generated from message cairn.dataplane.v1.UnlistenRequest
@@ -1925,7 +2235,7 @@ export type UnlistenRequest = Message<"cairn.dataplane.v1.UnlistenRequest"> & {
  * Use `create(UnlistenRequestSchema)` to create a new message.
  */
 export const UnlistenRequestSchema: GenMessage<UnlistenRequest> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 73);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 86);
 
 /**
  * @generated from message cairn.dataplane.v1.UnlistenResponse
@@ -1938,7 +2248,7 @@ export type UnlistenResponse = Message<"cairn.dataplane.v1.UnlistenResponse"> & 
  * Use `create(UnlistenResponseSchema)` to create a new message.
  */
 export const UnlistenResponseSchema: GenMessage<UnlistenResponse> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 74);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 87);
 
 /**
  * @generated from message cairn.dataplane.v1.ShutdownRequest
@@ -1951,7 +2261,7 @@ export type ShutdownRequest = Message<"cairn.dataplane.v1.ShutdownRequest"> & {
  * Use `create(ShutdownRequestSchema)` to create a new message.
  */
 export const ShutdownRequestSchema: GenMessage<ShutdownRequest> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 75);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 88);
 
 /**
  * @generated from message cairn.dataplane.v1.ShutdownResponse
@@ -1964,7 +2274,7 @@ export type ShutdownResponse = Message<"cairn.dataplane.v1.ShutdownResponse"> & 
  * Use `create(ShutdownResponseSchema)` to create a new message.
  */
 export const ShutdownResponseSchema: GenMessage<ShutdownResponse> = /*@__PURE__*/
-  messageDesc(file_cairn_dataplane_v1_data_plane, 76);
+  messageDesc(file_cairn_dataplane_v1_data_plane, 89);
 
 /**
  * @generated from enum cairn.dataplane.v1.CacheMode
@@ -2289,6 +2599,57 @@ export const DataPlane: GenService<{
     methodKind: "unary";
     input: typeof RemoveExportRequestSchema;
     output: typeof RemoveExportResponseSchema;
+  },
+  /**
+   * Serves an open volume (or names the process that serves it) as an iSCSI target. Idempotent: of a target that is there,
+   * the access becomes what it says.
+   *
+   * @generated from rpc cairn.dataplane.v1.DataPlane.AddTarget
+   */
+  addTarget: {
+    methodKind: "unary";
+    input: typeof AddTargetRequestSchema;
+    output: typeof AddTargetResponseSchema;
+  },
+  /**
+   * As RemoveExport.
+   *
+   * @generated from rpc cairn.dataplane.v1.DataPlane.RemoveTarget
+   */
+  removeTarget: {
+    methodKind: "unary";
+    input: typeof RemoveTargetRequestSchema;
+    output: typeof RemoveTargetResponseSchema;
+  },
+  /**
+   * Who may log in from now on.
+   *
+   * @generated from rpc cairn.dataplane.v1.DataPlane.SetTargetAccess
+   */
+  setTargetAccess: {
+    methodKind: "unary";
+    input: typeof SetTargetAccessRequestSchema;
+    output: typeof SetTargetAccessResponseSchema;
+  },
+  /**
+   * Tells initiators that the pool of the target's volume is running out of space, or not any more.
+   *
+   * @generated from rpc cairn.dataplane.v1.DataPlane.SetSpaceLow
+   */
+  setSpaceLow: {
+    methodKind: "unary";
+    input: typeof SetSpaceLowRequestSchema;
+    output: typeof SetSpaceLowResponseSchema;
+  },
+  /**
+   * Who may ask which targets there are, and where they are told to be.
+   *
+   * @generated from rpc cairn.dataplane.v1.DataPlane.SetDiscovery
+   */
+  setDiscovery: {
+    methodKind: "unary";
+    input: typeof SetDiscoveryRequestSchema;
+    output: typeof SetDiscoveryResponseSchema;
   },
   /**
    * How clients prove who they are and what is encrypted. Reads the files anew each time; connections that exist stay as
