@@ -16,7 +16,7 @@ const Expected out_of_range{.status = 2, .key = 5, .code = 0x2100, .data_in = {}
 const Expected invalid_field{.status = 2, .key = 5, .code = 0x2400, .data_in = {}};
 const Expected invalid_parameter{.status = 2, .key = 5, .code = 0x2600, .data_in = {}};
 const Expected wrong_list_length{.status = 2, .key = 5, .code = 0x1a00, .data_in = {}};
-const Expected wrong_data{.status = 2, .key = 5, .code = 0x0e03, .data_in = {}};
+const Expected wrong_data{.status = 2, .key = 5, .code = 0x2400, .data_in = {}};
 const Expected miscompare{.status = 2, .key = 0xe, .code = 0x1d00, .data_in = {}};
 
 }  // namespace

@@ -157,7 +157,7 @@ TEST(ScsiWriteSame, LessThanABlockOfDataIsRefused) {
   Unit unit;
   fill(unit, 'x');
   for (const size_t length : {0U, 256U, 511U})
-    EXPECT_EQ(text_of(unit.execute(cdb_16(0x93, 0, 1), std::string(length, '\0'))), "status 02 key 5 code 0e03");
+    EXPECT_EQ(text_of(unit.execute(cdb_16(0x93, 0, 1), std::string(length, '\0'))), "status 02 key 5 code 2400");
   EXPECT_EQ(content(unit, 0, 1), std::string(512, 'x'));
 }
 
