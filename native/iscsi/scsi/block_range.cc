@@ -74,6 +74,10 @@ Durability durability_of(const Cdb& cdb) {
   return cdb_length(cdb[0]) > 6 && (cdb[1] & cdb_fua) != 0 ? Durability::durable : Durability::buffered;
 }
 
+uint32_t write_same_blocks(LogicalUnit& unit) {
+  return std::min(write_same_blocks_max, static_cast<uint32_t>(write_same_max / unit.block_size()));
+}
+
 uint32_t compare_blocks(LogicalUnit& unit) {
   return std::min(compare_blocks_max, unit.transfer_max() / (2 * unit.block_size()));
 }

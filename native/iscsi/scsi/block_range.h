@@ -34,6 +34,8 @@ std::optional<Outcome> check_writable(LogicalUnit& unit);
 
 /// FUA, which a CDB of 6 bytes has not.
 Durability durability_of(const Cdb& cdb);
+/// Blocks of one WRITE SAME.
+uint32_t write_same_blocks(LogicalUnit& unit);
 /// Blocks of one COMPARE AND WRITE, whose data are twice as many.
 uint32_t compare_blocks(LogicalUnit& unit);
 

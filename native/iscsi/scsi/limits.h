@@ -9,8 +9,10 @@ namespace cairn::scsi {
 inline constexpr size_t transfer_length_max = 16 * mebibyte;
 /// The transfer length that is best (VPD page B0h).
 inline constexpr size_t transfer_length_optimal = 1 * mebibyte;
-/// WRITE SAME writes as many bytes at most; of zeros, and UNMAP, any number.
+/// WRITE SAME writes as many bytes and as many blocks at most. Its CDB of 10 bytes has no room for more blocks than
+/// that, in whole store blocks; initiators find that what the other one says holds for both.
 inline constexpr uint64_t write_same_max = 64 * mebibyte;
+inline constexpr uint32_t write_same_blocks_max = 0xfff8;
 /// Block descriptors of one UNMAP.
 inline constexpr uint32_t unmap_descriptors_max = 256;
 /// Blocks of one COMPARE AND WRITE, as its CDB has room for.

@@ -104,7 +104,7 @@ Outcome miscompare(uint64_t offset) {
   return outcome;
 }
 
-Outcome wrong_data_length() { return illegal_request(SenseCode::invalid_field_in_information_unit); }
+Outcome wrong_data_length() { return illegal_request(SenseCode::invalid_field_in_cdb); }
 
 Outcome outcome_of(Status status, Access access, size_t data_in_length) {
   return status.ok() ? good(data_in_length) : failed(status.error(), access);

@@ -167,7 +167,7 @@ TEST(IscsiSession, RefusesDataOfAnotherLengthWhereAllOrNothingIsDone) {
   for (const uint32_t length : {0U, 512U, 1536U, 2048U}) {
     const CommandAnswer answer = initiator->execute(compare_and_write, length, std::string(length, '\0'));
     EXPECT_EQ(answer.status, 2) << length;
-    EXPECT_EQ(answer.sense_code(), 0x0e03) << length;
+    EXPECT_EQ(answer.sense_code(), 0x2400) << length;
     EXPECT_EQ(answer.r2ts, 0U);
   }
   EXPECT_EQ(initiator->execute(compare_and_write, 1024, std::string(1024, '\0')).status, 0);

@@ -19,8 +19,10 @@ bool without_data(const Cdb& cdb) { return cdb_length(cdb[0]) == 16 && (cdb[1] &
 
 Judgement judge(LogicalUnit& unit, const Cdb& cdb) {
   if (std::optional<Outcome> refusal = check_writable(unit)) return *refusal;
-  const BlockRange range = range_to_end(unit, cdb);
+  const BlockRange range = range_of(cdb);
   if (std::optional<Outcome> refusal = check_range(unit, range)) return *refusal;
+  // No blocks would be all to the end of the medium: nobody means that (WSNZ).
+  if (range.count == 0 || range.count > write_same_blocks(unit)) return invalid_field(length_byte(cdb));
   if ((cdb[1] & cdb_unmap) != 0 && !unit.geometry().can_trim) return invalid_field(1, 3);
   if (without_data(cdb)) return Needs{};
   return Needs{.data_out = unit.block_size(),
@@ -52,13 +54,10 @@ Task<Status> write_zeros(LogicalUnit& unit, BlockRange range, bool may_unmap) {
 
 /// Only what reads as zeros is unmapped: other data are written, whatever UNMAP says (SBC-3).
 Task<Outcome> run(LogicalUnit& unit, Command command) {
-  const BlockRange range = range_to_end(unit, command.cdb);
-  // The medium does not shrink, but what ends at its end was judged before the data came.
-  if (std::optional<Outcome> refusal = check_range(unit, range)) co_return *refusal;
+  const BlockRange range = range_of(command.cdb);
   const bool no_data = without_data(command.cdb);
   if (!no_data && command.data_out.size() < unit.block_size()) co_return wrong_data_length();
   const bool zeros = no_data || all_zeros(command.data_out);
-  if (!zeros && range.count > write_same_max / unit.block_size()) co_return invalid_field(length_byte(command.cdb));
   RangeLock::Hold hold(unit.ranges(), range.first, range.end(), RangeLock::Mode::shared);
   co_await hold;
   Status status;

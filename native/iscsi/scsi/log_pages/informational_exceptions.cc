@@ -11,10 +11,9 @@ constexpr uint8_t no_temperature = 0xff;
 void write(ParameterData& data) {
   data.put16(0);
   data.put8(binary_list);
-  data.put8(4);
+  data.put8(3);
   data.put16(0);  // ASC and ASCQ
   data.put8(no_temperature);
-  data.put8(0);
 }
 
 }  // namespace

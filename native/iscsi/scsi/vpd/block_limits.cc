@@ -8,6 +8,7 @@
 namespace cairn::scsi {
 namespace {
 
+constexpr uint8_t write_same_not_zero = 0x01;  // WSNZ
 constexpr uint32_t no_limit = UINT32_MAX;
 constexpr uint32_t alignment_valid = 0x80000000;  // UGAVALID
 
@@ -17,7 +18,7 @@ void write(LogicalUnit& unit, ParameterData& data) {
   const uint32_t block = unit.block_size();
   const uint32_t granularity = std::max(geometry.preferred_block_size / block, 1U);
   const uint32_t transfer_max = unit.transfer_max() / block;
-  data.put8(0);  // WSNZ: WRITE SAME of no blocks writes to the end
+  data.put8(write_same_not_zero);
   data.put8(static_cast<uint8_t>(compare_blocks(unit)));
   data.put16(static_cast<uint16_t>(granularity));
   data.put32(transfer_max);
@@ -27,7 +28,7 @@ void write(LogicalUnit& unit, ParameterData& data) {
   data.put32(geometry.can_trim ? unmap_descriptors_max : 0);
   data.put32(geometry.can_trim ? granularity : 0);
   data.put32(geometry.can_trim ? alignment_valid : 0);
-  data.put64(write_same_max / block);
+  data.put64(write_same_blocks(unit));
   data.put_zeros(20);  // of atomic writes, which there are none of
 }
 

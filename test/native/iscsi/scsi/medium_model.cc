@@ -16,7 +16,7 @@ const Expected out_of_range{.status = 2, .key = 5, .code = 0x2100, .data_in = {}
 const Expected invalid_field{.status = 2, .key = 5, .code = 0x2400, .data_in = {}};
 const Expected invalid_parameter{.status = 2, .key = 5, .code = 0x2600, .data_in = {}};
 const Expected wrong_list_length{.status = 2, .key = 5, .code = 0x1a00, .data_in = {}};
-const Expected wrong_data{.status = 2, .key = 5, .code = 0x0e03, .data_in = {}};
+const Expected wrong_data{.status = 2, .key = 5, .code = 0x2400, .data_in = {}};
 const Expected miscompare{.status = 2, .key = 0xe, .code = 0x1d00, .data_in = {}};
 
 }  // namespace
@@ -95,8 +95,7 @@ Expected MediumModel::or_write(const Fields& range, const std::string& data) {
 }
 
 Expected MediumModel::write_same(const scsi::Cdb& cdb, Fields range, const std::string& data) {
-  if (range.count == 0) range.count = blocks() - range.first;
-  if (range.count == 0) return out_of_range;
+  if (range.count == 0) return invalid_field;
   const bool no_data = (cdb[1] & 1) != 0;
   if (!no_data && data.size() < block) return wrong_data;
   for (uint64_t i = 0; i < range.count; ++i)

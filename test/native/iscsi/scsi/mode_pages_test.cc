@@ -134,6 +134,16 @@ TEST(ScsiModeSelect, WhatChangesNothingIsToldToNobody) {
   EXPECT_FALSE((*other)->attentive());
 }
 
+TEST(ScsiModeSelect, PagesThatAreNotSentStayAsTheyAre) {
+  Unit unit;
+  ASSERT_TRUE(select(unit, control_with(unit, true)).good());
+  std::string page = page_of(unit, caching);
+  page[2] = 0;
+  ASSERT_TRUE(select(unit, page).good());
+  EXPECT_EQ(byte_at(page_of(unit, caching), 2), 0);
+  EXPECT_EQ(byte_at(page_of(unit, control), swp_byte), swp_bit);
+}
+
 TEST(ScsiModeSelect, AResetBringsTheDefaultsBack) {
   Unit unit;
   ASSERT_TRUE(select(unit, control_with(unit, true)).good());

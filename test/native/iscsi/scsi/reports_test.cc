@@ -127,8 +127,8 @@ TEST(ScsiReports, LogPagesSayThatNothingIsWrong) {
   Unit unit;
   EXPECT_EQ(hex_of(unit.execute(log_sense(0x40)).data_in), "00 00 00 02 00 2f ");
   EXPECT_EQ(hex_of(unit.execute(log_sense(0x40, 0xff)).data_in), "40 ff 00 06 00 00 00 ff 2f 00 ");
-  EXPECT_EQ(hex_of(unit.execute(log_sense(0x6f)).data_in), "2f 00 00 08 00 00 03 04 00 00 ff 00 ");
-  EXPECT_EQ(hex_of(unit.execute(log_sense(0x6f, 0, 0, 6)).data_in), "2f 00 00 08 00 00 ");
+  EXPECT_EQ(hex_of(unit.execute(log_sense(0x6f)).data_in), "2f 00 00 07 00 00 03 03 00 00 ff ");
+  EXPECT_EQ(hex_of(unit.execute(log_sense(0x6f, 0, 0, 6)).data_in), "2f 00 00 07 00 00 ");
   EXPECT_EQ(text_of(unit.execute(log_sense(0x0d))), "status 02 key 5 code 2400 cdb byte 2 bit 5");
   EXPECT_EQ(text_of(unit.execute(log_sense(0x2f, 1))), "status 02 key 5 code 2400 cdb byte 3");
   EXPECT_EQ(text_of(unit.execute(log_sense(0x2f, 0, 1))), "status 02 key 5 code 2400 cdb byte 5");

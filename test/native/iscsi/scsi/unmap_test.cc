@@ -130,31 +130,34 @@ TEST(ScsiWriteSame, ZerosAndNoDataReadAsZeros) {
   EXPECT_EQ(text_of(unit.execute(cdb_10(0x41, 0, 1, no_data))), "status 02 key 5 code 2400 cdb byte 1 bit 0");
 }
 
-TEST(ScsiWriteSame, NoBlocksMeanAllToTheEnd) {
+TEST(ScsiWriteSame, NoBlocksDoNotMeanAllToTheEnd) {
   Unit unit;
-  for (const uint8_t opcode : {0x41, 0x93}) {
-    fill(unit, 'x');
-    ASSERT_TRUE(unit.execute(cdb_of(opcode, 2000, 0), std::string(512, 'y')).good());
-    EXPECT_EQ(content(unit, 1999, 49), std::string(512, 'x') + std::string(48 * 512, 'y'));
-    EXPECT_EQ(text_of(unit.execute(cdb_of(opcode, 2048, 0))), "status 02 key 5 code 2100 information 2048");
-  }
+  fill(unit, 'x');
+  const std::string refused = "status 02 key 5 code 2400 cdb byte ";
+  EXPECT_EQ(text_of(unit.execute(cdb_of(0x41, 2000, 0), std::string(512, 'y'))), refused + "7");
+  EXPECT_EQ(text_of(unit.execute(cdb_of(0x93, 2000, 0), std::string(512, 'y'))), refused + "10");
+  EXPECT_EQ(text_of(unit.execute(cdb_of(0x93, 2049, 0))), "status 02 key 5 code 2100 information 2049");
+  EXPECT_EQ(content(unit, 2000, 48), std::string(48 * 512, 'x'));
 }
 
-TEST(ScsiWriteSame, MoreThanTheLimitIsWrittenOnlyOfZeros) {
-  Unit unit({.size = write_same_max + mebibyte});
-  const uint32_t most = write_same_max / 512;
-  EXPECT_EQ(text_of(unit.execute(cdb_16(0x93, 0, most + 1), std::string(512, 'x'))),
-            "status 02 key 5 code 2400 cdb byte 10");
-  EXPECT_TRUE(unit.execute(cdb_16(0x93, 0, most), std::string(512, 'x')).good());
-  EXPECT_TRUE(unit.execute(cdb_16(0x93, 0, most + 1), std::string(512, '\0')).good());
-  EXPECT_EQ(content(unit, most - 1, 1), std::string(512, '\0'));
+TEST(ScsiWriteSame, MoreThanTheLimitIsRefused) {
+  for (const uint32_t block_size : {512U, 4096U}) {
+    Unit unit({.size = write_same_max + mebibyte, .block_size = block_size});
+    const uint32_t most = block_size == 512 ? write_same_blocks_max : write_same_max / block_size;
+    for (const char with : {'\0', 'x'}) {
+      const std::string data(block_size, with);
+      EXPECT_EQ(text_of(unit.execute(cdb_16(0x93, 0, most + 1), data)), "status 02 key 5 code 2400 cdb byte 10");
+      EXPECT_TRUE(unit.execute(cdb_16(0x93, 0, most), data).good());
+      EXPECT_EQ(content(unit, most - 1, 1), data);
+    }
+  }
 }
 
 TEST(ScsiWriteSame, LessThanABlockOfDataIsRefused) {
   Unit unit;
   fill(unit, 'x');
   for (const size_t length : {0U, 256U, 511U})
-    EXPECT_EQ(text_of(unit.execute(cdb_16(0x93, 0, 1), std::string(length, '\0'))), "status 02 key 5 code 0e03");
+    EXPECT_EQ(text_of(unit.execute(cdb_16(0x93, 0, 1), std::string(length, '\0'))), "status 02 key 5 code 2400");
   EXPECT_EQ(content(unit, 0, 1), std::string(512, 'x'));
 }
 

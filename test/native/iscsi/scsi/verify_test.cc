@@ -63,8 +63,8 @@ TEST(ScsiVerify, OneBlockIsComparedWithEach) {
 
 TEST(ScsiVerify, WhatIsNotThereIsNotVerified) {
   Unit unit;
-  EXPECT_EQ(text_of(unit.execute(cdb_16(0x8f, 0, 2, compared), std::string(512, '\0'))), "status 02 key 5 code 0e03");
-  EXPECT_EQ(text_of(unit.execute(cdb_16(0x8f, 0, 2, one_block), std::string(511, '\0'))), "status 02 key 5 code 0e03");
+  EXPECT_EQ(text_of(unit.execute(cdb_16(0x8f, 0, 2, compared), std::string(512, '\0'))), "status 02 key 5 code 2400");
+  EXPECT_EQ(text_of(unit.execute(cdb_16(0x8f, 0, 2, one_block), std::string(511, '\0'))), "status 02 key 5 code 2400");
 }
 
 TEST(ScsiVerify, TheReservedCheckIsRefused) {
@@ -107,7 +107,7 @@ TEST(ScsiCompareAndWrite, WritesWhatIsEqualAndOnlyThat) {
 TEST(ScsiCompareAndWrite, DataOfAnotherLengthChangeNothing) {
   Unit unit;
   const Answer answer = unit.execute(compare_and_write(0, 2), std::string(2 * 512, '\0') + std::string(1023, 'x'));
-  EXPECT_EQ(text_of(answer), "status 02 key 5 code 0e03");
+  EXPECT_EQ(text_of(answer), "status 02 key 5 code 2400");
   EXPECT_TRUE(answer.needs.exact_data_out);
   EXPECT_EQ(content(unit, 0, 2), std::string(1024, '\0'));
 }
