@@ -145,7 +145,7 @@ export function toWireAccess({ initiators, chap, mutual }: Access): MessageInitS
   return { initiators, chap, ...(mutual && { mutual }) };
 }
 
-export function fromWireAccess({ initiators, chap, mutual = undefined }: WireAccess): Access {
+export function fromWireAccess({ initiators, chap, mutual }: WireAccess): Access {
   const credential = ({ user, secret }: { user: string; secret: Uint8Array }) => ({ user, secret });
   return { initiators, chap: chap.map(credential), mutual: mutual ? credential(mutual) : null };
 }

@@ -46,6 +46,7 @@ import type { Log } from './process-log.js';
 import { RunDirectory } from './run-directory.js';
 import type { DataPlaneCalls, RunningProcess } from './supervised-process.js';
 import { VolumeKeys } from './volume-keys.js';
+import { runningVolume, seenVolume, unlessGone } from './volume-reports.js';
 import { isWorkedOn, WorkWatch } from './work-watch.js';
 
 export interface LocalNodeEngineOptions extends LauncherOptions {
@@ -484,25 +485,6 @@ async function holdsReplica(
   const opened = await calls.openVolume({ volume, directory, cacheMode: CacheMode.NONE });
   await calls.closeVolume({ volume });
   return opened.volume?.volumeId === volumeId;
-}
-
-function runningVolume(volume: Volume, { frontend }: HeldVolume): RunningVolume {
-  const { directory: _directory, volumeId: _id, cacheMode: _mode, ...rest } = fromWireVolume(volume);
-  return { ...rest, frontend };
-}
-
-function seenVolume(volume: Volume, held: HeldVolume): SeenVolume {
-  return { ...runningVolume(volume, held), openness: held.purpose === 'attached' ? 'attached' : 'working' };
-}
-
-/** `undefined` when the process died or the volume was closed while it was asked. */
-async function unlessGone<Result>(call: Promise<Result> | undefined): Promise<Result | undefined> {
-  try {
-    return await call;
-  } catch (error) {
-    if (hasCode(error, 'data-plane-unavailable', 'volume-detached')) return undefined;
-    throw error;
-  }
 }
 
 /** Repeating what was done before is no error. */

@@ -110,7 +110,13 @@ describe('a wrong argument', () => {
 
 describe('the constructor', () => {
   const Plane = () => loadNative().DataPlane as unknown as new (...values: unknown[]) => NativeDataPlane;
-  const options = { reactors: 1, bufferBytes: 1024 * 1024, connectionsMax: 10, negotiationsMax: 10, iscsi: { connectionsMax: 100, loginsMax: 50 } };
+  const options = {
+    reactors: 1,
+    bufferBytes: 1024 * 1024,
+    connectionsMax: 10,
+    negotiationsMax: 10,
+    iscsi: { connectionsMax: 100, loginsMax: 50 },
+  };
 
   it.each<[unknown[], string]>([
     [[], 'options must be an object'],

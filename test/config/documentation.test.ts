@@ -7,7 +7,7 @@ const page = readFileSync(new URL('../../docs/configuration.md', import.meta.url
 describe('docs/configuration.md', () => {
   it.each(settings)('has a row for $key as it is', ({ key, variable, flag, default: value }) => {
     const isNone = value === '' || (Array.isArray(value) && key !== 'pools');
-    const shown = key === 'pools' ? '`pool` in the data directory' : isNone ? 'none' : `\`${value}\``;
+    const shown = key === 'pools' ? '`pool` in the data directory' : isNone ? 'none' : `\`${String(value)}\``;
     expect(page).toContain(`| \`${key}\` | \`${variable}\` | \`${flag}\` | ${shown} |`);
   });
 });

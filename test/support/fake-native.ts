@@ -11,7 +11,7 @@
  * Environment: CAIRN_FAKE_MERGE_MS is how long merges, flattenings and scrubs take (default 20);
  * CAIRN_FAKE_CLOSE_MS is how long close() flushes (default 0); CAIRN_FAKE_NO_IO_URING=1 makes probe() fail.
  */
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createConnection, createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import type {
@@ -34,19 +34,8 @@ import type {
   VolumeInfo,
   VolumeToOpen,
 } from '../../src/engine/native.js';
-
-interface StoredReplica extends NewReplica {
-  layers: LayerInfo[];
-  heads: number;
-  flattening: boolean;
-  clean: boolean;
-  /** The id of the last change of its volume key, and whether that goes on. */
-  keyChange?: { id: string; running: boolean };
-  /** What its passphrase is, in hexadecimal; undefined: it is not encrypted. */
-  passphrase?: string;
-  /** Of the other key slots. */
-  others?: string[];
-}
+import { fail, load, lock, store, type StoredReplica } from './fake-replica-files.js';
+import { FakeTargets } from './fake-targets.js';
 
 interface OpenVolume {
   name: string;
@@ -68,7 +57,7 @@ export const probe: Native['probe'] = () =>
 export class DataPlane implements NativeDataPlane {
   private readonly volumes = new Map<string, OpenVolume>();
   private readonly exports = new Map<string, NewExport>();
-  private readonly targets = new Map<string, NewTarget>();
+  private readonly targets = new FakeTargets();
   private readonly servers: Server[] = [];
   private readonly sockets = new Set<Socket>();
   private tls: TlsSettings = { mode: 'off', certificateDirectory: null, verifyPeer: false, pskFile: null };
@@ -111,7 +100,7 @@ export class DataPlane implements NativeDataPlane {
 
   async closeVolume(name: string): Promise<void> {
     const volume = this.volume(name);
-    if ([...this.exports.values(), ...this.targets.values()].some((each) => each.volume === name))
+    if ([...this.exports.values(), ...this.targets.all()].some((each) => each.volume === name))
       fail('VOLUME_IN_USE', `${name} is exported`);
     this.closeNow(volume);
   }
@@ -284,22 +273,19 @@ export class DataPlane implements NativeDataPlane {
     this.exports.delete(name);
   }
 
-  async addTarget({ access, ...target }: NewTarget & { access: Access }): Promise<void> {
+  async addTarget(target: NewTarget & { access: Access }): Promise<void> {
     this.assertNotClosed();
-    if (this.targets.has(target.name)) fail('EXPORT_EXISTS', `${target.name} is taken`);
     const volume = target.volume === null ? undefined : this.volume(target.volume);
     if (volume && target.decrypted && !volume.unlocked) fail('VOLUME_KEY_MISSING', `${volume.name} is locked`);
-    this.targets.set(target.name, target);
-    await this.setTargetAccess(target.name, access);
+    this.targets.add(target);
   }
 
-  async removeTarget(name: string, _force: boolean): Promise<void> {
-    if (!this.targets.delete(name)) fail('EXPORT_MISSING', `no target ${name}`);
+  async removeTarget(name: string): Promise<void> {
+    this.targets.remove(name);
   }
 
-  async setTargetAccess(name: string, { chap }: Access): Promise<void> {
-    if (!this.targets.has(name)) fail('EXPORT_MISSING', `no target ${name}`);
-    if (chap.some(({ secret }) => secret.length < 12)) fail('INVALID_ARGUMENT', 'a secret has at least 12 bytes');
+  async setTargetAccess(name: string, access: Access): Promise<void> {
+    this.targets.setAccess(name, access);
   }
 
   async setSpaceLow(): Promise<void> {}
@@ -490,31 +476,6 @@ function slotsOf({ passphrase, others = [] }: StoredReplica): string[] {
   return passphrase === undefined ? [] : [passphrase, ...others];
 }
 
-function load(directory: string): StoredReplica {
-  const file = join(directory, 'volume.json');
-  if (!existsSync(file)) fail('REPLICA_MISSING', `no replica in ${directory}`);
-  return JSON.parse(readFileSync(file, 'utf8')) as StoredReplica;
-}
-
-function store(replica: StoredReplica): void {
-  const file = join(replica.directory, 'volume.json');
-  writeFileSync(`${file}.new`, JSON.stringify(replica));
-  renameSync(`${file}.new`, file);
-}
-
-/** Stands for flock: held by a living process, gone with it. */
-function lock(directory: string): void {
-  const file = join(directory, 'lock');
-  const holder = existsSync(file) ? readFileSync(file, 'utf8') : '';
-  if (holder !== '' && isRunning(holder)) fail('VOLUME_LOCKED', `${directory} is open in process ${holder}`);
-  writeFileSync(file, String(process.pid));
-}
-
-function isRunning(pid: string): boolean {
-  const stat = `/proc/${pid}/stat`;
-  return existsSync(stat) && !/\) [ZX] /.test(readFileSync(stat, 'utf8'));
-}
-
 function replaceStale(path: string): Promise<void> {
   return new Promise((resolve, reject) => {
     const attempt = createConnection(path);
@@ -527,8 +488,4 @@ function replaceStale(path: string): Promise<void> {
       resolve();
     });
   });
-}
-
-function fail(code: string, message: string): never {
-  throw Object.assign(new Error(message), { code });
 }
