@@ -70,7 +70,7 @@ describe('usage errors', () => {
     ['volume create data --size 10GB', /'10GB' is invalid\. It must be a number of bytes, or a number with a unit/],
     ['volume create data --size 1GiB --block-size 1024', /Allowed choices are 512, 4096/],
     ['volume create data --size 1GiB --cache fast', /Allowed choices are none, writeback, writethrough/],
-    ['volume attach data --frontend fc', /Allowed choices are nbd, none/],
+    ['volume attach data --frontend fc', /Allowed choices are nbd, iscsi, none/],
     ['volume list -o yaml', /Allowed choices are table, json/],
     ['volume list --server 127.0.0.1:9420', /It must be a URL such as http:\/\/127\.0\.0\.1:9420/],
     ['data-plane node', /required option '--run-directory <path>' not specified/],
