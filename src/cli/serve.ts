@@ -35,7 +35,7 @@ export function configure(serve: Command): void {
 async function run(config: Config, log: Log, withDataPlane: boolean): Promise<void> {
   const { start } = await import('../control/node-service.js');
   const { LocalNodeEngine } = await import('../engine/local-node-engine.js');
-  const { dataDirectory, pools, rest, isolation, nbd } = config;
+  const { dataDirectory, pools, rest, isolation, nbd, lowSpacePercent } = config;
   const stopAsked = untilSignalled(log);
   const engine = new LocalNodeEngine(engineOptions(config, log));
   const version = packageVersion();
@@ -46,6 +46,7 @@ async function run(config: Config, log: Log, withDataPlane: boolean): Promise<vo
     engine,
     poolDevices: engine.poolDevices,
     isolation,
+    lowSpacePercent,
     version,
     log,
     checkTls: () => checkTls(nbd.tls),

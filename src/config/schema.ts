@@ -62,6 +62,12 @@ export const ConfigSchema = Type.Object({
     default: [],
     description: 'Directories in which replicas live (default: pool in the data directory)',
   }),
+  lowSpacePercent: Type.Integer({
+    minimum: 0,
+    maximum: 90,
+    default: 10,
+    description: 'Of the size of a pool: with less left, an event and initiators are told (0: never)',
+  }),
   isolation: Type.Union([Type.Literal('node'), Type.Literal('volume')], {
     default: 'node',
     description: 'One data-plane process for the node, or one for each attached volume',

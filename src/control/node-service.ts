@@ -10,6 +10,7 @@ import { Metrics } from './metrics.js';
 import { operationHandlers } from './operation-handlers.js';
 import { prepareDirectories } from './pools.js';
 import type { ReconcilerTimes } from './reconciler.js';
+import { SpaceWatch } from './space-watch.js';
 import { EmbeddedStore } from './store/embedded-store.js';
 import type { KeyValueStore } from './store/key-value-store.js';
 
@@ -25,6 +26,8 @@ export interface NodeServiceOptions {
   /** Works once the engine is started. */
   poolDevices: PoolDevices;
   isolation: Isolation;
+  /** Of a pool's size; 0 or missing: nobody is told. */
+  lowSpacePercent?: number;
   /** Throws `invalid-config` when certificates or keys cannot be used. */
   checkTls?: () => void;
   version: string;
@@ -47,6 +50,7 @@ export interface NodeService {
 }
 
 const startWaitMsDefault = 2000;
+const spaceWatchPeriodMs = 30_000;
 
 /** Undone in the reverse order, when the service stops or cannot start. */
 type Undo = (withDataPlane: boolean) => Promise<void>;
@@ -90,6 +94,9 @@ async function startParts(options: NodeServiceOptions, undo: Undo[]): Promise<Se
   undo.push(() => parts.mutex.idle());
   undo.push(() => control.deletions.stop());
   undo.push(async () => reconciler.stop());
+  const spaceWatch = new SpaceWatch(parts, control.pools, options.lowSpacePercent ?? 0, spaceWatchPeriodMs);
+  undo.push(async () => spaceWatch.stop());
+  spaceWatch.start();
   undo.push(async () => poolKeeper.stop());
   await poolKeeper.start();
   let isReady = false;

@@ -37,6 +37,7 @@ describe('sources', () => {
         discovery: { user: '', secret: '', mutualUser: '', mutualSecret: '' },
       },
       pools: ['/var/lib/cairn/pool'],
+      lowSpacePercent: 10,
       isolation: 'node',
       dataPlane: { reactors: 1, bufferMiB: 64 },
       keys: {
