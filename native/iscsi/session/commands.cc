@@ -56,6 +56,7 @@ Landing Session::accept_command(const wire::Header& header) {
   task->wanted = static_cast<uint32_t>(std::min<size_t>(needs.data_out, task->announced));
   task->unsolicited = (command.flags & wire::final_bit) == 0;
   task->burst_end = std::min(task->announced, parameters_.first_burst);
+  if (task->unsolicited) task->waiting_since = Reactor::Clock::now();
   if (!task->demand.refusal) get_buffer_at_once(task);
   return {.wanted = true, .into = task->place(0, command.data_length), .task = task};
 }
@@ -160,7 +161,6 @@ Task<> Session::acquire_buffer(ScsiTask* task) {
 Task<> Session::collect_data(ScsiTask* task) {
   while (!task->has_all() && !task->aborted) {
     if (!task->unsolicited && task->transfer_tag == wire::no_tag) request_data(task);
-    task->waiting_since = Reactor::Clock::now();
     co_await task->changed.wait();
   }
 }
@@ -172,6 +172,7 @@ void Session::request_data(ScsiTask* task) {
   task->transfer_tag = next_transfer_tag_;
   task->data_sn = 0;
   task->burst_end = std::min(task->wanted, task->received + parameters_.max_burst);
+  task->waiting_since = Reactor::Clock::now();
   pdu.flags = wire::final_bit;
   pdu.lun = task->command.lun;
   pdu.task_tag = task->command.task_tag;

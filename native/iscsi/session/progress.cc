@@ -30,7 +30,7 @@ bool Session::sends_no_data(Reactor::Clock::time_point now) {
   if (now - pdu_since_ >= branch_.times().data) return true;
   bool late = false;
   tasks_.for_each([&](const ScsiTask* task) {
-    const bool waits = !task->has_all() && task->buffer.valid();
+    const bool waits = task->unsolicited || task->transfer_tag != wire::no_tag;
     late |= waits && now - task->waiting_since >= branch_.times().data;
   });
   return late;

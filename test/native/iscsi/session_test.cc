@@ -294,6 +294,27 @@ TEST(IscsiSession, PingsAnIdleInitiatorAndEndsWithoutAnAnswer) {
   EXPECT_FALSE(initiator.receive().has_value());
 }
 
+TEST(IscsiSession, EndsWhenDataThatWereAskedForDoNotCome) {
+  using std::chrono::milliseconds;
+  RunningTarget target({.limits = {.times = {.data = milliseconds(60)}}});
+  auto initiator = target.log_in();
+  initiator->send_pdu(initiator->command(write_16_cdb(0, 1), 512, true));
+  EXPECT_EQ(initiator->receive()->opcode(), wire::ready_to_transfer);
+  EXPECT_FALSE(initiator->receive().has_value());
+  // A device that is slow is nobody's fault.
+  auto patient = target.log_in();
+  target.gate().close_gate();
+  const wire::ScsiCommand command = patient->command(write_16_cdb(0, 1), 512, true);
+  patient->send_pdu(command, pattern(512));
+  EXPECT_TRUE(eventually([&] { return target.gate().waiting() > 0; }));
+  auto other = target.log_in([](Initiator& each) { each.isid[5] = 9; });
+  other->send_pdu(other->command(write_16_cdb(0, 1), 512, true));
+  EXPECT_EQ(other->receive()->opcode(), wire::ready_to_transfer);
+  EXPECT_FALSE(other->receive().has_value());
+  target.gate().open_gate();
+  EXPECT_EQ(patient->finish(command.task_tag).status, 0);
+}
+
 TEST(IscsiSession, LogsOutWhenCommandsAreAnswered) {
   RunningTarget target;
   auto initiator = target.log_in();
