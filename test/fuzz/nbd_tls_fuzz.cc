@@ -46,7 +46,7 @@ void converse(World& world, std::span<const std::byte> input) {
   CAIRN_ASSERT(::send(client.get(), input.data(), input.size(), MSG_NOSIGNAL | MSG_DONTWAIT) >= 0 || input.empty());
   ::shutdown(client.get(), SHUT_WR);
   TlsPump::start(world.core->first(), {UniqueFd(network[1]), UniqueFd(plain[1]), world.policy,
-                                       Presence(*world.core, Presence::Kind::connection)});
+                                       Presence(world.core->attendance(), Presence::Kind::connection)});
   world.reactor->run([&world] { return world.core->connections() == 0; });
   std::byte byte;
   CAIRN_ASSERT(::recv(inside.get(), &byte, 1, MSG_DONTWAIT) <= 0);
