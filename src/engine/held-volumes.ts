@@ -27,6 +27,8 @@ export interface HeldVolume {
   frontend: Frontend;
   /** Clients are served its plaintext; of one that was taken over, what its process says. */
   decrypted: boolean;
+  /** Found served by a process that outlived the service: nobody has said yet whom its target lets in. */
+  isFound: boolean;
 }
 
 export class HeldVolumes {
@@ -64,7 +66,7 @@ export class HeldVolumes {
       const spec = { ...specOf(volume, description), readOnly: served?.readOnly ?? false };
       const held = this.remember(spec, process, 'attached');
       const frontend = frontendOf(exported !== undefined, target !== undefined);
-      Object.assign(held, { frontend, decrypted: served?.decrypted ?? false });
+      Object.assign(held, { frontend, decrypted: served?.decrypted ?? false, isFound: true });
     }
   }
 
@@ -77,7 +79,22 @@ export class HeldVolumes {
     return Object.assign(this.remember(spec, process, purpose), { frontend });
   }
 
+  /** What fails half way is withdrawn: it would keep the volume from being closed. */
   async serve(held: HeldVolume, frontend: Frontend): Promise<void> {
+    const added = without(frontend, held.frontend);
+    held.frontend = frontend;
+    try {
+      await this.serveBy(held, frontend);
+    } catch (error) {
+      await this.withdraw(held, added, true).catch((failure: unknown) => {
+        const { code, detail } = toCairnError(failure);
+        this.log('warn', 'what failed cannot be withdrawn', { volume: held.spec.name, code, detail });
+      });
+      throw error;
+    }
+  }
+
+  private async serveBy(held: HeldVolume, frontend: Frontend): Promise<void> {
     const { calls } = await this.fleet.ensure(held.process);
     const isHere = held.process === this.frontProcess();
     const front = isHere ? calls : (await this.fleet.ensure(this.frontProcess())).calls;
@@ -90,26 +107,24 @@ export class HeldVolumes {
       if (!isHere) await this.iscsi.handOver(front, handedOver(held));
       await this.iscsi.listen(front);
     }
-    held.frontend = frontend;
   }
 
   /** The holder first: it knows the clients, and a connection that the front still hands over finds no export there. */
-  async withdraw(held: HeldVolume, force: boolean): Promise<void> {
-    if (held.frontend === 'none') return;
+  async withdraw(held: HeldVolume, from: Frontend, force: boolean): Promise<void> {
+    if (from === 'none') return;
     const { calls } = await this.fleet.ensure(held.process);
     const { name } = held.spec;
-    if (serves(held.frontend, 'iscsi')) await this.iscsi.remove(calls, name, force);
-    if (serves(held.frontend, 'nbd')) await this.front.remove(calls, name, force);
-    const listened = serves(held.frontend, 'iscsi');
-    held.frontend = 'none';
-    if (held.process !== this.frontProcess()) await this.removeFromFront(name);
-    if (listened) await this.stopListeningUnlessNeeded();
+    if (serves(from, 'iscsi')) await this.iscsi.remove(calls, name, force);
+    if (serves(from, 'nbd')) await this.front.remove(calls, name, force);
+    held.frontend = without(held.frontend, from);
+    if (held.process !== this.frontProcess()) await this.removeFromFront(name, from);
+    if (serves(from, 'iscsi')) await this.stopListeningUnlessNeeded();
   }
 
-  async removeFromFront(name: string): Promise<void> {
+  async removeFromFront(name: string, from: Frontend): Promise<void> {
     const { calls } = await this.fleet.ensure(this.frontProcess());
-    await this.front.remove(calls, name, true);
-    await this.iscsi.remove(calls, name, true);
+    if (serves(from, 'nbd')) await this.front.remove(calls, name, true);
+    if (serves(from, 'iscsi')) await this.iscsi.remove(calls, name, true);
   }
 
   private async stopListeningUnlessNeeded(): Promise<void> {
@@ -177,6 +192,8 @@ export class HeldVolumes {
   private async serveAgain(calls: DataPlaneCalls, held: HeldVolume): Promise<void> {
     if (serves(held.frontend, 'nbd')) await exportIn(calls, held);
     if (!serves(held.frontend, 'iscsi')) return;
+    // It lets in whom it did: the reconciler says whom it is to let in.
+    if (held.isFound) return this.iscsi.assertServed(calls, held.spec.name);
     if (needsSecrets(held.spec.access))
       throw new CairnError(
         'key-unavailable',
@@ -211,7 +228,7 @@ export class HeldVolumes {
   }
 
   private remember(spec: VolumeSpec, process: string, purpose: Purpose): HeldVolume {
-    const held: HeldVolume = { spec, process, purpose, frontend: 'none', decrypted: isDecrypted(spec) };
+    const held: HeldVolume = { spec, process, purpose, frontend: 'none', decrypted: isDecrypted(spec), isFound: false };
     this.records.set(spec.name, held);
     return held;
   }
@@ -237,12 +254,18 @@ function frontendOf(nbd: boolean, iscsi: boolean): Frontend {
   return nbd ? 'nbd' : 'none';
 }
 
+/** What is left of a frontend when another is taken away. */
+function without(frontend: Frontend, removed: Frontend): Frontend {
+  const left = (protocol: 'nbd' | 'iscsi'): boolean => serves(frontend, protocol) && !serves(removed, protocol);
+  return frontendOf(left('nbd'), left('iscsi'));
+}
+
 function isDecrypted({ encryption, raw }: VolumeSpec): boolean {
   return encryption !== null && !raw;
 }
 
-function handedOver({ spec, process }: HeldVolume): HandedOverExport & HandedOverTarget {
-  return { name: spec.name, description: spec.description, access: spec.access, holder: process };
+function handedOver({ spec, process, isFound }: HeldVolume): HandedOverExport & HandedOverTarget {
+  return { name: spec.name, description: spec.description, access: isFound ? null : spec.access, holder: process };
 }
 
 function specOf({ name, volumeId, directory, cacheMode, sizeBytes, limits }: Volume, description: string): VolumeSpec {

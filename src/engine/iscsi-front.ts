@@ -26,7 +26,8 @@ export interface IscsiSettings {
 export interface HandedOverTarget {
   name: string;
   holder: string;
-  access: AccessSpec;
+  /** `null`: nobody has said it yet. */
+  access: AccessSpec | null;
 }
 
 const portDefault = 3260;
@@ -71,6 +72,14 @@ export class IscsiFront {
     });
   }
 
+  /** A process that was found has gone on serving it. Throws where somebody must say first whom it lets in. */
+  async assertServed(calls: DataPlaneCalls, volume: string): Promise<void> {
+    const { targets } = await calls.getState({});
+    const wanted = targetNameOf(volume);
+    if (targets.some(({ name }) => name === wanted)) return;
+    throw new CairnError('key-unavailable', `Whom target ${wanted} lets in, and by which secrets, is to be asked for.`);
+  }
+
   async setAccess(calls: DataPlaneCalls, { name, access: wanted }: VolumeSpec): Promise<void> {
     await this.withAccess(wanted, async (access) => {
       await calls.setTargetAccess({ name: targetNameOf(name), access: toWireAccess(access) });
@@ -79,6 +88,7 @@ export class IscsiFront {
 
   /** Makes the process that listens know a target of another one. What an initiator proves is that one's business. */
   async handOver(calls: DataPlaneCalls, { name, holder, access }: HandedOverTarget): Promise<void> {
+    if (access === null) return; // it goes on as it is, or is not found until somebody has said it
     const handover = { path: this.directory.iscsiHandoverSocket(holder) };
     const shown = toWireAccess({ initiators: access.initiators, chap: [], mutual: null });
     const target = toWireTarget({

@@ -153,7 +153,7 @@ export class LocalNodeEngine implements NodeEngine {
       const mustReopen = before?.spec.cacheMode !== spec.cacheMode || spec.raw;
       if (before?.purpose === 'operation' && mustReopen) await this.close(before);
       const held = await this.open(spec, 'attached');
-      if (frontend === 'none') await this.held.withdraw(held, false);
+      if (frontend === 'none') await this.held.withdraw(held, held.frontend, false);
       else await this.held.serve(held, frontend);
       return { uris: this.urisOf(spec.name, frontend) };
     });
@@ -162,9 +162,9 @@ export class LocalNodeEngine implements NodeEngine {
   detach(volume: string, force: boolean): Promise<void> {
     return this.queue.run(volume, async () => {
       const held = this.held.get(volume);
-      if (!held) return this.held.removeFromFront(volume);
+      if (!held) return this.held.removeFromFront(volume, 'both');
       if (!this.fleet.find(held.process)) return this.abandon(held);
-      await this.held.withdraw(held, force);
+      await this.held.withdraw(held, held.frontend, force);
       held.purpose = 'operation';
       await this.closeOperation(volume, false);
     });
@@ -396,7 +396,7 @@ export class LocalNodeEngine implements NodeEngine {
     this.held.drop(held);
     if (held.process === this.frontProcess) return;
     await this.endIfIdle(held.process);
-    await this.held.removeFromFront(held.spec.name);
+    await this.held.removeFromFront(held.spec.name, 'both');
   }
 
   private async closeForDelete(name: string): Promise<void> {
