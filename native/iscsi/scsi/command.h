@@ -34,9 +34,10 @@ struct Needs {
 
 /// What a reservation of another nexus does to a command (SPC-4 table 66, SBC-3 table 13; SPC-2 for RESERVE).
 enum class ReservationRule : uint8_t {
-  exempt,      // always allowed
-  persistent,  // stopped only by RESERVE(6) and RESERVE(10)
-  reads,       // the medium, or what is stopped like that
+  exempt,         // always allowed
+  registrations,  // stopped by RESERVE(6) and RESERVE(10) of anybody, the nexus itself too (SPC-2 section 5.5.1)
+  persistent,     // stopped only by RESERVE(6) and RESERVE(10)
+  reads,          // the medium, or what is stopped like that
   writes,
 };
 

@@ -25,6 +25,17 @@ inline constexpr uint64_t prefetch_max = 64 * mebibyte;
 inline constexpr uint64_t lba_status_bytes_max = 1 * tebibyte;
 /// Ports that may be registered with a key.
 inline constexpr size_t registrations_max = 256;
+/// Target and segment descriptors of one EXTENDED COPY, their lengths, and those of both lists together.
+inline constexpr size_t copy_targets_max = 8;
+inline constexpr size_t copy_segments_max = 16;
+inline constexpr size_t copy_target_length = 32;
+inline constexpr size_t copy_segment_length = 28;
+inline constexpr size_t copy_descriptors_length_max =
+    copy_targets_max * copy_target_length + copy_segments_max * copy_segment_length;
+/// Bytes that one segment of it copies: one command is not to keep a reset waiting for long.
+inline constexpr uint32_t copy_segment_bytes_max = 64 * mebibyte;
+/// Copies that one nexus may have running, and whose results are known for it.
+inline constexpr size_t copies_max = 16;
 /// Parameter data that a command gives back at most, but for the medium's.
 inline constexpr size_t parameter_data_max = 64 * kibibyte;
 

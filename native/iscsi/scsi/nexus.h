@@ -4,6 +4,7 @@
 #include <string>
 
 #include "base/intrusive_list.h"
+#include "iscsi/scsi/copy_results.h"
 #include "iscsi/scsi/sense.h"
 
 namespace cairn::scsi {
@@ -46,6 +47,7 @@ class Nexus : public ListLink {
   LogicalUnit& unit() const { return unit_; }
   const std::string& initiator_port() const { return initiator_port_; }
   Tasks& tasks() const { return tasks_; }
+  CopyResults& copy_results() { return copy_results_; }
 
   void establish(UnitAttention attention) { pending_ |= 1U << static_cast<unsigned>(attention); }
   bool attentive() const { return pending_ != 0; }
@@ -57,6 +59,7 @@ class Nexus : public ListLink {
   std::string initiator_port_;
   Tasks& tasks_;
   uint32_t pending_ = 0;
+  CopyResults copy_results_;
 };
 
 }  // namespace cairn::scsi

@@ -99,6 +99,7 @@ bool ReservationState::unregister(const std::string& port) {
 
 bool Reservations::is_stopped(const Nexus& nexus, ReservationRule rule) const {
   if (rule == ReservationRule::exempt) return false;
+  if (rule == ReservationRule::registrations) return !reserver_.empty();
   if (!reserver_.empty() && reserver_ != nexus.initiator_port()) return true;
   if (!state_.reservation || rule == ReservationRule::persistent) return false;
   const ReservationType type = state_.reservation->type;

@@ -40,10 +40,12 @@ enum class SenseKey : uint8_t {
 /// Additional sense code in the upper byte, its qualifier in the lower one (SPC-4 annex F).
 enum class SenseCode : uint16_t {
   none = 0x0000,
+  operation_in_progress = 0x0016,
   not_ready_cause_not_reportable = 0x0400,
   not_ready_initializing_command_required = 0x0402,
   threshold_reached = 0x3807,
   copy_target_unreachable = 0x0d02,
+  incorrect_copy_target_type = 0x0d03,
   third_party_device_failure = 0x0d01,
   write_error = 0x0c00,
   invalid_field_in_information_unit = 0x0e03,

@@ -32,7 +32,10 @@ std::optional<TransportId> take_transport_id(std::span<const std::byte> bytes) {
   if (additional < additional_min || additional % 4 != 0 || additional > bytes.size() - header_length)
     return std::nullopt;
   const auto* text = reinterpret_cast<const char*>(&bytes[header_length]);
-  const std::string name(text, std::find(text, text + additional, '\0'));
+  std::string name(text, std::find(text, text + additional, '\0'));
+  // Names have no large letters (RFC 7143 section 4.2.7), and the digits of an ISID are compared as if they had none.
+  std::ranges::transform(name, name.begin(),
+                         [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
   const bool is_printable = std::ranges::all_of(name, [](char c) { return c > ' ' && c < 0x7f; });
   if (name.empty() || name.size() > name_max || name.size() == additional || !is_printable) return std::nullopt;
   if (is_port != (name.find(port_separator) != std::string::npos)) return std::nullopt;

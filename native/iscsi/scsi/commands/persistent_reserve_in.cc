@@ -80,7 +80,7 @@ constexpr CommandRow row(int service_action, Task<Outcome> (*run)(LogicalUnit&, 
   return {.opcode = 0x5e,
           .service_action = service_action,
           .usage = {0x5e, 0x1f, 0, 0, 0, 0, 0, 0xff, 0xff},
-          .reservation = ReservationRule::persistent,
+          .reservation = ReservationRule::registrations,
           .judge = judge,
           .run = run};
 }

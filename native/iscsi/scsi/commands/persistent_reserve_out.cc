@@ -94,6 +94,7 @@ Outcome register_key(Change& change, bool ignores_key) {
   if (!ignores_key && change.key() != (own == nullptr ? 0 : own->key)) return conflict();
   const bool names_ports = (change.flags() & flag_initiator_ports) != 0;
   if (names_ports && (ignores_key || own != nullptr)) return invalid_parameter(flags_at, 3);
+  if (!names_ports && change.list.size() != list_length) return illegal_request(SenseCode::parameter_list_length_error);
   const bool power_loss = (change.flags() & flag_power_loss) != 0;
   if (power_loss && change.unit.reservations_path().empty()) return invalid_parameter(flags_at, 0);
   if (own == nullptr && change.action_key() == 0) return good();
@@ -187,16 +188,17 @@ void remove_others(Change& change, uint64_t key) {
   });
 }
 
-/// The reservation becomes the port's, of the type that it asks for.
+/// The reservation becomes the port's, of the type that it asks for; of another type it is not what those who stay
+/// registered knew.
 void take_reservation(Change& change, uint64_t key) {
   const PersistentReservation before = *change.next.reservation;
   remove_others(change, key);
   change.next.reservation = {change.type(), is_all_registrants(change.type()) ? std::string() : change.port};
-  if (before.type != change.type() && admits_registrants(before.type)) change.release_to_others();
+  if (before.type != change.type()) change.release_to_others();
 }
 
+/// Scope and type matter only where the reservation changes hands (SPC-4 section 5.12.11.2).
 Outcome preempt(Change& change) {
-  if (const std::optional<Outcome> wrong = check_type(change.cdb)) return *wrong;
   if (!change.is_known()) return conflict();
   const uint64_t key = change.action_key();
   const std::optional<PersistentReservation>& held = change.next.reservation;
@@ -207,12 +209,12 @@ Outcome preempt(Change& change) {
       std::ranges::any_of(change.next.registrations, [key](const auto& each) { return each.key == key; });
   if (key != 0 && !is_there) return conflict();
   if ((all && key == 0) || (holder != nullptr && holder->key == key)) {
+    if (const std::optional<Outcome> wrong = check_type(change.cdb)) return *wrong;
     take_reservation(change, key);
   } else {
     remove_others(change, key);
-    const Registration* own = change.next.find(change.port);
-    // Its own key is among those that go.
-    if (own->key == key && !all) change.next.unregister(change.port);
+    // Its own key may be the one that goes.
+    if (change.key() == key) change.next.unregister(change.port);
   }
   ++change.next.generation;
   return good();
@@ -271,6 +273,13 @@ Task<Outcome> run(LogicalUnit& unit, Command command) {
   return carry_out(unit, command, action);
 }
 
+/// Ports are named by those that register only.
+template <Action action>
+Outcome without_ports(Change& change) {
+  if ((change.flags() & flag_initiator_ports) != 0) return invalid_parameter(flags_at, 3);
+  return action(change);
+}
+
 Judgement judge_list(const Cdb& cdb, bool may_be_longer) {
   const size_t length = load_be32(&cdb[5]);
   const bool wrong = may_be_longer ? length < list_length || length > parameter_data_max : length != list_length;
@@ -285,7 +294,7 @@ constexpr CommandRow row(int service_action, Task<Outcome> (*run_it)(LogicalUnit
   return {.opcode = 0x5f,
           .service_action = service_action,
           .usage = {0x5f, 0x1f, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff},
-          .reservation = ReservationRule::persistent,
+          .reservation = ReservationRule::registrations,
           .judge = judge_it,
           .run = run_it};
 }
@@ -293,11 +302,11 @@ constexpr CommandRow row(int service_action, Task<Outcome> (*run_it)(LogicalUnit
 }  // namespace
 
 constexpr CommandRow persistent_reserve_out_register = row(0, run<register_checked>, judge_longer);
-constexpr CommandRow persistent_reserve_out_reserve = row(1, run<reserve>);
-constexpr CommandRow persistent_reserve_out_release = row(2, run<release>);
-constexpr CommandRow persistent_reserve_out_clear = row(3, run<clear>);
-constexpr CommandRow persistent_reserve_out_preempt = row(4, run<preempt>);
-constexpr CommandRow persistent_reserve_out_preempt_abort = row(5, run<preempt_and_abort>);
+constexpr CommandRow persistent_reserve_out_reserve = row(1, run<without_ports<reserve>>);
+constexpr CommandRow persistent_reserve_out_release = row(2, run<without_ports<release>>);
+constexpr CommandRow persistent_reserve_out_clear = row(3, run<without_ports<clear>>);
+constexpr CommandRow persistent_reserve_out_preempt = row(4, run<without_ports<preempt>>);
+constexpr CommandRow persistent_reserve_out_preempt_abort = row(5, run<without_ports<preempt_and_abort>>);
 constexpr CommandRow persistent_reserve_out_register_ignore = row(6, run<register_and_ignore>, judge_longer);
 constexpr CommandRow persistent_reserve_out_register_move = row(7, run<register_and_move>, judge_longer);
 

@@ -12,6 +12,7 @@ std::span<const VpdPage* const> vpd_pages() {
       &vpd_extended_inquiry_data,
       &vpd_mode_page_policy,
       &vpd_scsi_ports,
+      &vpd_third_party_copy,
       &vpd_block_limits,
       &vpd_block_device_characteristics,
       &vpd_logical_block_provisioning,

@@ -26,6 +26,7 @@ extern const VpdPage vpd_device_identification;
 extern const VpdPage vpd_extended_inquiry_data;
 extern const VpdPage vpd_mode_page_policy;
 extern const VpdPage vpd_scsi_ports;
+extern const VpdPage vpd_third_party_copy;
 extern const VpdPage vpd_block_limits;
 extern const VpdPage vpd_block_device_characteristics;
 extern const VpdPage vpd_logical_block_provisioning;
