@@ -244,6 +244,11 @@ export const NewVolume = closed(
     cacheMode: Type.Optional(cacheMode),
     limits: Type.Optional(LimitsChange),
     encryption: Type.Optional(NewEncryption),
+    shared: Type.Optional(
+      Type.Boolean({
+        description: "Both frontends may serve it at the same time. Default: no; a clone's: as its parent.",
+      }),
+    ),
   },
   { title: 'NewVolume' },
 );
@@ -378,6 +383,12 @@ export const DetachRequest = closed(
       Type.Boolean({
         default: false,
         description: 'Disconnect the clients that are connected. Without it they are a reason to refuse.',
+      }),
+    ),
+    frontend: Type.Optional(
+      Type.Enum(['nbd', 'iscsi'], {
+        description:
+          'End this one only; the other goes on serving the volume. Left out: all, and the volume is closed.',
       }),
     ),
   },

@@ -35,6 +35,7 @@ interface CreateFlags extends LimitFlags, EncryptionFlags {
   from?: CloneSource;
   blockSize?: string;
   cache?: CacheMode;
+  shared?: boolean;
 }
 
 function addCreate(volume: Command): void {
@@ -59,6 +60,7 @@ function addCreate(volume: Command): void {
         "cache mode, by the names of qemu (default: none; of a clone, its parent's)",
       ).choices(['none', 'writeback', 'writethrough']),
     );
+  create.option('--shared', "let NBD and iSCSI serve it at the same time (default: no; of a clone, its parent's)");
   addLimitFlags(create);
   addEncryptionFlags(create);
   exampleOf(
@@ -68,7 +70,7 @@ function addCreate(volume: Command): void {
     'cairn volume create copy --from data@before-upgrade',
     'cairn volume create secrets --size 10GiB --encrypt',
   );
-  create.action(async (name: string, { size, from, blockSize, cache, ...flags }: CreateFlags) => {
+  create.action(async (name: string, { size, from, blockSize, cache, shared, ...flags }: CreateFlags) => {
     const limits = changeOf(flags);
     const encryption = encryptionOf(create, flags);
     if (size === undefined && from === undefined)
@@ -82,6 +84,7 @@ function addCreate(volume: Command): void {
         ...(cache && { cacheMode: cache }),
         ...(Object.keys(limits).length > 0 && { limits }),
         ...(encryption && { encryption }),
+        ...(shared && { shared }),
       },
     });
     const origin = from ? ` from ${from.volume}@${from.snapshot}` : '';
@@ -131,13 +134,20 @@ function addDetach(volume: Command): void {
   const detach = volume
     .command('detach <name>')
     .description('Flush and close a volume')
-    .option('--force', 'disconnect its clients');
+    .option('--force', 'disconnect its clients')
+    .addOption(new Option('--frontend <frontend>', 'end this one only, of a shared volume').choices(['nbd', 'iscsi']));
   exampleOf(addYesOption(detach), 'cairn volume detach data');
-  detach.action(async (name: string, flags: { force?: boolean; yes?: boolean }) => {
+  detach.action(async (name: string, flags: { force?: boolean; frontend?: 'nbd' | 'iscsi'; yes?: boolean }) => {
+    const { frontend } = flags;
     const force = flags.force ?? false;
     if (force && !(await isConfirmed(`Disconnect all clients of volume ${name}?`, flags))) return;
-    const detached = await clientOf(detach).detachVolume({ params: { name }, body: { force } });
-    print(detach, detached, () => `Volume ${name} is detached.`);
+    const detached = await clientOf(detach).detachVolume({
+      params: { name },
+      body: { force, ...(frontend && { frontend }) },
+    });
+    print(detach, detached, ({ frontend: left }) =>
+      left === null ? `Volume ${name} is detached.` : `Volume ${name} is served by ${left} alone.`,
+    );
   });
 }
 

@@ -37,6 +37,7 @@ export async function newVolumeRecord(request: NewVolume, pools: Pools, now: Dat
     cacheMode,
     limits,
     ...(encryption && { encryption }),
+    ...(request.shared && { shared: true }),
   };
 }
 
@@ -53,7 +54,7 @@ function newEncryption(volume: string, request: NonNullable<NewVolume['encryptio
 /** In its parent's pool, for they share files; like its parent in all that the request does not say. */
 export function clonedVolumeRecord(request: NewVolume, parent: CloneParent, now: Date): VolumeRecord {
   const { volume, snapshot } = parent;
-  const { pool, blockSize, cacheMode, encryption } = volume;
+  const { pool, blockSize, cacheMode, encryption, access, shared = false } = volume;
   if (request.encryption)
     throw new CairnError('invalid-request', `A clone is encrypted as its parent is. Leave encryption out.`, {
       field: 'encryption',
@@ -70,6 +71,9 @@ export function clonedVolumeRecord(request: NewVolume, parent: CloneParent, now:
     cacheMode: request.cacheMode ?? cacheMode,
     limits: changedLimits(volume.limits ?? noLimits, request.limits ?? {}, 'limits.'),
     ...(encryption && { encryption: { ...encryption, reencryption: null, next: null, previous: null } }),
+    ...((request.shared ?? shared) && { shared: true }),
+    // It is the parent's data that initiators would get.
+    ...(access && { access }),
     source: {
       volume: volume.name,
       volumeId: volume.id,

@@ -13,6 +13,8 @@ const recoveredFactor = 1.2;
 export class SpaceWatch {
   /** Directories of pools that run low. */
   private readonly low = new Set<string>();
+  /** Those of which this service has told: the one before it may have said something else to initiators. */
+  private readonly known = new Set<string>();
   private timer: NodeJS.Timeout | undefined;
 
   constructor(
@@ -48,7 +50,8 @@ export class SpaceWatch {
     else this.low.delete(directory);
     if (isLow !== wasLow) this.tellOfChange(directory, isLow, percent);
     // Each time while it is low: a volume may have been attached since.
-    if (isLow || wasLow) await this.tellInitiators(directory, isLow);
+    if (isLow || wasLow || !this.known.has(directory)) await this.tellInitiators(directory, isLow);
+    this.known.add(directory);
   }
 
   private tellOfChange(directory: string, isLow: boolean, percent: number): void {
@@ -62,6 +65,15 @@ export class SpaceWatch {
   private async tellInitiators(directory: string, isLow: boolean): Promise<void> {
     const stored = await this.parts.records.volumes.list(() => {});
     const concerned = stored.filter(({ record }) => record.pool === directory && serves(record.frontend, 'iscsi'));
-    for (const { record } of concerned) await this.parts.engine.setSpaceLow(record.name, isLow);
+    for (const { record } of concerned) await this.tellInitiatorsOf(record.name, isLow);
+  }
+
+  /** One whose data plane does not answer keeps nobody else from being told. */
+  private async tellInitiatorsOf(volume: string, isLow: boolean): Promise<void> {
+    try {
+      await this.parts.engine.setSpaceLow(volume, isLow);
+    } catch (error) {
+      this.parts.log('warn', 'initiators cannot be told of the space of the pool', { volume, cause: causesOf(error) });
+    }
   }
 }

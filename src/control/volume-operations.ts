@@ -1,7 +1,7 @@
 /** Creating, deleting, attaching and detaching volumes: one at a time for each volume, intent in the record first. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { frontendDefault, type AttachRequest, type DetachRequest, type NewVolume } from '../api/schemas.js';
-import type { Frontend } from '../engine/node-engine.js';
+import { without, type Frontend } from '../engine/node-engine.js';
 import { CairnError, hasCode } from '../errors.js';
 import { causesOf } from './log.js';
 import { clonedVolumeRecord, newVolumeRecord } from './new-volume.js';
@@ -82,9 +82,12 @@ export class VolumeOperations {
   }
 
   /** The data plane first: a crash in between leaves the volume attached, as nobody was told otherwise. */
-  detach(name: string, { force = false }: DetachRequest): Promise<void> {
+  detach(name: string, { force = false, frontend }: DetachRequest): Promise<void> {
     return this.parts.mutex.run(name, async () => {
       const stored = await this.settled(name);
+      const isOneOfTwo = frontend !== undefined && stored.record.frontend === 'both';
+      if (isOneOfTwo) return this.withdraw(stored, frontend, force);
+      assertServedBy(stored.record, frontend);
       const isAsWanted = stored.record.frontend === null && !this.parts.statuses.failureOf(name);
       if (isAsWanted) return;
       await this.steps.detach(name, force);
@@ -92,6 +95,17 @@ export class VolumeOperations {
       if (stored.record.frontend !== null) await this.parts.records.volumes.change(stored, { frontend: null });
       this.parts.events.add({ kind: 'volume-detached', volume: name, message: `Volume ${name} is detached.` });
     });
+  }
+
+  private async withdraw(stored: Stored<VolumeRecord>, frontend: 'nbd' | 'iscsi', force: boolean): Promise<void> {
+    const { name } = stored.record;
+    await this.parts.engine.withdraw(name, frontend, force);
+    const left = without('both', frontend);
+    const changed = await this.parts.records.volumes.change(stored, { frontend: left });
+    await this.steps.attach(changed.record, left);
+    this.parts.statuses.recovered(name);
+    const message = `Volume ${name} is served by ${left} alone.`;
+    this.parts.events.add({ kind: 'volume-detached', volume: name, message });
   }
 
   /** Throws `volume-not-found`. */
@@ -215,6 +229,12 @@ function withPresent({ name, frontend: present, shared = false }: VolumeRecord, 
     'volume-not-shared',
     `Volume ${name} is attached (${present}), and only one frontend may serve it. Detach it first, or let both serve it: cairn access set ${name} --shared.`,
   );
+}
+
+/** Of a detached volume there is nothing to end. */
+function assertServedBy({ name, frontend: present }: VolumeRecord, asked: DetachRequest['frontend']): void {
+  if (asked === undefined || present === null || present === asked) return;
+  throw new CairnError('volume-detached', `Volume ${name} is not attached by ${asked}, but ${present}.`);
 }
 
 function textOf({ frontend, raw, readOnly }: Attachment): string {

@@ -1,5 +1,5 @@
 /** Which process holds which volume, and the calls that open, serve, withdraw and close it there. */
-import { CairnError, hasCode, toCairnError } from '../errors.js';
+import { hasCode, toCairnError } from '../errors.js';
 import type { GetStateResponse, Volume } from '../generated/cairn/dataplane/v1/data_plane_pb.js';
 import { flushTimeoutMs, keyTimeoutMs } from './data-plane-connection.js';
 import {
@@ -10,9 +10,9 @@ import {
   toWireLimits,
 } from './data-plane-messages.js';
 import type { DataPlaneFleet } from './data-plane-fleet.js';
-import { needsSecrets, targetNameOf, type HandedOverTarget, type IscsiFront } from './iscsi-front.js';
+import { needsSecrets, type HandedOverTarget, type IscsiFront } from './iscsi-front.js';
 import type { HandedOverExport, NbdFront } from './nbd-front.js';
-import { openAccess, serves, type Frontend, type VolumeSpec } from './node-engine.js';
+import { frontendOf, openAccess, serves, without, type Frontend, type VolumeSpec } from './node-engine.js';
 import type { Passphrases } from './passphrases.js';
 import type { Log } from './process-log.js';
 import type { DataPlaneCalls, RunningProcess } from './supervised-process.js';
@@ -86,26 +86,8 @@ export class HeldVolumes {
     try {
       await this.serveBy(held, frontend);
     } catch (error) {
-      await this.withdraw(held, added, true).catch((failure: unknown) => {
-        const { code, detail } = toCairnError(failure);
-        this.log('warn', 'what failed cannot be withdrawn', { volume: held.spec.name, code, detail });
-      });
+      await this.giveUp(held, added);
       throw error;
-    }
-  }
-
-  private async serveBy(held: HeldVolume, frontend: Frontend): Promise<void> {
-    const { calls } = await this.fleet.ensure(held.process);
-    const isHere = held.process === this.frontProcess();
-    const front = isHere ? calls : (await this.fleet.ensure(this.frontProcess())).calls;
-    if (serves(frontend, 'nbd')) {
-      await this.unlocked(calls, held, () => exportIn(calls, held));
-      if (!isHere) await this.front.add(front, handedOver(held));
-    }
-    if (serves(frontend, 'iscsi')) {
-      await this.unlocked(calls, held, () => this.iscsi.serve(calls, held.spec, held.decrypted));
-      if (!isHere) await this.iscsi.handOver(front, handedOver(held));
-      await this.iscsi.listen(front);
     }
   }
 
@@ -125,6 +107,30 @@ export class HeldVolumes {
     const { calls } = await this.fleet.ensure(this.frontProcess());
     if (serves(from, 'nbd')) await this.front.remove(calls, name, true);
     if (serves(from, 'iscsi')) await this.iscsi.remove(calls, name, true);
+  }
+
+  private async serveBy(held: HeldVolume, frontend: Frontend): Promise<void> {
+    const { calls } = await this.fleet.ensure(held.process);
+    const isHere = held.process === this.frontProcess();
+    const front = isHere ? calls : (await this.fleet.ensure(this.frontProcess())).calls;
+    if (serves(frontend, 'nbd')) {
+      await this.unlocked(calls, held, () => exportIn(calls, held));
+      if (!isHere) await this.front.add(front, handedOver(held));
+    }
+    if (serves(frontend, 'iscsi')) {
+      await this.unlocked(calls, held, () => this.iscsi.serve(calls, held.spec, held.decrypted));
+      if (!isHere) await this.iscsi.handOver(front, handedOver(held));
+      await this.iscsi.listen(front);
+    }
+  }
+
+  private async giveUp(held: HeldVolume, added: Frontend): Promise<void> {
+    try {
+      await this.withdraw(held, added, true);
+    } catch (error) {
+      const { code, detail } = toCairnError(error);
+      this.log('warn', 'what failed cannot be withdrawn', { volume: held.spec.name, frontend: added, code, detail });
+    }
   }
 
   private async stopListeningUnlessNeeded(): Promise<void> {
@@ -192,13 +198,8 @@ export class HeldVolumes {
   private async serveAgain(calls: DataPlaneCalls, held: HeldVolume): Promise<void> {
     if (serves(held.frontend, 'nbd')) await exportIn(calls, held);
     if (!serves(held.frontend, 'iscsi')) return;
-    // It lets in whom it did: the reconciler says whom it is to let in.
-    if (held.isFound) return this.iscsi.assertServed(calls, held.spec.name);
-    if (needsSecrets(held.spec.access))
-      throw new CairnError(
-        'key-unavailable',
-        `The secrets of target ${targetNameOf(held.spec.name)} are to be asked for.`,
-      );
+    const isAskedFor = held.isFound || needsSecrets(held.spec.access);
+    if (isAskedFor) return this.iscsi.assertServed(calls, held.spec.name);
     await this.iscsi.serve(calls, held.spec, held.decrypted);
   }
 
@@ -246,18 +247,6 @@ async function exportIn(calls: DataPlaneCalls, { spec, decrypted }: HeldVolume):
   const { name, description, readOnly } = spec;
   const exported = { name, description, readOnly, decrypted, volume: name, handover: null };
   await calls.addExport({ export: toWireExport(exported) });
-}
-
-function frontendOf(nbd: boolean, iscsi: boolean): Frontend {
-  if (nbd && iscsi) return 'both';
-  if (iscsi) return 'iscsi';
-  return nbd ? 'nbd' : 'none';
-}
-
-/** What is left of a frontend when another is taken away. */
-function without(frontend: Frontend, removed: Frontend): Frontend {
-  const left = (protocol: 'nbd' | 'iscsi'): boolean => serves(frontend, protocol) && !serves(removed, protocol);
-  return frontendOf(left('nbd'), left('iscsi'));
 }
 
 function isDecrypted({ encryption, raw }: VolumeSpec): boolean {

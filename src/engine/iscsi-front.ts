@@ -6,7 +6,7 @@ import type { KeySource } from '../keys/key-source.js';
 import { CairnError, hasCode } from '../errors.js';
 import type { GetStateResponse, Target } from '../generated/cairn/dataplane/v1/data_plane_pb.js';
 import { toWireAccess, toWireTarget } from './data-plane-messages.js';
-import { connectable, patiently } from './listening.js';
+import { connectable, listenTcp } from './listening.js';
 import type { Access, Credential } from './native.js';
 import type { AccessSpec, ChapUser, VolumeSpec } from './node-engine.js';
 import type { RunDirectory } from './run-directory.js';
@@ -26,7 +26,7 @@ export interface IscsiSettings {
 export interface HandedOverTarget {
   name: string;
   holder: string;
-  /** `null`: nobody has said it yet. */
+  /** `null`: not known yet. */
   access: AccessSpec | null;
 }
 
@@ -46,6 +46,7 @@ export function targetNameOf(volume: string): string {
 
 export class IscsiFront {
   private boundPort: number;
+  private failed = false;
 
   constructor(
     private readonly directory: RunDirectory,
@@ -53,6 +54,11 @@ export class IscsiFront {
     private readonly keys: KeySource,
   ) {
     this.boundPort = settings.port;
+  }
+
+  /** Initiators find nobody, though they should: it has been tried. */
+  get isDown(): boolean {
+    return this.failed;
   }
 
   /** Where the volume is held. Idempotent; the access becomes what the spec says. */
@@ -72,7 +78,7 @@ export class IscsiFront {
     });
   }
 
-  /** A process that was found has gone on serving it. Throws where somebody must say first whom it lets in. */
+  /** The process has gone on serving it, and it lets in whom it did. Throws where somebody must say first whom. */
   async assertServed(calls: DataPlaneCalls, volume: string): Promise<void> {
     const { targets } = await calls.getState({});
     const wanted = targetNameOf(volume);
@@ -88,8 +94,8 @@ export class IscsiFront {
 
   /** Makes the process that listens know a target of another one. What an initiator proves is that one's business. */
   async handOver(calls: DataPlaneCalls, { name, holder, access }: HandedOverTarget): Promise<void> {
-    if (access === null) return; // it goes on as it is, or is not found until somebody has said it
     const handover = { path: this.directory.iscsiHandoverSocket(holder) };
+    if (access === null) return; // it goes on as it is, or is not to be found until somebody knows
     const shown = toWireAccess({ initiators: access.initiators, chap: [], mutual: null });
     const target = toWireTarget({
       name: targetNameOf(name),
@@ -111,6 +117,7 @@ export class IscsiFront {
 
   /** Makes the process know exactly these targets of others, and listen if there is any target at all. */
   async restore(calls: DataPlaneCalls, targets: readonly HandedOverTarget[], isNeeded: boolean): Promise<void> {
+    this.failed = isNeeded; // until it has succeeded
     const state = await calls.getState({});
     for (const stale of staleTargets(state, targets)) await removeIfThere(calls, stale.name, true);
     for (const target of targets) await this.handOver(calls, target);
@@ -127,10 +134,10 @@ export class IscsiFront {
     await this.withAccess(discovery, async (access) => {
       await calls.setDiscovery({ access: toWireAccess(access), portals });
     });
-    const wanted = { address: { case: 'iscsiTcp', value: { host, port: this.boundPort } } } as const;
+    const { listeners } = await calls.getState({});
     try {
-      const { listener } = await patiently(() => calls.listen({ listener: wanted }));
-      if (listener?.address.case === 'iscsiTcp') this.boundPort = listener.address.value.port;
+      this.boundPort = await listenTcp(calls, 'iscsiTcp', { host, port: this.boundPort }, listeners);
+      this.failed = false;
     } catch (error) {
       if (!hasCode(error, 'address-in-use')) throw error;
       throw new CairnError(
@@ -144,6 +151,7 @@ export class IscsiFront {
 
   /** Nothing is attached by iSCSI any more: the port is somebody else's to take. */
   async stopListening(calls: DataPlaneCalls): Promise<void> {
+    this.failed = false;
     const { listeners } = await calls.getState({});
     for (const { address } of listeners)
       if (address.case === 'iscsiTcp') await calls.unlisten({ listener: { address } });

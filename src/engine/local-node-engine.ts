@@ -7,12 +7,7 @@
  * the setting says.
  */
 import { hasCode, CairnError, toCairnError } from '../errors.js';
-import {
-  CacheMode,
-  type Event,
-  type GetStateResponse,
-  type Volume,
-} from '../generated/cairn/dataplane/v1/data_plane_pb.js';
+import type { Event, GetStateResponse, Volume } from '../generated/cairn/dataplane/v1/data_plane_pb.js';
 import { ClosedVolumes } from './closed-volumes.js';
 import { DataPlaneFleet } from './data-plane-fleet.js';
 import { DataPlaneLauncher, type LauncherOptions } from './data-plane-launcher.js';
@@ -27,6 +22,7 @@ import { isFront, NbdFront, type NbdAddress } from './nbd-front.js';
 import {
   serves,
   volumeEventKinds,
+  without,
   type Attachment,
   type DataPlaneProcess,
   type EngineEvent,
@@ -43,6 +39,7 @@ import {
 import { Passphrases } from './passphrases.js';
 import type { PoolDevices } from './pool-devices.js';
 import type { Log } from './process-log.js';
+import { accepting, holdsReplica } from './repeated-calls.js';
 import { RunDirectory } from './run-directory.js';
 import type { DataPlaneCalls, RunningProcess } from './supervised-process.js';
 import { VolumeKeys } from './volume-keys.js';
@@ -153,8 +150,8 @@ export class LocalNodeEngine implements NodeEngine {
       const mustReopen = before?.spec.cacheMode !== spec.cacheMode || spec.raw;
       if (before?.purpose === 'operation' && mustReopen) await this.close(before);
       const held = await this.open(spec, 'attached');
-      if (frontend === 'none') await this.held.withdraw(held, held.frontend, false);
-      else await this.held.serve(held, frontend);
+      await this.held.withdraw(held, without(held.frontend, frontend), false);
+      if (frontend !== 'none') await this.held.serve(held, frontend);
       return { uris: this.urisOf(spec.name, frontend) };
     });
   }
@@ -175,13 +172,13 @@ export class LocalNodeEngine implements NodeEngine {
     const process = held && this.fleet.find(held.process);
     if (!process || held.purpose !== 'attached') return null;
     const answer = await unlessGone(process.calls.getVolume({ volume }));
-    return answer?.volume ? runningVolume(answer.volume, held) : null;
+    return answer?.volume ? runningVolume(answer.volume, this.reachable(held)) : null;
   }
 
   async allRunning(): Promise<RunningVolume[]> {
     const open = await this.openVolumes();
     const attached = open.filter(([, { purpose }]) => purpose === 'attached');
-    return attached.map(([volume, held]) => runningVolume(volume, held));
+    return attached.map(([volume, held]) => runningVolume(volume, this.reachable(held)));
   }
 
   async seen(volume: string): Promise<SeenVolume | null> {
@@ -236,11 +233,19 @@ export class LocalNodeEngine implements NodeEngine {
     });
   }
 
+  withdraw(volume: string, frontend: Frontend, force: boolean): Promise<void> {
+    return this.queue.run(volume, async () => {
+      const held = this.held.get(volume);
+      if (held) await this.held.withdraw(held, frontend, force);
+    });
+  }
+
   setAccess(spec: VolumeSpec): Promise<void> {
     return this.queue.run(spec.name, async () => {
       const held = this.held.get(spec.name);
       if (!held) return;
       held.spec = { ...held.spec, access: spec.access };
+      held.isFound = false;
       if (!serves(held.frontend, 'iscsi')) return;
       await this.held.serve(held, held.frontend);
     });
@@ -319,6 +324,11 @@ export class LocalNodeEngine implements NodeEngine {
 
   async reloadTls(): Promise<void> {
     await Promise.all(this.fleet.running().map((process) => this.setTls(process)));
+  }
+
+  /** What nobody listens for is not served: whoever wants it attaches it again. */
+  private reachable(held: HeldVolume): HeldVolume {
+    return this.iscsi.isDown ? { ...held, frontend: without(held.frontend, 'iscsi') } : held;
   }
 
   private urisOf(volume: string, frontend: Frontend): string[] {
@@ -474,24 +484,4 @@ function frontAmong(found: ReadonlyMap<string, GetStateResponse>, bySetting: str
   const isHolding = [...found.values()].some(({ volumes }) => volumes.length > 0);
   const listening = [...found].find(([, state]) => isFront(state));
   return isHolding && listening ? listening[0] : bySetting;
-}
-
-/** Whether the directory holds the replica of this very volume: then an earlier call made it. */
-async function holdsReplica(
-  calls: DataPlaneCalls,
-  { directory, volumeId, replicaId }: Pick<NewReplicaSpec, 'directory' | 'volumeId' | 'replicaId'>,
-): Promise<boolean> {
-  const volume = `check-${replicaId}`;
-  const opened = await calls.openVolume({ volume, directory, cacheMode: CacheMode.NONE });
-  await calls.closeVolume({ volume });
-  return opened.volume?.volumeId === volumeId;
-}
-
-/** Repeating what was done before is no error. */
-async function accepting(code: 'snapshot-exists' | 'snapshot-not-found', call: Promise<unknown>): Promise<void> {
-  try {
-    await call;
-  } catch (error) {
-    if (!hasCode(error, code)) throw error;
-  }
 }

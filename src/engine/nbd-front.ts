@@ -5,15 +5,11 @@
 import { hasCode } from '../errors.js';
 import type { Export, GetStateResponse, Listener } from '../generated/cairn/dataplane/v1/data_plane_pb.js';
 import { toWireExport } from './data-plane-messages.js';
-import { connectable, patiently } from './listening.js';
+import { connectable, listenTcp, patiently, type TcpAddress } from './listening.js';
 import type { RunDirectory } from './run-directory.js';
 import type { DataPlaneCalls, RunningProcess } from './supervised-process.js';
 
-export interface NbdAddress {
-  host: string;
-  /** 0 picks a free one, which is then kept. */
-  port: number;
-}
+export type NbdAddress = TcpAddress;
 
 /** A volume that another process than the front holds. */
 export interface HandedOverExport {
@@ -68,60 +64,10 @@ export class NbdFront {
   }
 
   private async listen(calls: DataPlaneCalls, existing: readonly Listener[]): Promise<void> {
-    const { host } = this.address;
-    const port = this.boundPort === 0 ? portOf(existing, host) : this.boundPort;
-    const bound = await this.listenTcp(calls, { host, port }, existing.filter(isTcp));
-    if (bound) this.boundPort = portOf([bound], host) || this.boundPort;
+    this.boundPort = await listenTcp(calls, 'nbdTcp', { ...this.address, port: this.boundPort }, existing);
     const unix = { address: { case: 'nbdUnix', value: this.directory.nbdSocket } } as const;
     await patiently(() => calls.listen({ listener: unix }));
   }
-
-  /** There and, on TCP, nowhere else: an address that is no longer configured is given up, its connections stay. */
-  private async listenTcp(
-    calls: DataPlaneCalls,
-    value: NbdAddress,
-    existing: readonly Listener[],
-  ): Promise<Listener | undefined> {
-    const wanted = { address: { case: 'nbdTcp', value } } as const;
-    const inTheWay = existing.filter(
-      (each) => keyOf(each) !== `${value.host} ${value.port}` && portAt(each) === value.port,
-    );
-    for (const each of inTheWay) await giveUp(calls, each);
-    try {
-      const { listener } = await patiently(() => calls.listen({ listener: wanted }));
-      for (const each of existing) if (listener && keyOf(each) !== keyOf(listener)) await giveUp(calls, each);
-      return listener;
-    } catch (error) {
-      // Clients go on finding their volumes where they did.
-      for (const { address } of inTheWay) await calls.listen({ listener: { address } }).catch(() => {});
-      throw error;
-    }
-  }
-}
-
-function isTcp({ address }: Listener): boolean {
-  return address.case === 'nbdTcp';
-}
-
-function portAt({ address }: Listener): number {
-  return address.case === 'nbdTcp' ? address.value.port : 0;
-}
-
-function keyOf({ address }: Listener): string {
-  return address.case === 'nbdTcp' ? `${address.value.host} ${address.value.port}` : '';
-}
-
-/** A process of an earlier version cannot: it goes on listening there, which changes nothing for its clients. */
-async function giveUp(calls: DataPlaneCalls, { address }: Listener): Promise<void> {
-  await calls.unlisten({ listener: { address } }).catch(() => {});
-}
-
-/** 0 when none of them listens on TCP at this host. */
-function portOf(listeners: readonly Listener[], host: string): number {
-  for (const { address } of listeners) {
-    if (address.case === 'nbdTcp' && address.value.host === host) return address.value.port;
-  }
-  return 0;
 }
 
 export function isFront({ listeners }: GetStateResponse): boolean {

@@ -22,6 +22,19 @@ export function serves(frontend: Frontend | null, protocol: 'nbd' | 'iscsi'): bo
   return frontend === protocol || frontend === 'both';
 }
 
+/** What is served by these, or `none`. */
+export function frontendOf(nbd: boolean, iscsi: boolean): Frontend {
+  if (nbd && iscsi) return 'both';
+  if (iscsi) return 'iscsi';
+  return nbd ? 'nbd' : 'none';
+}
+
+/** What is left of a frontend when another is taken away. */
+export function without(frontend: Frontend, removed: Frontend): Frontend {
+  const left = (protocol: 'nbd' | 'iscsi') => serves(frontend, protocol) && !serves(removed, protocol);
+  return frontendOf(left('nbd'), left('iscsi'));
+}
+
 /** Of one of CHAP's users: the secret is a key of a provider's. */
 export interface ChapUser {
   user: string;
@@ -150,6 +163,8 @@ export interface NodeEngine {
   attach(volume: VolumeSpec, frontend: Frontend): Promise<Attachment>;
   /** Refused with `volume-in-use` while clients are connected, unless forced. */
   detach(volume: string, force: boolean): Promise<void>;
+  /** Serves it by this frontend no longer. Refused as detaching is; of a volume that is not open there is nothing to do. */
+  withdraw(volume: string, frontend: Frontend, force: boolean): Promise<void>;
   /** `null` when the volume is not open anywhere. */
   running(volume: string): Promise<RunningVolume | null>;
   allRunning(): Promise<RunningVolume[]>;

@@ -88,7 +88,7 @@ describe('an invalid body', () => {
     );
     expect(details).toEqual({
       name: expect.stringContaining('lower-case letters') as string,
-      sise: 'is unknown: name, size, source, blockSize, cacheMode, limits, encryption are known',
+      sise: 'is unknown: name, size, source, blockSize, cacheMode, limits, encryption, shared are known',
       cacheMode: 'must be one of "none", "writeback", "writethrough"',
     });
   });

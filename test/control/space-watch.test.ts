@@ -6,6 +6,7 @@ import { SpaceWatch } from '../../src/control/space-watch.js';
 const told: [string, boolean][] = [];
 const events: string[] = [];
 let available = 0;
+let away = '';
 const volumes = [
   { name: 'iscsi', pool: '/pool', frontend: 'iscsi' },
   { name: 'both', pool: '/pool', frontend: 'both' },
@@ -21,6 +22,7 @@ const parts = {
   records: { volumes: { list: () => Promise.resolve(volumes.map((record) => ({ record, revision: 1 }))) } },
   engine: {
     setSpaceLow: (volume: string, low: boolean) => {
+      if (volume === away) return Promise.reject(new Error('away'));
       told.push([volume, low]);
       return Promise.resolve();
     },
@@ -32,6 +34,7 @@ const parts = {
 let watch: SpaceWatch;
 beforeEach(() => {
   told.length = events.length = 0;
+  away = '';
   watch = new SpaceWatch(parts as unknown as ConstructorParameters<typeof SpaceWatch>[0], pools, 10, 1000);
 });
 
@@ -40,9 +43,20 @@ async function lookWith(left: number): Promise<void> {
   await watch.look();
 }
 
-it('says nothing while there is enough', async () => {
+it('says once what the service before it may have said otherwise, and nothing while there is enough', async () => {
   await lookWith(101);
-  expect([told, events]).toEqual([[], []]);
+  expect(told).toEqual([
+    ['iscsi', false],
+    ['both', false],
+  ]);
+  await lookWith(101);
+  expect([told.length, events]).toEqual([2, []]);
+});
+
+it('tells the others when a data plane does not answer', async () => {
+  away = 'iscsi';
+  await lookWith(99);
+  expect(told).toEqual([['both', true]]);
 });
 
 it('tells the initiators of every volume of the pool, and those that come later', async () => {

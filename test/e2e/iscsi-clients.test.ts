@@ -1,6 +1,6 @@
 /** Cairn's targets and the clients of others: libiscsi's programs, qemu-img and qemu-io. */
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { QemuIo } from '../support/qemu-io.js';
@@ -205,11 +205,19 @@ function runsOf(bytes: Uint8Array): { value: number; start: number; length: numb
 
 const secrets = { login: 'sixteen-letters-', back: 'fourteen-others' };
 
-/** Cairn with both secrets among its keys. */
-async function cairnWithSecrets(environment: Record<string, string> = {}): Promise<RealCairn> {
+/** Makes a directory of keys, with both secrets. */
+function keysWithSecrets(): string {
   const keys = join(scratchDirectory(), 'keys');
   mkdirSync(keys, { mode: 0o700 });
   for (const [key, secret] of Object.entries(secrets)) writeFileSync(join(keys, key), secret, { mode: 0o600 });
+  return keys;
+}
+
+/** Cairn with both secrets among its keys. */
+async function cairnWithSecrets(
+  environment: Record<string, string> = {},
+  keys = keysWithSecrets(),
+): Promise<RealCairn> {
   return freshCairn({ environment: { CAIRN_KEYS_DIRECTORY: keys, ...environment } });
 }
 
@@ -231,6 +239,30 @@ describe('who may log in', () => {
     expect(await as('mallory', secrets.login)).toBe(false);
     expect(await logsIn(cairn.iscsiUri(name))).toBe(false);
     await cli(cairn, 'access', 'clear', name);
+    expect(await logsIn(cairn.iscsiUri(name))).toBe(true);
+  });
+
+  it('stays as it was when the service starts anew without the secrets', async () => {
+    const keys = keysWithSecrets();
+    const cairn = await cairnWithSecrets({}, keys);
+    const name = await served(cairn);
+    await setAccess(cairn, name, ...chap);
+    await cairn.killServe();
+    rmSync(join(keys, 'login'));
+    await cairn.startServe();
+    expect(await cairn.volume(name)).toMatchObject({ state: 'faulted', frontend: 'iscsi' });
+    expect(await logsIn(cairn.iscsiUri(name))).toBe(false);
+    expect(await logsIn(cairn.iscsiUri(name, `alice%${secrets.login}`))).toBe(true);
+  });
+
+  it('nobody changes when a secret is too short', async () => {
+    const keys = keysWithSecrets();
+    const cairn = await cairnWithSecrets({}, keys);
+    const name = await served(cairn);
+    writeFileSync(join(keys, 'short'), 'elevenbytes', { mode: 0o600 });
+    const refused = await cli(cairn, 'access', 'set', name, '--chap-user', 'alice', '--chap-secret', 'short');
+    expect(refused.exitCode).not.toBe(0);
+    expect(refused.stderr).toMatch(/11 bytes long: choose one of 12 to 255/);
     expect(await logsIn(cairn.iscsiUri(name))).toBe(true);
   });
 

@@ -116,6 +116,23 @@ describe.each<Isolation>(['node', 'volume'])('isolation %s', { timeout }, (isola
     await engine.detach('data', true);
   });
 
+  it('ends one of two frontends, by itself or by attaching without it', async () => {
+    const engine = await fixture.start(isolation);
+    const spec = await fixture.createVolume(engine, 'data');
+    const { uris } = await engine.attach(spec, 'both');
+    const [nbd = '', iscsi = ''] = ['nbd:', 'iscsi:'].map((scheme) => uris.find((uri) => uri.startsWith(scheme)));
+    await engine.withdraw('data', 'iscsi', false);
+    expect(await engine.running('data')).toMatchObject({ frontend: 'nbd' });
+    expect(await answerAt(iscsi, 'data')).toBe('nobody listens');
+    expect(await ask(nbd)).toBe('serving data');
+    await until(async () => (await engine.running('data'))?.clients === 0);
+    await engine.attach(spec, 'both');
+    expect((await engine.attach(spec, 'iscsi')).uris).toHaveLength(1);
+    expect(await ask(nbd)).toBe('no data');
+    await engine.detach('data', false);
+    expect(await engine.running('data')).toBeNull();
+  });
+
   it('lets nobody in after a crash before the secrets are there', async () => {
     const keys = new Keys();
     const engine = await fixture.start(isolation, { keys });
@@ -152,5 +169,52 @@ describe.each<Isolation>(['node', 'volume'])('isolation %s', { timeout }, (isola
     expect(await second.running('data')).toMatchObject({ frontend: 'iscsi' });
     await killed(second, 'data');
     expect(await second.running('data')).toBeNull();
+  });
+});
+
+describe('the port', { timeout }, () => {
+  it('of initiators moves with the setting, when the service starts', async () => {
+    const first = await fixture.start('node');
+    const spec = await fixture.createVolume(first, 'data');
+    const before = await attached(first, spec);
+    await first.release();
+    const port = await occupiedPort();
+    others.pop()?.close();
+    const second = await fixture.start('node', iscsiAt(port));
+    const after = await attached(second, spec);
+    expect(after).toContain(`:${port}/`);
+    expect(await answerAt(after, 'data')).not.toBe('nobody listens');
+    expect(await answerAt(before, 'data')).toBe('nobody listens');
+  });
+
+  it('that another program has leaves volumes to be attached again', async () => {
+    const first = await fixture.start('node');
+    const spec = await fixture.createVolume(first, 'data');
+    await attached(first, spec);
+    await first.release();
+    const settings = iscsiAt(await occupiedPort());
+    const second = await fixture.start('node', settings);
+    expect(await second.running('data')).toMatchObject({ frontend: 'none' });
+    await expect(second.attach(spec, 'iscsi')).rejects.toMatchObject({ code: 'address-in-use' });
+    const occupant = others.pop();
+    await new Promise((resolve) => occupant?.close(resolve));
+    await attached(second, spec);
+    expect(await second.running('data')).toMatchObject({ frontend: 'iscsi' });
+  });
+
+  it('is listened at again once the secrets of discovery are there', async () => {
+    const keys = new Keys();
+    const iscsi = { host: '127.0.0.1', port: 0, portals: [], discovery: withChap };
+    const engine = await fixture.start('node', { keys, iscsi });
+    const spec = await fixture.createVolume(engine, 'data');
+    const uri = await attached(engine, spec);
+    keys.isAway = true;
+    await killed(engine, 'data');
+    expect(await engine.running('data')).toMatchObject({ frontend: 'none' });
+    expect(await answerAt(uri, 'data')).toBe('nobody listens');
+    await expect(engine.attach(spec, 'iscsi')).rejects.toMatchObject({ code: 'key-unavailable' });
+    keys.isAway = false;
+    expect(await attached(engine, spec)).toBe(uri);
+    expect(await answerAt(uri, 'data')).not.toBe('nobody listens');
   });
 });

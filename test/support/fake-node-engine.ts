@@ -5,6 +5,7 @@
 import type { CloneTarget, HeaderInfo, LayerInfo, ScrubInfo, VolumeCounters } from '../../src/engine/native.js';
 import {
   serves,
+  without,
   type Attachment,
   type DataPlaneProcess,
   type EngineEvent,
@@ -191,6 +192,12 @@ export class FakeNodeEngine implements NodeEngine {
     await this.called('allocatedBytes');
     const layers = this.dataPlane.replicas.get(directory)?.layers;
     return layers ? layers.reduce((sum, layer) => sum + layer.allocatedBytes, 0) : null;
+  }
+
+  async withdraw(volume: string, frontend: Frontend): Promise<void> {
+    await this.asked(`withdraw ${frontend}`, volume);
+    const open = this.dataPlane.open.get(volume);
+    if (open) open.frontend = without(open.frontend, frontend);
   }
 
   async setAccess(spec: VolumeSpec): Promise<void> {
