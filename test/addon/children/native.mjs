@@ -15,7 +15,13 @@ const mebibyte = 1024 * 1024;
 
 export function newPlane(onEvent = () => {}) {
   return new native.DataPlane(
-    { reactors: 1, bufferBytes: 4 * mebibyte, connectionsMax: 100, negotiationsMax: 50 },
+    {
+      reactors: 1,
+      bufferBytes: 4 * mebibyte,
+      connectionsMax: 100,
+      negotiationsMax: 50,
+      iscsi: { connectionsMax: 100, loginsMax: 50 },
+    },
     onEvent,
   );
 }
