@@ -6,6 +6,8 @@
 #include <array>
 #include <cstring>
 
+#include "frontend/limits.h"
+
 namespace cairn {
 namespace {
 
@@ -65,6 +67,16 @@ Status send_descriptor(const std::string& path, int carried, std::span<const std
   control->cmsg_len = CMSG_LEN(sizeof carried);
   std::memcpy(CMSG_DATA(control), &carried, sizeof carried);
   return ::sendmsg(connection.get(), &header, MSG_NOSIGNAL) < 0 ? Status::from_errno(errno) : Status();
+}
+
+Task<bool> hand_over(Reactor& reactor, const std::string& path, int descriptor, std::span<const std::byte> message) {
+  for (unsigned attempt = 0; attempt < handover_attempts_max; ++attempt) {
+    const Status status = send_descriptor(path, descriptor, message);
+    if (status.ok()) co_return true;
+    if (status.error() != EAGAIN) co_return false;
+    co_await reactor.sleep(handover_pause);
+  }
+  co_return false;
 }
 
 Status send_message(int connection, std::span<const std::byte> message) {

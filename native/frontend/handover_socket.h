@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "aio/reactor.h"
+#include "aio/task.h"
 #include "base/status.h"
 #include "base/unique_fd.h"
 
@@ -18,6 +20,8 @@ inline constexpr size_t handover_message_max = 64 * 1024;
 Status connect_handover(const std::string& path, UniqueFd& connection);
 /// Connects, and sends a descriptor with a message; as connect_handover().
 Status send_descriptor(const std::string& path, int descriptor, std::span<const std::byte> message);
+/// As send_descriptor(), and tries again while the other process has a full queue; whether it has the message.
+Task<bool> hand_over(Reactor& reactor, const std::string& path, int descriptor, std::span<const std::byte> message);
 /// Sends without blocking.
 Status send_message(int connection, std::span<const std::byte> message);
 

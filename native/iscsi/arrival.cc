@@ -116,7 +116,7 @@ Task<bool> Arrival::route() {
   if (target_ == nullptr || target_->moved() != nullptr) co_return false;
   if (target_->reactor() == &reactor_) co_return false;
   if (target_->reactor() != nullptr) {
-    branch_.move_to(*target_->reactor(), leave());
+    move_to_reactor(*target_->reactor());
     co_return true;
   }
   // Not to a third process: two that name each other would pass it on for ever.
@@ -125,33 +125,29 @@ Task<bool> Arrival::route() {
   co_return moved;
 }
 
-ConnectionTransfer Arrival::leave() {
-  deadline_.stop();
-  ConnectionTransfer transfer;
-  transfer.socket = socket_.release();
-  transfer.request = request_;
-  transfer.text = std::move(text_);
-  transfer.unconsumed.assign(unconsumed().begin(), unconsumed().end());
-  transfer.status_sn = status_sn_;
-  transfer.from_other_process = from_other_process_;
-  transfer.presence = std::move(presence_);
-  return transfer;
-}
-
-Task<bool> Arrival::move_to_process(const RemoteTarget& target) {
+ConnectionTransfer Arrival::transfer() const {
+  const auto rest = unconsumed();
   ConnectionTransfer transfer;
   transfer.request = request_;
   transfer.text = text_;
-  transfer.unconsumed.assign(unconsumed().begin(), unconsumed().end());
+  transfer.unconsumed.assign(rest.begin(), rest.end());
   transfer.status_sn = status_sn_;
-  const std::vector<std::byte> message = encode_transfer(transfer);
-  for (unsigned attempt = 0; attempt < handover_attempts_max; ++attempt) {
-    const Status status = send_descriptor(target.handover_path, socket_.fd(), message);
-    if (status.ok()) co_return true;
-    if (status.error() != EAGAIN) co_return false;
-    co_await reactor_.sleep(handover_pause);
-  }
-  co_return false;
+  transfer.from_other_process = from_other_process_;
+  return transfer;
+}
+
+void Arrival::move_to_reactor(Reactor& reactor) {
+  deadline_.stop();
+  ConnectionTransfer moved = transfer();
+  moved.socket = socket_.release();
+  moved.presence = std::move(presence_);
+  branch_.move_to(reactor, std::move(moved));
+}
+
+Task<bool> Arrival::move_to_process(const RemoteTarget& target) {
+  const std::vector<std::byte> message = encode_transfer(transfer());
+  const bool moved = co_await hand_over(reactor_, target.handover_path, socket_.fd(), message);
+  co_return moved;
 }
 
 // ---- The login ------------------------------------------------------------------------------------------------------
@@ -244,13 +240,9 @@ Task<bool> Arrival::send_reply(const Login::Reply& reply) {
   header.sn_3 = uint32_t{request_.command_sn};
   message.set_data(reply.text);
   message.add(message.frame, message.data(), {});
-  std::vector<iovec> pieces;
-  message.for_each_piece([&pieces](const void* data, size_t length) {
-    pieces.push_back({const_cast<void*>(data), length});
-  });
   msghdr all{};
-  all.msg_iov = pieces.data();
-  all.msg_iovlen = pieces.size();
+  all.msg_iov = const_cast<iovec*>(message.pieces().data());
+  all.msg_iovlen = message.pieces().size();
   const int sent = co_await reactor_.send(socket_, &all);
   co_return sent >= 0 && static_cast<size_t>(sent) == message.send_length();
 }

@@ -51,7 +51,8 @@ class Arrival final : public ListLink {
   Task<> end_former_session(const SessionParameters& parameters);
   Task<bool> send_reply(const Login::Reply& reply);
   void start_session(const SessionParameters& parameters);
-  ConnectionTransfer leave();
+  /// All of it but the socket, and what it is present by.
+  ConnectionTransfer transfer() const;
 
   Branch& branch_;
   Reactor& reactor_;

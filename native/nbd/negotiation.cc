@@ -165,13 +165,8 @@ void Negotiation::move_to_reactor(const Export& chosen) {
 Task<bool> Negotiation::move_to_process(const Export& chosen) {
   const std::string path = chosen.handover_path();
   const std::vector<std::byte> message = encode_transfer(negotiated_for(chosen), unconsumed());
-  for (unsigned attempt = 0; attempt < handover_attempts_max; ++attempt) {
-    const Status status = send_descriptor(path, socket_.fd(), message);
-    if (status.ok()) co_return true;
-    if (status.error() != EAGAIN) co_return false;
-    co_await reactor_.sleep(handover_pause);
-  }
-  co_return false;
+  const bool moved = co_await hand_over(reactor_, path, socket_.fd(), message);
+  co_return moved;
 }
 
 }  // namespace cairn::nbd

@@ -51,6 +51,7 @@ class Outgoing : public ListLink {
   /// A PDU whose header is complete. `data` lie in memory that has zeros up to the next multiple of four bytes.
   void add(Frame& frame, std::span<const std::byte> data, Digests digests);
 
+  std::span<const iovec> pieces() const { return pieces_; }
   size_t send_pieces() const { return pieces_.size(); }
   size_t send_length() const { return length_; }
   template <typename Visit>
