@@ -98,9 +98,6 @@ const Pdu& as(const Header& header) {
   return reinterpret_cast<const Pdu&>(header);
 }
 
-/// Additional header segments (section 11.2.2).
-enum AhsType : uint8_t { ahs_extended_cdb = 1, ahs_read_length = 2 };
-
 // ---- SCSI (sections 11.3 and 11.4) ----------------------------------------------------------------------------------
 
 enum CommandFlag : uint8_t { command_read = 0x40, command_write = 0x20 };

@@ -32,12 +32,9 @@ bool Input::has_header() const {
 Input::Received Input::take_header() {
   const std::span<const std::byte> unread = buffer_.unread();
   std::memcpy(&header_, unread.data(), sizeof header_);
-  const size_t additional = header_.ahs_length();
-  std::memcpy(additional_memory_.data(), unread.data() + sizeof header_, additional);
-  additional_ = std::span(additional_memory_).first(additional);
-  const size_t digested = sizeof header_ + additional;
+  const size_t digested = sizeof header_ + header_.ahs_length();
   const bool intact = !digests_.header || load_digest(unread.data() + digested) == crc32c(unread.data(), digested);
-  buffer_.consume(header_size() + additional);
+  buffer_.consume(header_size() + header_.ahs_length());
   mid_pdu_ = false;
   return intact ? Received::ok : Received::bad_header;
 }

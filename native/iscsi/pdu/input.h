@@ -26,12 +26,11 @@ class Input {
 
   /// A whole header segment is here: taken without waiting.
   bool has_header() const;
-  /// The next header segment: `header()` and `additional()` are valid until the next call. `idle`: nothing else is
-  /// under way, so that memory can go back.
+  /// The next header segment: header() is valid until the next call. Additional segments are left out: nothing that is
+  /// supported needs one. `idle`: nothing else is under way, so that memory can go back.
   Task<Received> receive_header(bool idle);
   Received take_header();
   const wire::Header& header() const { return header_; }
-  std::span<const std::byte> additional() const { return additional_; }
 
   /// The data segment of the header that came last, of `length` bytes: as much as `into` has room for goes there, the
   /// rest nowhere. Nothing is waited for when all of it is here (has_segment()).
@@ -60,8 +59,6 @@ class Input {
   ReceiveBuffer buffer_;
   Digests digests_;
   wire::Header header_;
-  std::array<std::byte, 255 * 4> additional_memory_;
-  std::span<const std::byte> additional_;
   Crc32c crc_;
   bool expect_large_ = false;
   bool mid_pdu_ = false;

@@ -38,12 +38,11 @@ LogicalUnit::~LogicalUnit() { CAIRN_ASSERT(nexuses_.empty()); }
 
 Task<Result<Unit>> LogicalUnit::open() { return reservations_.load(); }
 
-const Geometry& LogicalUnit::geometry() {
+void LogicalUnit::look_at_device() {
   const uint64_t before = geometry_.size;
   geometry_ = options_.device.geometry();
   geometry_.read_only |= options_.read_only;
   if (geometry_.size != before) establish(UnitAttention::capacity_changed);
-  return geometry_;
 }
 
 void LogicalUnit::establish(UnitAttention attention, const Nexus* except) {
@@ -78,7 +77,7 @@ Task<> LogicalUnit::reset() {
 bool LogicalUnit::is_at(uint64_t lun) { return (lun & ~(uint64_t{1} << 62)) == 0; }
 
 Demand LogicalUnit::judge(Nexus& nexus, uint64_t lun, const Cdb& cdb) {
-  geometry();
+  look_at_device();
   bool opcode_known = false;
   const CommandRow* row = find_command(cdb, opcode_known);
   const bool exists = is_at(lun);

@@ -57,10 +57,10 @@ class LogicalUnit {
   /// Writes share it; what must be one step with what it has read excludes. In logical blocks.
   RangeLock& ranges() { return ranges_; }
 
-  /// As it is now; one that has changed is told to every nexus.
-  const Geometry& geometry();
+  /// As it was when the last command came.
+  const Geometry& geometry() const { return geometry_; }
   uint32_t block_size() const { return geometry_.logical_block_size; }
-  uint64_t block_count() { return geometry().size / block_size(); }
+  uint64_t block_count() const { return geometry_.size / block_size(); }
   /// Bytes that one command reads or writes at most.
   uint32_t transfer_max() const { return transfer_max_; }
 
@@ -89,6 +89,8 @@ class LogicalUnit {
   Task<Outcome> run(const CommandRow& row, Command command);
 
  private:
+  /// A device that has grown is told to every nexus.
+  void look_at_device();
   std::optional<Outcome> refuse(Nexus& nexus, const CommandRow& row, const Cdb& cdb);
   Task<Outcome> run_write_through(const CommandRow& row, Command command);
 

@@ -13,7 +13,8 @@ class TaskSet {
  public:
   explicit TaskSet(ReadyQueue& ready) : ready_(ready) {}
 
-  /// Awaitable; in the set from when it resumes until it is destroyed.
+  /// Awaitable; in the set from when it resumes until it is destroyed. Who is not in it holds nothing that others need:
+  /// one that is ordered may need it too, and those behind wait for that one.
   class Place : public Waiter {
    public:
     Place(TaskSet& set, TaskAttribute attribute) : set_(set), attribute_(attribute) {}
@@ -21,11 +22,14 @@ class TaskSet {
       if (entered_) set_.leave(*this);
     }
     Place(const Place&) = delete;
-    bool await_ready() {
+    /// Without waiting; whether it is in the set.
+    bool try_enter() {
+      if (entered_) return true;
       entered_ = attribute_ == TaskAttribute::head_of_queue || (set_.waiting_.empty() && set_.admits(*this));
       if (entered_) set_.enter(*this);
       return entered_;
     }
+    bool await_ready() { return try_enter(); }
     void await_suspend(std::coroutine_handle<> waiting) {
       handle = waiting;
       set_.waiting_.push_back(this);

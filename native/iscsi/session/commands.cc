@@ -57,7 +57,8 @@ Landing Session::accept_command(const wire::Header& header) {
   task->unsolicited = (command.flags & wire::final_bit) == 0;
   task->burst_end = std::min(task->announced, parameters_.first_burst);
   if (task->unsolicited) task->waiting_since = Reactor::Clock::now();
-  if (!task->demand.refusal) get_buffer_at_once(task);
+  task->turn.emplace(nexus_->unit().task_set(), task->attribute());
+  if (task->turn->try_enter() && !task->demand.refusal) get_buffer_at_once(task);
   return {.wanted = true, .into = task->place(0, command.data_length), .task = task};
 }
 
@@ -114,14 +115,8 @@ void Session::act_on_data_out(const wire::Header& header, ScsiTask* task, bool i
 // ---- Execution ------------------------------------------------------------------------------------------------------
 
 Detached Session::serve(ScsiTask* task) {
-  // Its place is given back before it is answered: what the answer makes an initiator send does not meet it.
-  const scsi::Outcome outcome = co_await perform(task);
-  end(task, outcome);
-}
-
-Task<scsi::Outcome> Session::perform(ScsiTask* task) {
-  scsi::TaskSet::Place place(nexus_->unit().task_set(), task->attribute());
-  co_await place;
+  scsi::TaskSet::Place& turn = *task->turn;
+  co_await turn;
   if (!task->demand.refusal && task->buffer_length() > 0 && !task->buffer.valid() && !task->aborted)
     co_await acquire_buffer(task);
   if (!task->has_all() && !task->aborted) co_await collect_data(task);
@@ -141,7 +136,7 @@ Task<scsi::Outcome> Session::perform(ScsiTask* task) {
          .data_in = task->data_in(),
          .scratch = task->scratch()});
   }
-  co_return outcome;
+  end(task, outcome);
 }
 
 Task<> Session::acquire_buffer(ScsiTask* task) {
@@ -180,7 +175,6 @@ void Session::request_data(ScsiTask* task) {
   pdu.r2t_sn = task->r2t_sn++;
   pdu.buffer_offset = task->received;
   pdu.desired_length = task->burst_end - task->received;
-  message->set_data(std::string_view());
   push(message, Numbering::next);
 }
 
@@ -200,6 +194,7 @@ void Session::abort_all() {
 }
 
 void Session::end(ScsiTask* task, const scsi::Outcome& outcome) {
+  task->turn.reset();
   tasks_.remove(task);
   if (task->counted) nexus_->unit().aborted().remove();
   if (task->aborted || terminated_) return release(task);

@@ -55,7 +55,6 @@ void Session::ping_when_idle(Reactor::Clock::time_point now) {
   pdu.flags = wire::final_bit;
   pdu.task_tag = wire::no_tag;
   pdu.transfer_tag = ping_tag_;
-  message->set_data(std::string_view());
   push(message, Numbering::next);
 }
 

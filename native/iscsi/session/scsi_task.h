@@ -55,6 +55,7 @@ class ScsiTask final : public Outgoing {
   bool counted = false;  // in the unit's aborted()
   /// Something of the above has changed.
   WaitQueue changed;
+  std::optional<scsi::TaskSet::Place> turn;  // from its arrival to its answer
 
   // The answer.
   std::vector<Frame> frames;

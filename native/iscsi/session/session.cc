@@ -106,26 +106,28 @@ void Session::say_goodbye() {
 // ---- PDUs in --------------------------------------------------------------------------------------------------------
 
 Task<> Session::read_pdus() {
-  bool more = true;
-  while (more) more = co_await read_pdu();
-}
-
-Task<bool> Session::read_pdu() {
-  while (alive_.count() > unsent_max && !stopping()) co_await room_.wait();
-  Input::Received received;
-  if (input_.has_header()) {
-    received = input_.take_header();
-  } else {
-    received = co_await input_.receive_header(alive_.count() == 0);
+  for (;;) {
+    while (alive_.count() > unsent_max && !stopping()) co_await room_.wait();
+    Input::Received received;
+    if (input_.has_header()) {
+      received = input_.take_header();
+    } else {
+      received = co_await input_.receive_header(alive_.count() == 0);
+    }
+    if (stopping() || received != Input::Received::ok) co_return;
+    const PduRow* row = find_pdu(input_.header().opcode());
+    const Landing landing = accept(row);
+    if (stopping()) co_return;
+    const size_t length = input_.header().data_length;
+    bool more = true;
+    if (length > 0 && !input_.has_segment(length)) {
+      more = co_await land(*row, landing);
+    } else {
+      const bool intact = input_.take_segment(landing.into, length) == Input::Received::ok;
+      if (landing.wanted) row->act(*this, input_.header(), landing, intact);
+    }
+    if (!more || stopping()) co_return;
   }
-  if (stopping() || received != Input::Received::ok) co_return false;
-  const PduRow* row = find_pdu(input_.header().opcode());
-  const Landing landing = accept(row);
-  const size_t length = input_.header().data_length;
-  if (length > 0 && !input_.has_segment(length)) co_return co_await land(*row, landing);
-  const bool intact = input_.take_segment(landing.into, length) == Input::Received::ok;
-  if (landing.wanted) row->act(*this, input_.header(), landing, intact);
-  co_return !stopping();
 }
 
 Task<bool> Session::land(const PduRow& row, Landing landing) {
@@ -136,13 +138,15 @@ Task<bool> Session::land(const PduRow& row, Landing landing) {
     landing.task->changed.wake_all();
   }
   if (received == Input::Received::ended) {
-    terminated_ = true;
     // A command that was still arriving is known to nobody else.
-    if (landing.task != nullptr && row.opcode == wire::scsi_command) row.act(*this, input_.header(), landing, false);
+    if (landing.task != nullptr && row.opcode == wire::scsi_command) {
+      abort(landing.task);
+      serve(landing.task);
+    }
     co_return false;
   }
   if (landing.wanted) row.act(*this, input_.header(), landing, received == Input::Received::ok);
-  co_return !stopping();
+  co_return true;
 }
 
 Landing Session::accept(const PduRow* row) {
@@ -175,6 +179,12 @@ std::span<std::byte> Session::text_memory(size_t length) {
 }
 
 // ---- Messages out ---------------------------------------------------------------------------------------------------
+
+Message* Session::new_message() {
+  Message* message = messages_.take();
+  message->set_data(std::string_view());
+  return message;
+}
 
 void Session::stamp(Frame& frame, Numbering numbering) {
   wire::Header& header = frame.header();
@@ -218,7 +228,6 @@ void Session::send_async(wire::AsyncEvent event, uint16_t parameter_1, uint16_t 
   pdu.parameter_1 = parameter_1;
   pdu.parameter_2 = parameter_2;
   pdu.parameter_3 = parameter_3;
-  message->set_data(std::string_view());
   push(message);
 }
 

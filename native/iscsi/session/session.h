@@ -40,9 +40,6 @@ class Session final : public ListLink, SendQueue<Outgoing>::Owner, public scsi::
   static void start(Branch& branch, Connection connection);
 
   const SessionParameters& parameters() const { return parameters_; }
-  Branch& branch() { return branch_; }
-  /// Null in a discovery session.
-  scsi::Nexus* nexus() { return nexus_ ? &*nexus_ : nullptr; }
 
   /// No new commands: those that run are finished and answered, and the initiator is disconnected. It sends the others
   /// again when it comes back.
@@ -57,8 +54,8 @@ class Session final : public ListLink, SendQueue<Outgoing>::Owner, public scsi::
 
   // For the handlers of PDUs.
 
-  /// A message with the initiator's view of the sequence numbers; pushed when it is complete.
-  Message* new_message() { return messages_.take(); }
+  /// Without data; pushed when it is complete.
+  Message* new_message();
   enum class Numbering : uint8_t { none, next, consumed };
   /// `consumed`: the PDU carries a status, and the next one the next number. `next`: it tells that number only.
   void push(Message* message, Numbering numbering = Numbering::consumed);
@@ -70,6 +67,7 @@ class Session final : public ListLink, SendQueue<Outgoing>::Owner, public scsi::
   std::span<std::byte> text_memory(size_t length);
 
   Landing accept_command(const wire::Header& header);
+  /// The data segment of its PDU is where it is to be.
   void act_on_command(ScsiTask* task, bool intact);
   Landing accept_data_out(const wire::Header& header);
   void act_on_data_out(const wire::Header& header, ScsiTask* task, bool intact);
@@ -87,7 +85,6 @@ class Session final : public ListLink, SendQueue<Outgoing>::Owner, public scsi::
   // Life and PDUs (session.cc).
   Detached run();
   Task<> read_pdus();
-  Task<bool> read_pdu();
   Landing accept(const PduRow* row);
   Task<bool> land(const PduRow& row, Landing landing);
   void say_goodbye();
@@ -100,7 +97,6 @@ class Session final : public ListLink, SendQueue<Outgoing>::Owner, public scsi::
   void get_buffer_at_once(ScsiTask* task);
   bool has_room(size_t length) const;
   Detached serve(ScsiTask* task);
-  Task<scsi::Outcome> perform(ScsiTask* task);
   Task<> acquire_buffer(ScsiTask* task);
   Task<> collect_data(ScsiTask* task);
   void request_data(ScsiTask* task);

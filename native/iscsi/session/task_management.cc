@@ -77,7 +77,6 @@ Detached Session::manage_tasks(wire::TaskRequest request) {
   pdu.flags = wire::final_bit;
   pdu.response = static_cast<uint8_t>(response);
   pdu.task_tag = request.task_tag;
-  message->set_data(std::string_view());
   push(message);
   // As after power on: every initiator logs in again (RFC 7143 section 11.5.1).
   if (resets_target) (*use_)->sessions().for_each([](Session* session) { session->drain(); });

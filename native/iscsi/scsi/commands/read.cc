@@ -14,18 +14,18 @@ Judgement judge(LogicalUnit& unit, const Cdb& cdb) {
   return Needs{.data_in = range.count * unit.block_size()};
 }
 
-/// Waits only for what must be one step: nobody sees half of it.
-Task<Status> read(LogicalUnit& unit, BlockRange range, std::span<std::byte> into) {
-  RangeLock::Hold hold(unit.ranges(), range.first, range.end(), RangeLock::Mode::shared);
-  co_await hold;
-  co_return co_await unit.device().read(range.first * unit.block_size(), into);
-}
-
 /// FUA asks for what is on stable storage. What a device reads is what was written last, whether it has got there yet
 /// or not; a flush after it makes it the same.
 Task<Outcome> run(LogicalUnit& unit, Command command) {
   if (command.data_in.empty()) co_return good();
-  const Status status = co_await read(unit, range_of(command.cdb), command.data_in);
+  const BlockRange range = range_of(command.cdb);
+  Status status;
+  {
+    // Waits only for what must be one step: nobody sees half of it.
+    RangeLock::Hold hold(unit.ranges(), range.first, range.end(), RangeLock::Mode::shared);
+    co_await hold;
+    status = co_await unit.device().read(range.first * unit.block_size(), command.data_in);
+  }
   if (!status.ok()) co_return outcome_of(status, Access::reading);
   if (durability_of(command.cdb) == Durability::buffered) co_return good(command.data_in.size());
   const Status flushed = co_await unit.device().flush();

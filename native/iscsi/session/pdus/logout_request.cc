@@ -38,7 +38,6 @@ Detached Session::log_out(wire::LogoutRequest request) {
   pdu.task_tag = request.task_tag;
   pdu.time_to_wait = parameters_.time_to_wait;
   pdu.time_to_retain = parameters_.time_to_retain;
-  message->set_data(std::string_view());
   message->ends_session = code == wire::LogoutResponseCode::success;
   push(message);
 }

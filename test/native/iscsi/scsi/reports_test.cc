@@ -73,11 +73,11 @@ TEST(ScsiOperationCodes, EveryRowOfTheTableIsToldWithItsUsage) {
 
 /// What REPORT SUPPORTED OPERATION CODES says of a bit is what a command with that bit meets.
 TEST(ScsiOperationCodes, ABitOutsideTheUsageIsRefusedForEveryRow) {
+  Unit unit;
   for (const CommandRow* row : scsi::all_commands())
     for (size_t byte = 1; byte < cdb_length(row->opcode); ++byte)
       for (int8_t bit = 0; bit < 8; ++bit) {
         if ((row->usage[byte] >> bit & 1) != 0) continue;
-        Unit unit;
         Cdb cdb{row->opcode};
         if (has_action(*row)) cdb[1] = static_cast<uint8_t>(row->service_action);
         cdb[byte] |= static_cast<uint8_t>(1 << bit);
