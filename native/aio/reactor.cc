@@ -51,7 +51,8 @@ Error ring_error(int error) {
 int init_ring(io_uring* ring) {
   // Best first; each fallback drops what older kernels lack (DEFER_TASKRUN: 6.1, SINGLE_ISSUER: 6.0,
   // COOP_TASKRUN: 5.19).
-  const unsigned choices[] = {IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN, IORING_SETUP_COOP_TASKRUN, 0};
+  const unsigned choices[] = {IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
+                              IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG, 0};
   int result = -EINVAL;
   for (unsigned flags : choices) {
     io_uring_params parameters{};
@@ -184,6 +185,27 @@ void Reactor::run_deferred() {
 void Reactor::submit_and_wait() {
   lone_calls_.end_turn();
   if (!write_backs_.empty()) begin_write_backs();
+  // A disk takes longer, and in a virtual machine the host may need this processor to serve it.
+  if (files_under_way_ > 0) return submit_and_sleep();
+  const Clock::time_point begin = Clock::now();
+  const bool watch = busy_wait_.pays();
+  if (!watch || !watch_until(begin + BusyWait::limit)) submit_and_sleep();
+  busy_wait_.waited(Clock::now() - begin, watch);
+}
+
+bool Reactor::watch_until(Clock::time_point end) {
+  if (!timers_.empty()) end = std::min(end, timers_.front().when);
+  io_uring_submit(&ring_);
+  for (;;) {
+    // Completions that are the kernel's to finish on this thread.
+    if ((IO_URING_READ_ONCE(*ring_.sq.kflags) & IORING_SQ_TASKRUN) != 0) io_uring_get_events(&ring_);
+    if (io_uring_cq_ready(&ring_) > 0) return true;
+    if (Clock::now() >= end) return false;
+    BusyWait::relax();
+  }
+}
+
+void Reactor::submit_and_sleep() {
   if (timers_.empty()) {
     io_uring_submit_and_wait(&ring_, 1);
     return;

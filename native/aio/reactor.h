@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "aio/buffer_pool.h"
+#include "aio/busy_wait.h"
 #include "aio/inline_writes.h"
 #include "aio/lone_calls.h"
 #include "aio/ready_queue.h"
@@ -247,6 +248,9 @@ class Reactor {
   bool registered(const void* data, size_t length) const;
   void tell_of_store(const File& file, std::span<const std::byte> data, uint64_t offset);
   void submit_and_wait();
+  /// Whether something completed before the time was up.
+  bool watch_until(Clock::time_point end);
+  void submit_and_sleep();
   void begin_write_backs();
   void reap();
   void run_deferred();
@@ -273,6 +277,7 @@ class Reactor {
 
   InlineWrites inline_writes_;
   LoneCalls lone_calls_;
+  BusyWait busy_wait_;
   size_t files_under_way_ = 0;      // transfers and syncs
   const Client* active_ = nullptr;  // whose request was the last
   uint64_t client_requests_ = 0;
