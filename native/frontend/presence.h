@@ -10,12 +10,14 @@
 
 namespace cairn {
 
+class Acceptor;
 class Presence;
 
 /// A server's part on one reactor.
 class ServerPart {
  public:
   virtual Reactor& reactor() = 0;
+  virtual Acceptor& acceptor() = 0;
   /// No new connections; those there are end when what is in flight has ended, or the time for that is up.
   virtual void close() = 0;
   /// After everything has ended: what still runs on this reactor is taken back.

@@ -29,7 +29,7 @@ class Branch final : public ServerPart {
   MessagePool& messages() { return messages_; }
   IntrusiveList<Arrival>& arrivals() { return arrivals_; }
   IntrusiveList<Session>& discoveries() { return discoveries_; }
-  Acceptor& acceptor() { return acceptor_; }
+  Acceptor& acceptor() override { return acceptor_; }
 
   /// To the branch of another reactor of this server.
   void move_to(Reactor& reactor, ConnectionTransfer connection);

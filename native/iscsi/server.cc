@@ -1,7 +1,5 @@
 #include "iscsi/server.h"
 
-#include <future>
-
 #include "iscsi/login/check_access.h"
 #include "iscsi/login/iscsi_name.h"
 #include "iscsi/server_core.h"
@@ -11,7 +9,6 @@ namespace {
 
 constexpr size_t alias_length_max = 255;  // RFC 7143 section 6.1
 
-Error closed_error() { return {"CLOSED", "the iSCSI server is closed"}; }
 Error missing_error(const std::string& name) { return {"EXPORT_MISSING", "there is no target " + name}; }
 
 Result<Unit> check(const ServerCore& core, const TargetOptions& options) {
@@ -33,18 +30,6 @@ Result<Unit> check(const ServerCore& core, const TargetOptions& options) {
   return Unit{};
 }
 
-void listen_on_first(ServerCore& core, ListeningSocket socket) {
-  // Shared because a std::function must be copyable. The presence keeps a close() that comes next waiting for it.
-  struct Carried {
-    ListeningSocket socket;
-    Presence presence;
-  };
-  auto carried = std::make_shared<Carried>(Carried{std::move(socket), core.presence()});
-  core.first().reactor().post([&branch = core.first(), carried] {
-    branch.acceptor().listen(std::move(carried->socket), std::move(carried->presence));
-  });
-}
-
 Branch& branch_of(ServerCore& core, const Target& target) {
   return target.reactor() == nullptr ? core.first() : core.branch_of(*target.reactor());
 }
@@ -54,20 +39,13 @@ Branch& branch_of(ServerCore& core, const Target& target) {
 Server::Server(std::vector<Reactor*> reactors, const Limits& limits)
     : core_(std::make_shared<ServerCore>(std::move(reactors), limits)) {}
 
-Server::~Server() {
-  if (core_->closed()) return;
-  std::promise<void> closed;
-  close([&closed](Result<Unit>) { closed.set_value(); });
-  closed.get_future().wait();
-}
+Server::~Server() { core_->end(); }
 
 // ---- Targets --------------------------------------------------------------------------------------------------------
 
 void Server::add_target(TargetOptions options, Completed done) {
-  const auto fail = [this, &done](Error error) {
-    core_->first().reactor().post([done, error = std::move(error)] { done(error); });
-  };
-  if (core_->closed()) return fail(closed_error());
+  const auto fail = [this, &done](Error error) { core_->fail(std::move(done), std::move(error)); };
+  if (core_->closed()) return fail(core_->closed_error());
   if (Result<Unit> checked = check(*core_, options); !checked.ok()) return fail(checked.error());
   if (core_->targets().find(options.name) != nullptr)
     return fail({"EXPORT_EXISTS", "there is a target " + options.name + " already"});
@@ -79,10 +57,9 @@ void Server::add_target(TargetOptions options, Completed done) {
 }
 
 void Server::remove_target(const std::string& name, bool force, Completed done) {
-  Reactor& first = core_->first().reactor();
-  if (core_->closed()) return first.post([done = std::move(done)] { done(closed_error()); });
+  if (core_->closed()) return core_->fail(std::move(done), core_->closed_error());
   std::shared_ptr<Target> found = core_->targets().find(name);
-  if (found == nullptr) return first.post([done = std::move(done), name] { done(missing_error(name)); });
+  if (found == nullptr) return core_->fail(std::move(done), missing_error(name));
   Branch& branch = branch_of(*core_, *found);
   auto presence = std::make_shared<Presence>(core_->presence());
   branch.reactor().post([&branch, found, force, done = std::move(done), presence] {
@@ -91,7 +68,7 @@ void Server::remove_target(const std::string& name, bool force, Completed done) 
 }
 
 Result<Unit> Server::set_access(const std::string& name, Access access) {
-  if (core_->closed()) return closed_error();
+  if (core_->closed()) return core_->closed_error();
   if (Result<Unit> checked = check_access(access); !checked.ok()) return checked;
   const std::shared_ptr<Target> found = core_->targets().find(name);
   if (found == nullptr) return missing_error(name);
@@ -118,14 +95,14 @@ size_t Server::sessions(const std::string& name) const {
 // ---- Discovery ------------------------------------------------------------------------------------------------------
 
 Result<Unit> Server::set_discovery_access(Access access) {
-  if (core_->closed()) return closed_error();
+  if (core_->closed()) return core_->closed_error();
   if (Result<Unit> checked = check_access(access); !checked.ok()) return checked;
   core_->set_discovery_access(std::move(access));
   return Unit{};
 }
 
 Result<Unit> Server::set_portals(std::vector<Portal> portals) {
-  if (core_->closed()) return closed_error();
+  if (core_->closed()) return core_->closed_error();
   for (const Portal& portal : portals)
     if (portal.host.empty() || portal.host.size() > 255 || portal.port == 0)
       return Error{"INVALID_ARGUMENT", "portal " + portal.host + ": it needs a host and a port"};
@@ -135,38 +112,14 @@ Result<Unit> Server::set_portals(std::vector<Portal> portals) {
 
 // ---- Listeners ------------------------------------------------------------------------------------------------------
 
-Result<TcpAddress> Server::listen_tcp(const std::string& host, uint16_t port) {
-  if (core_->closed()) return closed_error();
-  Result<ListeningSocket> socket = open_tcp_listener(host, port);
-  if (!socket.ok()) return socket.error();
-  TcpAddress address = socket.value().address;
-  listen_on_first(*core_, std::move(socket.value()));
-  return address;
-}
+Result<TcpAddress> Server::listen_tcp(const std::string& host, uint16_t port) { return core_->listen_tcp(host, port); }
 
-void Server::unlisten_tcp(const TcpAddress& address, Completed done) {
-  Reactor& reactor = core_->first().reactor();
-  if (core_->closed()) return reactor.post([done = std::move(done)] { done(closed_error()); });
-  auto presence = std::make_shared<Presence>(core_->presence());
-  reactor.post([&branch = core_->first(), address, done = std::move(done), presence] {
-    branch.acceptor().unlisten(address, done);
-  });
-}
+void Server::unlisten_tcp(const TcpAddress& address, Completed done) { core_->unlisten_tcp(address, std::move(done)); }
 
 Result<Unit> Server::listen_handover(const std::string& path) {
-  if (core_->closed()) return closed_error();
-  Result<ListeningSocket> socket = open_unix_listener(path, ListenerKind::handover);
-  if (!socket.ok()) return socket.error();
-  listen_on_first(*core_, std::move(socket.value()));
-  return Unit{};
+  return core_->listen_unix(path, ListenerKind::handover);
 }
 
-void Server::close(Completed done) {
-  if (core_->closed()) {
-    core_->first().reactor().post([done = std::move(done)] { done(closed_error()); });
-    return;
-  }
-  core_->close(std::move(done));
-}
+void Server::close(Completed done) { core_->close(std::move(done)); }
 
 }  // namespace cairn::iscsi

@@ -1,23 +1,10 @@
 #include "iscsi/server_core.h"
 
-#include <algorithm>
-
 namespace cairn::iscsi {
 
-ServerCore::ServerCore(std::vector<Reactor*> reactors, const Limits& limits) : limits_(limits) {
+ServerCore::ServerCore(std::vector<Reactor*> reactors, const Limits& limits) : ServerBase("iSCSI"), limits_(limits) {
   CAIRN_ASSERT(!reactors.empty());
-  for (Reactor* reactor : reactors) branches_.push_back(std::make_unique<Branch>(*this, *reactor));
-}
-
-Branch& ServerCore::branch_of(const Reactor& reactor) {
-  const auto found =
-      std::ranges::find_if(branches_, [&reactor](const auto& branch) { return &branch->reactor() == &reactor; });
-  CAIRN_ASSERT(found != branches_.end());
-  return **found;
-}
-
-bool ServerCore::owns(const Reactor* reactor) const {
-  return std::ranges::any_of(branches_, [reactor](const auto& branch) { return &branch->reactor() == reactor; });
+  for (Reactor* reactor : reactors) add_part(*branches_.emplace_back(std::make_unique<Branch>(*this, *reactor)));
 }
 
 Access ServerCore::discovery_access() const {
@@ -38,12 +25,6 @@ std::vector<Portal> ServerCore::portals() const {
 void ServerCore::set_portals(std::vector<Portal> portals) {
   std::lock_guard lock(settings_mutex_);
   portals_ = std::move(portals);
-}
-
-void ServerCore::close(Completed done) {
-  std::vector<ServerPart*> parts;
-  for (const auto& branch : branches_) parts.push_back(branch.get());
-  attendance_.close(std::move(parts), shared_from_this(), std::move(done));
 }
 
 }  // namespace cairn::iscsi

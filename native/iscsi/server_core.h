@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "aio/offload.h"
-#include "frontend/presence.h"
+#include "frontend/server_base.h"
 #include "iscsi/branch.h"
 #include "iscsi/server.h"
 #include "iscsi/target.h"
@@ -14,7 +14,7 @@
 namespace cairn::iscsi {
 
 /// What a server's branches have in common, and how it ends.
-class ServerCore : public std::enable_shared_from_this<ServerCore> {
+class ServerCore final : public ServerBase {
  public:
   ServerCore(std::vector<Reactor*> reactors, const Limits& limits);
 
@@ -23,8 +23,7 @@ class ServerCore : public std::enable_shared_from_this<ServerCore> {
   TargetTable& targets() { return targets_; }
   const TargetTable& targets() const { return targets_; }
   Branch& first() { return *branches_.front(); }
-  Branch& branch_of(const Reactor& reactor);
-  bool owns(const Reactor* reactor) const;
+  Branch& branch_of(const Reactor& reactor) { return *branches_[index_of(reactor)]; }
 
   // From any thread.
   Access discovery_access() const;
@@ -32,17 +31,9 @@ class ServerCore : public std::enable_shared_from_this<ServerCore> {
   std::vector<Portal> portals() const;
   void set_portals(std::vector<Portal> portals);
 
-  Attendance& attendance() { return attendance_; }
-  /// One that is not counted as a connection.
-  Presence presence() { return Presence(attendance_, Presence::Kind::other); }
-  Presence connection_presence() { return Presence(attendance_, Presence::Kind::connection); }
-  size_t connections() const { return attendance_.connections(); }
   size_t logins() const { return logins_; }
   void login_started() { ++logins_; }
   void login_ended() { --logins_; }
-  bool closed() const { return attendance_.closed(); }
-  /// On the control thread, once.
-  void close(Completed done);
 
  private:
   const Limits limits_;
@@ -53,7 +44,6 @@ class ServerCore : public std::enable_shared_from_this<ServerCore> {
   std::vector<Portal> portals_;
   std::vector<std::unique_ptr<Branch>> branches_;
   std::atomic<size_t> logins_ = 0;
-  Attendance attendance_;
 };
 
 }  // namespace cairn::iscsi

@@ -52,7 +52,7 @@ void Branch::accepted(UniqueFd client, ListenerKind kind) {
     return;
   }
   if (!has_room()) return;
-  Presence presence(core_.attendance(), Presence::Kind::connection);
+  Presence presence = core_.connection_presence();
   set_client_options(client.get(), kind);
   negotiate({.socket = std::move(client),
              .negotiated = {},
@@ -73,7 +73,7 @@ Detached Branch::receive_handover(UniqueFd connection, Presence presence) {
   if (!received.ok()) co_return;
   if (auto* transfer = std::get_if<ConnectionTransfer>(&received.value())) {
     if (!has_room()) co_return;
-    transfer->presence = Presence(core_.attendance(), Presence::Kind::connection);
+    transfer->presence = core_.connection_presence();
     negotiate(std::move(*transfer));
     co_return;
   }

@@ -39,7 +39,7 @@ class Branch final : public ServerPart {
   void negotiation_ended();
   IntrusiveList<TlsPump>& pumps() { return pumps_; }
 
-  Acceptor& acceptor() { return acceptor_; }
+  Acceptor& acceptor() override { return acceptor_; }
   void negotiate(ConnectionTransfer connection) { Negotiation::start(*this, std::move(connection)); }
   /// On whichever reactor is next: TLS is work that one of them could not do for all.
   void start_pump(TlsPump::Coupling coupling);

@@ -5,7 +5,7 @@
 #include <mutex>
 #include <vector>
 
-#include "frontend/presence.h"
+#include "frontend/server_base.h"
 #include "nbd/branch.h"
 #include "nbd/export.h"
 #include "nbd/server.h"
@@ -14,7 +14,7 @@
 namespace cairn::nbd {
 
 /// What a server's branches have in common, and how it ends.
-class ServerCore : public std::enable_shared_from_this<ServerCore> {
+class ServerCore final : public ServerBase {
  public:
   ServerCore(std::vector<Reactor*> reactors, const Limits& limits);
 
@@ -28,20 +28,10 @@ class ServerCore : public std::enable_shared_from_this<ServerCore> {
   ExportTable& exports() { return exports_; }
   const ExportTable& exports() const { return exports_; }
   Branch& first() { return *branches_.front(); }
-  Branch& branch_of(const Reactor& reactor);
-  bool owns(const Reactor* reactor) const;
-  /// Handshakes and sessions of all reactors.
-  size_t connections() const { return attendance_.connections(); }
+  Branch& branch_of(const Reactor& reactor) { return *branches_[index_of(reactor)]; }
   size_t negotiations() const { return negotiations_; }
   void negotiation_started() { ++negotiations_; }
   void negotiation_ended() { --negotiations_; }
-
-  Attendance& attendance() { return attendance_; }
-  /// One that is not counted as a connection.
-  Presence presence() { return Presence(attendance_, Presence::Kind::other); }
-  bool closed() const { return attendance_.closed(); }
-  /// On the control thread, once.
-  void close(Completed done);
 
  private:
   const Limits limits_;
@@ -51,7 +41,6 @@ class ServerCore : public std::enable_shared_from_this<ServerCore> {
   ExportTable exports_;
   std::vector<std::unique_ptr<Branch>> branches_;
   std::atomic<size_t> negotiations_ = 0;
-  Attendance attendance_;
 };
 
 }  // namespace cairn::nbd

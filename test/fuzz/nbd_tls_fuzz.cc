@@ -45,8 +45,8 @@ void converse(World& world, std::span<const std::byte> input) {
   const UniqueFd inside(plain[0]);
   CAIRN_ASSERT(::send(client.get(), input.data(), input.size(), MSG_NOSIGNAL | MSG_DONTWAIT) >= 0 || input.empty());
   ::shutdown(client.get(), SHUT_WR);
-  TlsPump::start(world.core->first(), {UniqueFd(network[1]), UniqueFd(plain[1]), world.policy,
-                                       Presence(world.core->attendance(), Presence::Kind::connection)});
+  TlsPump::start(world.core->first(),
+                 {UniqueFd(network[1]), UniqueFd(plain[1]), world.policy, world.core->connection_presence()});
   world.reactor->run([&world] { return world.core->connections() == 0; });
   std::byte byte;
   CAIRN_ASSERT(::recv(inside.get(), &byte, 1, MSG_DONTWAIT) <= 0);

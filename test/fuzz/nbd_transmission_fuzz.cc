@@ -56,7 +56,7 @@ void converse(World& world, std::span<const std::byte> input, const Negotiated& 
   Session::start(world.core->first(), {.socket = world.reactor->adopt(UniqueFd(ends[1])),
                                        .negotiated = negotiated,
                                        .use = ExportUse(world.exported),
-                                       .presence = Presence(world.core->attendance(), Presence::Kind::connection),
+                                       .presence = world.core->connection_presence(),
                                        .received = {}});
   world.reactor->run([&world] { return world.exported->users().count() == 0; });
   reader.join();
