@@ -184,10 +184,6 @@ export class DataPlaneService {
       return this.withSecrets(access, () => this.queue.run(target.name, () => this.addTarget(target, access)));
     },
     removeTarget: ({ name, force }) => this.queue.run(name, () => this.removeTarget(name, force)),
-    setTargetAccess: ({ name, access: wire }) => {
-      const access = fromWireAccess(required(wire, 'access'));
-      return this.withSecrets(access, () => this.queue.run(name, () => this.setAccess(name, access)));
-    },
     setSpaceLow: async ({ name, low }) => {
       await this.native.setSpaceLow(name, low);
       this.log('info', 'initiators told of the space of the pool', { target: name, low });

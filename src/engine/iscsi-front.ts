@@ -86,12 +86,6 @@ export class IscsiFront {
     throw new CairnError('key-unavailable', `Whom target ${wanted} lets in, and by which secrets, is to be asked for.`);
   }
 
-  async setAccess(calls: DataPlaneCalls, { name, access: wanted }: VolumeSpec): Promise<void> {
-    await this.withAccess(wanted, async (access) => {
-      await calls.setTargetAccess({ name: targetNameOf(name), access: toWireAccess(access) });
-    });
-  }
-
   /** Makes the process that listens know a target of another one. What an initiator proves is that one's business. */
   async handOver(calls: DataPlaneCalls, { name, holder, access }: HandedOverTarget): Promise<void> {
     const handover = { path: this.directory.iscsiHandoverSocket(holder) };

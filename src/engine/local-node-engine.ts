@@ -244,10 +244,15 @@ export class LocalNodeEngine implements NodeEngine {
     return this.queue.run(spec.name, async () => {
       const held = this.held.get(spec.name);
       if (!held) return;
-      held.spec = { ...held.spec, access: spec.access };
-      held.isFound = false;
+      const before = { spec: held.spec, isFound: held.isFound };
+      Object.assign(held, { spec: { ...held.spec, access: spec.access }, isFound: false });
       if (!serves(held.frontend, 'iscsi')) return;
-      await this.held.serve(held, held.frontend);
+      try {
+        await this.held.serve(held, held.frontend);
+      } catch (error) {
+        Object.assign(held, before); // a process that starts again lets in whom the records name
+        throw error;
+      }
     });
   }
 

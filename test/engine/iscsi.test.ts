@@ -147,6 +147,17 @@ describe.each<Isolation>(['node', 'volume'])('isolation %s', { timeout }, (isola
     expect(await engine.running('data')).toMatchObject({ frontend: 'iscsi' });
   });
 
+  it('lets in whom it did, after a crash too, when whom it is to let in cannot be set', async () => {
+    const keys = new Keys();
+    const engine = await fixture.start(isolation, { keys });
+    const spec = await fixture.createVolume(engine, 'data');
+    await attached(engine, spec);
+    keys.isAway = true;
+    await expect(engine.setAccess({ ...spec, access: withChap })).rejects.toMatchObject({ code: 'key-unavailable' });
+    await killed(engine, 'data');
+    expect(await engine.running('data')).toMatchObject({ frontend: 'iscsi' });
+  });
+
   it('leaves a target that it finds as closed as it is', async () => {
     const first = await fixture.start(isolation, { keys: new Keys() });
     const spec = { ...(await fixture.createVolume(first, 'data')), access: withChap };
