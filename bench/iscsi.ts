@@ -20,7 +20,7 @@ const large = { blockBytes: 128 * 1024, depth: 8 } as const;
 export const question: Question = {
   name: 'iscsi',
   title: 'iSCSI, one session, fully written volume',
-  only: ['cairn iscsi', 'cairn nbd tcp', 'tgt aio', 'tgt rdwr'],
+  only: ['cairn iscsi', 'cairn nbd tcp', 'cairn iscsi writeback', 'tgt aio', 'tgt rdwr'],
   cases: [
     one('read 4 KiB, depth 32', { ...small, depth: 32, pattern: 'randread' }, [ofTgt(1.6), ...cpu]),
     one('write 4 KiB, depth 32', { ...small, depth: 32, pattern: 'randwrite' }, [ofTgt(1.6), ...cpu]),

@@ -21,7 +21,15 @@ import { question as sequential } from './sequential.js';
 import { question as snapshotGrowth } from './snapshot-growth.js';
 import { question as snapshotStall } from './snapshot-stall.js';
 import { question as snapshots } from './snapshots.js';
-import { cairn, cairnEncrypted, cairnIscsi, cairnNbdTcp, cairnWriteback, cairnWritethrough } from './support/cairn.js';
+import {
+  cairn,
+  cairnEncrypted,
+  cairnIscsi,
+  cairnIscsiWriteback,
+  cairnNbdTcp,
+  cairnWriteback,
+  cairnWritethrough,
+} from './support/cairn.js';
 import { isInstalled } from './support/command.js';
 import type { Contestant, Ground } from './support/contestant.js';
 import { growthTables, type Grown } from './support/growth-report.js';
@@ -70,6 +78,7 @@ const others = [
   cairnWritethrough,
   cairnIscsi,
   cairnNbdTcp,
+  cairnIscsiWriteback,
   tgtAio,
   tgtRdwr,
   qemuNbdLuks,

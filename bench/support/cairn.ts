@@ -18,15 +18,11 @@ let volumes = 0;
 let snapshotsTaken = 0;
 
 const direct = { cacheMode: 'none', mode: 'direct', caching: 'direct' } as const;
+const writeback = { cacheMode: 'writeback', mode: 'page cache', caching: 'page cache' } as const;
 
 export const cairn = cairnWith({ name: 'cairn', ...direct });
 export const cairnEncrypted = cairnWith({ name: 'cairn encrypted', ...direct, encryption: { key: keyName } });
-export const cairnWriteback = cairnWith({
-  name: 'cairn writeback',
-  cacheMode: 'writeback',
-  mode: 'page cache',
-  caching: 'page cache',
-});
+export const cairnWriteback = cairnWith({ name: 'cairn writeback', ...writeback });
 export const cairnWritethrough = cairnWith({
   name: 'cairn writethrough',
   cacheMode: 'writethrough',
@@ -34,6 +30,8 @@ export const cairnWritethrough = cairnWith({
   caching: 'page cache, written through',
 });
 export const cairnIscsi = cairnWith({ name: 'cairn iscsi', ...direct, frontend: 'iscsi' });
+/** As tgt's rdwr store does it. */
+export const cairnIscsiWriteback = cairnWith({ name: 'cairn iscsi writeback', ...writeback, frontend: 'iscsi' });
 /** By TCP whatever the others use, as iSCSI does. */
 export const cairnNbdTcp = cairnWith({ name: 'cairn nbd tcp', ...direct, transport: 'tcp' });
 
