@@ -62,7 +62,8 @@ export class KernelInitiator {
   /** Resolves with the block device; `settings` are those of open-iscsi's node. */
   async logIn(path: Path, settings: Settings = {}): Promise<ScsiDisk> {
     const node = nodeOf(path);
-    await run('iscsiadm', [...node, '-o', 'new']);
+    // With a second record beside that of a discovery, both would log in.
+    if (!(await succeeds(run('iscsiadm', node)))) await run('iscsiadm', [...node, '-o', 'new']);
     for (const [name, value] of Object.entries(settings)) {
       await run('iscsiadm', [...node, '-o', 'update', '-n', name, '-v', `${value}`]);
     }
