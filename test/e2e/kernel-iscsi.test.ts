@@ -277,8 +277,8 @@ it('sg3-utils reads every page', async (context) => {
   const disk = await loggedIn(cairn);
   expect(await run('sg_inq', [disk.device])).toMatch(/Vendor identification: CAIRN/i);
   const pages = await run('sg_vpd', ['--page=sv', disk.device]);
-  for (const page of ['0x0', '0x80', '0x83', '0x86', '0xb0', '0xb1', '0xb2']) expect(pages).toContain(`${page} `);
-  expect(await run('sg_vpd', ['--page=di', disk.device])).toMatch(/NAA 6/);
+  for (const page of ['sv', 'sn', 'di', 'ei', 'bl', 'bdc', 'lbpv']) expect(pages).toContain(`[${page}]`);
+  expect(await run('sg_vpd', ['--page=di', disk.device])).toMatch(/NAA[^\n]*\n\s+0x3[0-9a-f]{15}\n/);
   expect(await run('sg_vpd', ['--page=bl', disk.device])).toMatch(/Maximum unmap LBA count: (0x)?[1-9a-f-]/);
   expect(await run('sg_vpd', ['--page=bdc', disk.device])).toContain('Non-rotating medium');
   expect(await run('sg_vpd', ['--page=lbpv', disk.device])).toMatch(/LBPU\): 1[\s\S]*LBPRZ\): 1[\s\S]*type: 2/);

@@ -144,7 +144,8 @@ let daemon: ChildProcess | undefined;
 
 /** Of this host, for all tests of the file. */
 async function startDaemon(): Promise<void> {
-  daemon = spawn(pathOf('iscsid') ?? 'iscsid', ['-f'], { stdio: 'ignore' });
+  // In a group of its own: it ends with all of its group.
+  daemon = spawn(pathOf('iscsid') ?? 'iscsid', ['-f'], { stdio: 'ignore', detached: true });
   await eventually('iscsid answers', () => succeeds(run('iscsiadm', ['-m', 'iface'])));
 }
 
