@@ -12,11 +12,29 @@
 #include <cerrno>
 #include <cstdarg>
 #include <cstdio>
+#include <thread>
 #include <vector>
 
 namespace {
 
 std::atomic<cairn::test::FileCallWatch*> watcher{nullptr};
+std::atomic<int> calls_under_way{0};
+
+/// Who watches a call; he stays until it is over.
+class Watch {
+ public:
+  Watch() {
+    ++calls_under_way;
+    watch_ = watcher;
+  }
+  ~Watch() { --calls_under_way; }
+  Watch(const Watch&) = delete;
+  explicit operator bool() const { return watch_ != nullptr; }
+  cairn::test::FileCallWatch* operator->() const { return watch_; }
+
+ private:
+  cairn::test::FileCallWatch* watch_;
+};
 
 template <typename Function>
 Function* real(const char* name) {
@@ -24,19 +42,23 @@ Function* real(const char* name) {
 }
 
 int sync_with(int (*call)(int), int fd) {
-  cairn::test::FileCallWatch* watch = watcher;
-  const uint64_t number = watch != nullptr ? watch->sync_begins(fd) : 0;
-  const int error = watch != nullptr ? watch->sync_error(fd) : 0;
+  const Watch watch;
+  const uint64_t number = watch ? watch->sync_begins(fd) : 0;
+  const int error = watch ? watch->sync_error(fd) : 0;
   const int result = error == 0 ? call(fd) : -1;
   if (error != 0) errno = error;
-  if (watch != nullptr && result == 0) watch->succeeded(number);
+  if (watch && result == 0) watch->succeeded(number);
   return result;
 }
 
 }  // namespace
 
 namespace cairn::test {
-void watch_file_calls(FileCallWatch* watch) { watcher = watch; }
+void watch_file_calls(FileCallWatch* watch) {
+  watcher = watch;
+  // Of other threads, which may still tell the former one.
+  while (calls_under_way > 0) std::this_thread::yield();
+}
 }  // namespace cairn::test
 
 extern "C" {
@@ -47,10 +69,10 @@ int open(const char* path, int flags, ...) {
   va_start(arguments, flags);
   const auto mode = (flags & O_CREAT) != 0 ? static_cast<mode_t>(va_arg(arguments, unsigned)) : 0;
   va_end(arguments);
-  cairn::test::FileCallWatch* watch = watcher;
-  const bool creates = watch != nullptr && (flags & O_CREAT) != 0 && ::access(path, F_OK) != 0;
+  const Watch watch;
+  const bool creates = watch && (flags & O_CREAT) != 0 && ::access(path, F_OK) != 0;
   const int fd = next(path, flags, mode);
-  if (watch == nullptr || fd < 0) return fd;
+  if (!watch || fd < 0) return fd;
   if (creates)
     watch->created(path, fd);
   else if ((flags & O_TRUNC) != 0)
@@ -60,8 +82,8 @@ int open(const char* path, int flags, ...) {
 
 ssize_t pwrite(int fd, const void* data, size_t length, off_t offset) {
   static auto* const next = real<ssize_t(int, const void*, size_t, off_t)>("pwrite");
-  cairn::test::FileCallWatch* watch = watcher;
-  if (watch == nullptr) return next(fd, data, length, offset);
+  const Watch watch;
+  if (!watch) return next(fd, data, length, offset);
   if (const int error = watch->write_error(fd, static_cast<uint64_t>(offset)); error != 0) {
     errno = error;
     return -1;
@@ -76,14 +98,14 @@ ssize_t pwrite(int fd, const void* data, size_t length, off_t offset) {
 
 ssize_t pread(int fd, void* data, size_t length, off_t offset) {
   static auto* const next = real<ssize_t(int, void*, size_t, off_t)>("pread");
-  cairn::test::FileCallWatch* watch = watcher;
-  return next(fd, data, watch != nullptr ? watch->transfer(length) : length, offset);
+  const Watch watch;
+  return next(fd, data, watch ? watch->transfer(length) : length, offset);
 }
 
 ssize_t copy_file_range(int from, off64_t* from_offset, int to, off64_t* to_offset, size_t length, unsigned flags) {
   static auto* const next = real<ssize_t(int, off64_t*, int, off64_t*, size_t, unsigned)>("copy_file_range");
-  cairn::test::FileCallWatch* watch = watcher;
-  if (watch == nullptr) return next(from, from_offset, to, to_offset, length, flags);
+  const Watch watch;
+  if (!watch) return next(from, from_offset, to, to_offset, length, flags);
   // What is copied must be seen, so it goes the way of a write.
   std::vector<std::byte> data(std::min(length, size_t{1} << 20));
   const ssize_t got = ::pread(from, data.data(), data.size(), *from_offset);
@@ -112,13 +134,13 @@ int ioctl(int fd, unsigned long request, ...) noexcept {
 int link(const char* from, const char* to) noexcept {
   static auto* const next = real<int(const char*, const char*)>("link");
   const int result = next(from, to);
-  if (cairn::test::FileCallWatch* watch = watcher; watch != nullptr && result == 0) watch->linked(from, to);
+  if (const Watch watch; watch && result == 0) watch->linked(from, to);
   return result;
 }
 
 int ftruncate(int fd, off_t size) noexcept {
   static auto* const next = real<int(int, off_t)>("ftruncate");
-  if (cairn::test::FileCallWatch* watch = watcher) watch->truncated(fd, static_cast<uint64_t>(size));
+  if (const Watch watch; watch) watch->truncated(fd, static_cast<uint64_t>(size));
   return next(fd, size);
 }
 
@@ -134,13 +156,13 @@ int fsync(int fd) {
 
 int rename(const char* from, const char* to) noexcept {
   static auto* const next = real<int(const char*, const char*)>("rename");
-  if (cairn::test::FileCallWatch* watch = watcher) watch->rename_begins(from, to);
+  if (const Watch watch; watch) watch->rename_begins(from, to);
   return next(from, to);
 }
 
 int unlink(const char* path) noexcept {
   static auto* const next = real<int(const char*)>("unlink");
-  if (cairn::test::FileCallWatch* watch = watcher) watch->unlink_begins(path);
+  if (const Watch watch; watch) watch->unlink_begins(path);
   return next(path);
 }
 }
