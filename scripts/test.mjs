@@ -24,7 +24,7 @@ const parts = {
   e2e: ['addon', 'e2e'],
 };
 /** For each fuzz target. */
-const fuzzSeconds = 20;
+const fuzzSeconds = 60;
 const totals = new Totals();
 const failures = [];
 

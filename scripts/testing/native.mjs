@@ -7,7 +7,7 @@ import { run } from '../setup/steps.mjs';
 import { findCommand } from '../setup/system-packages.mjs';
 import { parseGtest } from './gtest-output.mjs';
 
-const runTimeoutMs = 25 * 60_000;
+const runTimeoutMs = 15 * 60_000;
 
 /** Sanitizers: which CMake setting, and what the run-time is told. */
 export const sanitizerEnvironment = {
