@@ -370,6 +370,7 @@ TEST(IscsiSession, ATargetIsRemovedWhenNobodyUsesIt) {
 TEST(IscsiSession, ATargetIsRemovedInTheMidstOfAPdu) {
   RunningTarget target;
   auto initiator = target.log_in();
+  auto other = target.log_in([](Initiator& each) { each.name = "iqn.2026-11.io.example:other"; });
   target.gate().close_gate();
   const wire::ScsiCommand whole = initiator->command(read_16_cdb(0, 1), 512, false);
   initiator->send_pdu(whole);
@@ -379,6 +380,8 @@ TEST(IscsiSession, ATargetIsRemovedInTheMidstOfAPdu) {
   cut.data_length = 65536;
   initiator->send_bytes({reinterpret_cast<const char*>(&cut), sizeof cut});
   initiator->send_bytes(pattern(100));
+  // The reactor takes what comes in turn: with this answer it has the half.
+  EXPECT_EQ(other->execute({}, 0).status, 0);
   std::thread opener([&] {
     EXPECT_EQ(initiator->receive()->opcode(), wire::async_message);
     target.gate().open_gate();
